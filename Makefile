@@ -1,0 +1,84 @@
+# `make` rebuilds every result; `make test` tests the project; `make help` lists the rest.
+# Needs make and Python >= 3.11. Everything else goes into .venv, from envs/lock.txt.
+# The environment in .venv can also be used directly: .venv/bin/snakemake --cores 2
+
+PYTHON ?= python3
+CORES ?= all
+SCALE ?=
+
+# Rules call `firstorder` by name, so the environment comes first on the path.
+RUN = PATH="$(CURDIR)/.venv/bin:$$PATH"
+SETTINGS = $(if $(SCALE),--config scale=$(SCALE))
+
+.PHONY: all env test lint bench schema lock help
+
+all: .venv/installed ## rebuild all results, the paper and the report (SCALE=small: another scale; CORES=4)
+	@$(RUN) python -m firstorder.exclusive snakemake --cores $(CORES) $(SETTINGS)
+	@$(call REPORT)
+
+env: .venv/installed ## only create the environment
+
+test: .venv/installed ## run the tests
+	@$(RUN) pytest tests/unit tests/property tests/workflow
+
+lint: .venv/installed ## check formatting, types, the workflow and the configuration's schema
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) python -m firstorder.schema --check
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint
+
+bench: .venv/installed ## measure speed
+	@$(RUN) pytest tests/benchmarks
+
+schema: .venv/installed ## write config/schema/ after a change of src/firstorder/config.py
+	@$(RUN) python -m firstorder.schema
+
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+lock: .venv/installed ## write the lock after a change of the dependencies (UPGRADE=--upgrade: newest)
+	$(RUN) $(COMPILE) $(UPGRADE) $(WHEELS) --group dev --extra slurm pyproject.toml -o envs/lock.txt
+	printf 'setuptools\nuv\n' | $(RUN) $(COMPILE) $(UPGRADE) -c envs/lock.txt - -o envs/bootstrap.txt
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
+
+# Hashes are checked and nothing unpinned is downloaded: the one package without a wheel is
+# built with the locked setuptools. The stamp comes last; an interrupted installation starts
+# again from nothing.
+WHEELS = --only-binary :all: --no-binary connection-pool
+
+.venv/installed: envs/bootstrap.txt envs/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "firstorder needs Python 3.11 or newer, not '$(PYTHON)'" \
+	    "($$($(PYTHON) --version 2>&1 | head -n 1)); name one: make PYTHON=python3.12" >&2; exit 1; }
+	@if [ -e .venv/incomplete ]; then rm -rf .venv; fi
+	@mkdir -p .venv && : >.venv/incomplete
+	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv .venv
+	@echo "installing the locked environment into .venv (once)"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r envs/bootstrap.txt
+	@.venv/bin/uv pip install --python .venv/bin/python --require-hashes --no-build-isolation \
+	  $(WHEELS) -r envs/lock.txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation \
+	  --editable .
+	@rm .venv/incomplete
+	@touch $@
+
+ROOT = from firstorder.config import load; \
+  s = load(overrides={"scale": "$(SCALE)"} if "$(SCALE)" else None).settings; \
+  print(s.results + "/" + s.scale)
+
+# The report is made again only when a published file is newer than it.
+define REPORT
+root=$$($(RUN) python -c '$(ROOT)') && zip="$$root/report.zip" && \
+if [ ! -e "$$zip" ] || [ -n "$$(find "$$root"/*.* "$$root/tables" "$$root/figures" \
+    -type f -newer "$$zip")" ]; then \
+  mkdir -p "$$root/.report" && \
+  $(RUN) snakemake --quiet all --report "$$root/.report/report.zip" $(SETTINGS) && \
+  mv "$$root/.report/report.zip" "$$zip" && rmdir "$$root/.report"; \
+fi && \
+echo "paper    $$root/paper.pdf" && echo "report   $$zip" && \
+echo "tables   $$root/tables/" && echo "figures  $$root/figures/"
+endef
