@@ -1,0 +1,166 @@
+"""YAML files into typed values, with one line for whatever is wrong.
+
+The line names the file, the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from firstorder.errors import ConfigError
+
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML without libyaml
+    from yaml import SafeLoader  # type: ignore[assignment]
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9._+-]*")
+"""A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
+
+Model = TypeVar("Model", bound=BaseModel)
+Value = TypeVar("Value")
+
+
+class Loader(SafeLoader):
+    """YAML without two of its traps: keys given twice, and `1e-3` read as text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def read(path: Path) -> dict[Any, Any]:
+    """The mapping that a YAML file holds."""
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; run from the project's folder") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}: line {line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines")
+    return loaded
+
+
+def check(model: type[Model], value: Any, where: str | Path, entry: str = "") -> Model:
+    """`value` as a `model`; errors name the file `where` and the `entry` of it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(model, value, error, entry)}") from None
+
+
+def check_entries(model: type[Model], path: Path) -> dict[str, Model]:
+    """A file of named entries, each a `model`."""
+    entries = read(path)
+    for name in entries:
+        if not isinstance(name, str) or not SLUG.fullmatch(name):
+            raise ConfigError(f"{path}: {name!r} is not allowed as a name: {RULE}")
+    return {name: check(model, entry, path, name) for name, entry in entries.items()}
+
+
+RULE = "use lower-case letters, digits, '.', '_', '+' and '-', a letter or digit first"
+
+
+def explain(model: type[BaseModel], value: Any, error: ValidationError, entry: str = "") -> str:
+    """The most telling error, as `key: what is wrong`."""
+    errors = error.errors(include_url=False)
+    # A misspelt key is often a missing one as well: the misspelling tells more.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    parts = _key(value, first["loc"], first["type"])
+    key = ".".join(map(str, [entry, *parts] if entry else parts))
+    start = f"{key}: " if key else ""
+    if first["type"] == "extra_forbidden":
+        return f"{start}unknown key; {choose(str(parts[-1]), _allowed(model, parts[:-1]))}"
+    if first["type"] == "missing":
+        return f"{start}missing"
+    if first["type"] == "value_error" and isinstance(first["input"], dict):
+        return f"{start}{_message(first['msg'])}"
+    # The branches of a union fail one by one, under the same key.
+    branches = [each for each in errors if _key(value, each["loc"], each["type"]) == parts]
+    messages = list(dict.fromkeys(_message(each["msg"]) for each in branches))
+    allowed = " or ".join(messages).replace(" or should be ", " or ")
+    given = repr(first["input"])
+    shown = given if len(given) <= 60 else f"{given[:57]}..."
+    return f"{start}{shown} is not allowed: {allowed}"
+
+
+def _key(value: Any, location: tuple[int | str, ...], kind: str) -> list[int | str]:
+    """The parts of an error's location that the file itself has."""
+    parts: list[int | str] = []
+    for part in location:
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list | tuple) and isinstance(part, int)):
+            parts.append(part)
+            value = value[part]
+        elif kind == "missing" and part == location[-1]:
+            parts.append(part)
+    return parts
+
+
+def _message(text: str) -> str:
+    text = text.removeprefix("Value error, ").removeprefix("Input ")
+    if "match pattern" in text and SLUG.pattern in text:
+        return RULE
+    if text.startswith("should be a valid dictionary"):
+        return "expected `key: value` lines"
+    return text[0].lower() + text[1:]
+
+
+def _allowed(model: type[BaseModel], parts: list[int | str]) -> list[str]:
+    """The keys that may stand at `parts` below a `model`."""
+    models = [model]
+    for part in parts:
+        fields = [each.model_fields[part] for each in models if part in each.model_fields]
+        # Names of entries and positions in lists are no fields: their model stays the same.
+        models = [inner for field in fields for inner in _models(field.annotation)] or models
+    return [name for each in models for name in each.model_fields]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def choose(given: str, known: list[str]) -> str:
+    """What is allowed where `given` is not, with a guess at what was meant."""
+    close = get_close_matches(given, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(known)}"
+
+
+def lookup(known: dict[str, Value], name: str, what: str, where: str | Path = "") -> Value:
+    """`known[name]`, or a ConfigError that says what is known."""
+    if name not in known:
+        place = f"{where}: " if where else ""
+        raise ConfigError(f"{place}{what} {name!r} is unknown; {choose(name, sorted(known))}")
+    return known[name]

@@ -1,0 +1,326 @@
+"""Every bad input ends before a job is planned, in one line: file, key, value, what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firstorder import config
+from firstorder.errors import ConfigError
+
+SMOKE = "scales/smoke.yaml"
+STUDY = "studies/symmetrization.yaml"
+NADS = {"models": ["mlp"], "seeds": [1], "recipe": "tangent-short", "tasks": [1]}
+VARIANTS = {
+    "losses": ["gce"],
+    "vary": "parameter",
+    "parameter": "q",
+    "values": [0.2, 0.5],
+    "slug": "{loss}-q{value}",
+    "label": "{label}, q = {value}",
+}
+CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    # unknown keys, at every depth
+    "top": ("config.yaml", {"skale": "smoke"}, ["skale: unknown key", "did you mean 'scale'?"]),
+    "entry": (
+        "recipes.yaml",
+        {"digits.epoch": 3},
+        ["digits.epoch: unknown key", "mean 'epochs'?"],
+    ),
+    "nested": (
+        SMOKE,
+        {"symmetrization.settings.digits.data": "digits"},
+        ["symmetrization.settings.digits.data: unknown key", "'dataset'", "recipe"],
+    ),
+    "artefact": (
+        STUDY,
+        {"artefacts.accuracy-symmetric.select.loss": "all"},
+        ["artefacts.accuracy-symmetric.select.loss: unknown key", "did you mean 'losses'?"],
+    ),
+    "dataset's change": (
+        "losses.yaml",
+        {"gce.datasets": {"digits": {"l2": 1}}},
+        ["gce.datasets.digits.l2: unknown key", "weight_decay"],
+    ),
+    # types and ranges
+    "text for a number": (
+        "recipes.yaml",
+        {"digits.epochs": "many"},
+        ["digits.epochs: 'many'", "integer"],
+    ),
+    "number for an entry": (
+        "losses.yaml",
+        {"ce": 3},
+        ["ce: 3 is not allowed: expected `key: value`"],
+    ),
+    "nothing for an entry": (
+        "losses.yaml",
+        {"ce": None},
+        ["ce: None", "expected `key: value` lines"],
+    ),
+    "zero epochs": (
+        "recipes.yaml",
+        {"digits.epochs": 0},
+        ["digits.epochs: 0", "greater than or equal to 1"],
+    ),
+    "negative rate of learning": (
+        "recipes.yaml",
+        {"digits.lr": -0.1},
+        ["digits.lr: -0.1", "greater than 0"],
+    ),
+    "unknown schedule": (
+        "recipes.yaml",
+        {"digits.schedule": "cosin"},
+        ["digits.schedule: 'cosin'", "'cosine'", "'one-cycle'"],
+    ),
+    "unknown augmentation": (
+        "recipes.yaml",
+        {"digits.augment": {"zoom": 1}},
+        ["digits.augment.zoom", "'crop'"],
+    ),
+    "unknown device": (
+        "config.yaml",
+        {"device": "tpu"},
+        ["device: 'tpu'", "'auto', 'cpu' or 'cuda'"],
+    ),
+    "unknown study": ("config.yaml", {"studies": ["both"]}, ["studies.0: 'both'", "'linearized'"]),
+    "either type": (
+        "losses.yaml",
+        {"ce.weight_decay": -1},
+        ["ce.weight_decay: -1", "greater than or equal to 0 or 'tuned'"],
+    ),
+    "missing key": (
+        "recipes.yaml",
+        {"digits": {"model": "mlp", "lr": 0.1}},
+        ["digits.epochs: missing"],
+    ),
+    "no seeds": (
+        SMOKE,
+        {"symmetrization.seeds": []},
+        ["symmetrization.seeds: []", "at least 1 item"],
+    ),
+    "negative seed": (SMOKE, {"symmetrization.seeds": [-1]}, ["symmetrization.seeds.0: -1"]),
+    "name of an entry": (
+        "losses.yaml",
+        {"My Loss": {"label": "x"}},
+        ["'My Loss' is not allowed", "lower-case"],
+    ),
+    "name that is a path": (
+        SMOKE,
+        {"symmetrization.cells.symmetric.noises": ["../symmetric-0.1"]},
+        ["cells.symmetric.noises.0: '../symmetric-0.1'", "lower-case"],
+    ),
+    "channels": (
+        "datasets.yaml",
+        {"digits.mean": [0.5, 0.5]},
+        ["digits: mean and std need one value"],
+    ),
+    # references
+    "unknown scale": (
+        "config.yaml",
+        {"scale": "smal"},
+        ["scale 'smal' is unknown", "did you mean 'small'?"],
+    ),
+    "unknown loss": (
+        STUDY,
+        {"losses.comparison": ["ce", "sgcee"]},
+        ["losses.comparison: loss 'sgcee' is unknown", "did you mean 'sgce'?"],
+    ),
+    "unknown loss at a scale": (
+        SMOKE,
+        {"symmetrization.losses": {"comparison": ["mean"]}},
+        ["smoke.yaml: losses.comparison: loss 'mean' is unknown"],
+    ),
+    "unknown dataset": (
+        SMOKE,
+        {"symmetrization.settings.digits.dataset": "digit"},
+        ["symmetrization.settings.digits: dataset 'digit' is unknown", "did you mean 'digits'?"],
+    ),
+    "unknown recipe": (
+        SMOKE,
+        {"symmetrization.settings.digits.recipe": "digts"},
+        ["symmetrization.settings.digits: recipe 'digts' is unknown", "did you mean 'digits'?"],
+    ),
+    "unknown model": (
+        SMOKE,
+        {"linearized.families.binary.models": ["mpl"]},
+        ["linearized.families.binary: model 'mpl' is unknown", "did you mean 'mlp'?"],
+    ),
+    "unknown setting": (
+        SMOKE,
+        {"symmetrization.cells.symmetric.settings": ["digit"]},
+        ["symmetrization.cells.symmetric: setting 'digit' is unknown", "allowed: digits"],
+    ),
+    "unknown group of losses": (
+        STUDY,
+        {"artefacts.accuracy-symmetric.select.losses": "comparisons"},
+        [
+            "accuracy-symmetric.select.losses: 'comparisons' is unknown",
+            "did you mean 'comparison'?",
+        ],
+    ),
+    "unknown group of cells": (
+        STUDY,
+        {"artefacts.accuracy-symmetric.select.cells": "symetric"},
+        ["accuracy-symmetric.select.cells: 'symetric' is unknown", "did you mean 'symmetric'?"],
+    ),
+    "unknown dataset of a loss": (
+        "losses.yaml",
+        {"ce.datasets": {"cifar11": {"l1": 0.1}}},
+        ["ce.datasets: dataset 'cifar11' is unknown", "did you mean 'cifar10'?"],
+    ),
+    "no labels": (
+        SMOKE,
+        {"symmetrization.settings.digits.dataset": "photo_patches"},
+        ["symmetrization.settings.digits: dataset 'photo_patches' has no labels"],
+    ),
+    # noise
+    "impossible symmetric rate": (
+        SMOKE,
+        {"symmetrization.cells.symmetric.noises": ["symmetric-0.95"]},
+        ["cells.symmetric.noises: rate 0.95", "10 classes of digits", "[0, 0.9]"],
+    ),
+    "negative rate": (
+        SMOKE,
+        {"symmetrization.cells.symmetric.noises": ["symmetric--0.1"]},
+        ["cells.symmetric.noises: noise 'symmetric--0.1'", "[0, 1]"],
+    ),
+    "negative rate of a declared noise": (
+        SMOKE,
+        {"symmetrization.noises": {"odd": {"kind": "symmetric", "rate": -0.1}}},
+        ["symmetrization.noises.odd.rate: -0.1", "greater than or equal to 0"],
+    ),
+    "bad slug": (
+        SMOKE,
+        {"symmetrization.cells.symmetric.noises": ["symetric-0.1"]},
+        ["cells.symmetric.noises: noise 'symetric-0.1'", "symmetric, asymmetric"],
+    ),
+    "no map": (
+        "datasets.yaml",
+        {"digits.asymmetric": {}},
+        ["cells.asymmetric.noises: digits has no asymmetric map", "datasets.yaml"],
+    ),
+    "map beyond the labels": (
+        "datasets.yaml",
+        {"digits.asymmetric": {3: 10}},
+        ["digits: asymmetric: 3 -> 10", "labels end at 9"],
+    ),
+    "unknown annotation": (
+        SMOKE,
+        {"symmetrization.cells.symmetric.noises": ["human-worst"]},
+        ["cells.symmetric.noises: human annotation 'worst' is unknown for digits", "allowed: none"],
+    ),
+    # sizes and tasks
+    "too many examples": (
+        "recipes.yaml",
+        {"digits.train": 60000},
+        ["recipes.yaml: digits.train: 60000", "digits has", "training examples"],
+    ),
+    "support too large": (
+        SMOKE,
+        {"linearized.supports.digits.train": 99999},
+        ["linearized.supports.digits.train: 99999", "digits has"],
+    ),
+    "watched but not trained": (
+        SMOKE,
+        {"linearized.families.eigenfunctions.watch": [7]},
+        ["linearized.families.eigenfunctions.watch: [7] is not allowed: choose from tasks [2,"],
+    ),
+    "task beyond the support": (
+        SMOKE,
+        {"linearized.families.binary.tasks": [5000]},
+        ["linearized.families.binary.tasks: 5000", "at most 1400"],
+    ),
+    "no tasks": (SMOKE, {"linearized.families.binary.tasks": []}, ["families.binary.tasks: []"]),
+    "NADs on a support": (
+        SMOKE,
+        {"linearized.families.nads": {**NADS, "support": "digits"}},
+        ["linearized.families.nads.support", "make their own inputs"],
+    ),
+    "binary tasks without a support": (
+        SMOKE,
+        {"linearized.families.binary.support": None},
+        ["linearized.families.binary.support: missing", "digits"],
+    ),
+    "unknown family": (
+        SMOKE,
+        {"linearized.families.ternary": NADS},
+        ["linearized.families.ternary", "'eigenfunctions', 'binary' or 'nads'"],
+    ),
+    # variants
+    "variants of an unknown loss": (
+        STUDY,
+        {"variants.v": {**VARIANTS, "losses": ["gee"]}},
+        ["variants.v.losses: loss 'gee' is unknown", "did you mean 'gce'?"],
+    ),
+    "variants without a parameter": (
+        STUDY,
+        {"variants.v": {**VARIANTS, "parameter": None}},
+        ["variants.v: `parameter` goes with `vary: parameter`"],
+    ),
+    "variants with one name": (
+        STUDY,
+        {"variants.v": {**VARIANTS, "slug": "{loss}-q"}},
+        ["variants.v.slug: '{loss}-q'", "'gce-q' must be a new name"],
+    ),
+    "variants with an unknown blank": (
+        STUDY,
+        {"variants.v": {**VARIANTS, "slug": "{los}-q"}},
+        ["variants.v: 'los'", "{loss} and {value}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_value_is_one_line_with_file_key_value_and_mend(edited: Any, case: str) -> None:
+    file, changes, fragments = CASES[case]
+    with pytest.raises(ConfigError) as caught:
+        config.load(edited(file, changes))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    named = file if case not in ("no map", "no labels") else SMOKE
+    for fragment in (named, *fragments):
+        assert fragment in message
+
+
+def test_an_unknown_key_on_the_command_line_names_the_command_line(edited: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"or the command line: seeds: unknown key; .*allowed: scale"
+    ):
+        config.load(edited(), {"seeds": 3})
+
+
+def test_a_missing_file_is_named(edited: Any) -> None:
+    root = edited()
+    (root / "losses.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"losses\.yaml: no such file"):
+        config.load(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ce: { label: CE\ngce: 3\n", r"losses\.yaml: line \d+: not YAML"),
+        ("ce: [\n", r"losses\.yaml: line \d+: not YAML"),
+        ("- ce\n", r"losses\.yaml: expected `key: value` lines"),
+        ("", r"losses\.yaml: expected `key: value` lines"),
+        ("ce: { label: A }\nce: { label: B }\n", r"losses\.yaml: line 2: .*'ce' is given twice"),
+        ("ce: !!python/object/apply:os.getcwd []\n", r"losses\.yaml: line 1: not YAML"),
+    ],
+)
+def test_a_file_that_is_not_yaml_names_the_line(edited: Any, text: str, expected: str) -> None:
+    root: Path = edited()
+    (root / "losses.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=expected) as caught:
+        config.load(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
+    root: Path = edited()
+    (root / "losses.yaml").write_bytes(b"\xff\xfe\x00ce")
+    with pytest.raises(ConfigError, match=r"losses\.yaml: not UTF-8 text"):
+        config.load(root)
