@@ -1,0 +1,1 @@
+"""Datasets: raw files fetched and verified, prepared as tensors, normalised and augmented."""
