@@ -1,0 +1,28 @@
+"""Losses as matrices: scores (B, K) to the values (B, K) for every label.
+
+A loss is built by name and called on scores and labels:
+
+    loss = losses.build("sgce", num_classes=10, q=0.4)
+    loss.values(scores)  # (B, K)
+    loss(scores, labels)  # mean over the batch, differentiable
+    losses.symmetrize(losses.build("gce", num_classes=10, q=0.4))  # the same loss
+    losses.names()
+"""
+
+from __future__ import annotations
+
+from firstorder.losses import baselines, combinations, normalisation, symmetric
+from firstorder.losses.registry import Loss, build, names, register
+from firstorder.losses.symmetric import symmetrize
+
+__all__ = [
+    "Loss",
+    "baselines",
+    "build",
+    "combinations",
+    "names",
+    "normalisation",
+    "register",
+    "symmetric",
+    "symmetrize",
+]

@@ -1,0 +1,224 @@
+"""Losses by name, and what a loss is.
+
+A loss is written as one function from scores (B, K) to the matrix (B, K) of its values for
+every label, with its parameters as keywords:
+
+    @register("gce")
+    def gce(scores: Tensor, *, q: Share = 0.7) -> Tensor:
+        return (1 - p**q) / q
+
+`build` binds the parameters and makes a `Loss`. A user's own function needs no decorator and no
+change here: `build("package.module:function", ...)` or `build("folder/file.py:function", ...)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import torch
+from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from firstorder.errors import LossError
+
+Scalar = bool | int | float | str
+AboveOne = Annotated[float, Field(gt=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Exponent = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
+Values = Callable[..., Tensor]
+"""Scores (B, K) and keyword parameters to values (B, K)."""
+Batch = Callable[..., Tensor]
+"""Loss, scores (B, K), labels (B,), a generator or None, and the loss's own keyword parameters
+to the loss of the whole batch."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss with its parameters. Scores may be of any float type; values are float32 or wider."""
+
+    name: str
+    num_classes: int
+    parameters: Mapping[str, Scalar]
+    function: Callable[[Tensor], Tensor] = field(repr=False)
+    """Scores (B, K) to values (B, K)."""
+    batch: Batch | None = field(default=None, repr=False)
+    """For a loss whose batch is more than a mean over examples (random draws, batch statistics)."""
+    class_weights: Tensor | None = field(default=None, repr=False)
+    """(K,): largest class size over class size, of the labels given to `fit`."""
+
+    def values(self, scores: Tensor) -> Tensor:
+        """The value of every example alone for every label, (B, K)."""
+        values = self.function(widen(scores))
+        if scores.shape[-1] != self.num_classes or values.shape != scores.shape:
+            raise LossError(
+                f"loss {self.name!r}: values of shape {tuple(values.shape)} for scores of shape "
+                f"{tuple(scores.shape)}; a loss maps (B, {self.num_classes}) to the same shape"
+            )
+        return values
+
+    def per_example(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The value of every example for its own label, (B,)."""
+        return self.values(scores).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+    def __call__(
+        self, scores: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The loss of a batch, differentiable: the mean over examples where nothing else is said.
+
+        A loss that draws at random (nlnl) takes its expectation when no generator is given.
+        """
+        if self.batch is None:
+            return self.per_example(scores, labels).mean()
+        return self.batch(self, widen(scores), labels, generator, **self.parameters)
+
+    def fit(self, labels: Tensor) -> Loss:
+        """This loss with what it needs of all training labels (N,): the class weights of nlnl."""
+        sizes = torch.bincount(labels, minlength=self.num_classes).clamp_min(1)
+        weights = (sizes.max() / sizes).to(torch.get_default_dtype())
+        return replace(self, class_weights=weights)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is registered under a name."""
+
+    function: Values
+    batch: Batch | None = None
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def widen(scores: Tensor) -> Tensor:
+    """`scores` in float32, or in their own type where that is wider."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def register(name: str, *, batch: Batch | None = None) -> Callable[[Values], Values]:
+    """Register a function from scores to values under `name`."""
+
+    def decorate(function: Values) -> Values:
+        known = _ENTRIES.get(name)
+        if known is not None and _origin(known.function) != _origin(function):
+            raise LossError(
+                f"loss {name!r} is already {'.'.join(_origin(known.function))}; "
+                f"register {'.'.join(_origin(function))} under another name"
+            )
+        _ENTRIES[name] = Entry(function, batch)
+        return function
+
+    return decorate
+
+
+def _origin(function: Values) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+def names() -> tuple[str, ...]:
+    """All registered names, sorted."""
+    return tuple(sorted(_ENTRIES))
+
+
+def build(name: str, num_classes: int, **parameters: Scalar) -> Loss:
+    """The loss called `name` for `num_classes` classes.
+
+    `name` is a registered name, or a user's `package.module:function` or `file.py:function`.
+    Raises LossError naming what is known for an unknown name, or an unknown, missing or
+    impossible parameter.
+    """
+    entry = _entry(name)
+    if num_classes < 2:
+        raise LossError(f"loss {name!r}: num_classes = {num_classes}; at least 2 are needed")
+    bound = {**defaults(entry.function), **parameters}
+    _check(name, entry.function, bound)
+    return Loss(name, num_classes, bound, partial(entry.function, **bound), entry.batch)
+
+
+def defaults(function: Values) -> dict[str, Scalar]:
+    """The parameters of a loss function that have a default, with it."""
+    return {
+        name: parameter.default
+        for name, parameter in _parameters(function).items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+
+def _parameters(function: Values) -> dict[str, inspect.Parameter]:
+    """All parameters but the scores."""
+    return dict(list(inspect.signature(function).parameters.items())[1:])
+
+
+def _entry(name: str) -> Entry:
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    if ":" not in name:
+        close = get_close_matches(name, _ENTRIES, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise LossError(f"loss {name!r} is unknown; {hint}known: {', '.join(names())}")
+    source, _, attribute = name.rpartition(":")
+    function = getattr(_import(source), attribute, None)
+    if not callable(function):
+        raise LossError(f"loss {name!r}: {source} has no function {attribute!r}")
+    registered = [entry for entry in _ENTRIES.values() if entry.function is function]
+    return registered[0] if registered else Entry(function)
+
+
+def _import(source: str) -> Any:
+    """The user's module, by its dotted name or by its file."""
+    try:
+        if not source.endswith(".py"):
+            return importlib.import_module(source)
+        path = Path(source)
+        if not path.is_file():
+            raise LossError(f"loss {source!r}: no such file (below {Path.cwd()})")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except (ImportError, SyntaxError) as error:
+        reason = " ".join(str(error).split())
+        raise LossError(f"loss {source!r} cannot be imported: {reason}") from error
+
+
+def _check(name: str, function: Values, given: Mapping[str, Scalar]) -> None:
+    """Refuse parameters that `function` does not take."""
+    known = _parameters(function)
+    allowed = f"allowed: {', '.join(known) or 'none'}"
+    for key in given:
+        if key not in known:
+            raise LossError(f"loss {name!r}: parameter {key!r} is unknown; {allowed}")
+    for key in known:
+        if key not in given:
+            raise LossError(f"loss {name!r}: parameter {key!r} is missing; {allowed}")
+    hints = _hints(function)
+    for key, value in given.items():
+        if key not in hints:
+            continue
+        try:
+            TypeAdapter(hints[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Input ")
+            raise LossError(
+                f"loss {name!r}: parameter {key} = {value!r} is not allowed: {reason}; {allowed}"
+            ) from None
+
+
+def _hints(function: Values) -> dict[str, Any]:
+    """Type hints of the parameters; none where a user's annotations cannot be resolved."""
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError:
+        return {}
