@@ -1,0 +1,257 @@
+"""Label noise: exact counts, rates, and what a seed fixes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firstorder.config import Dataset, File, Noise
+from firstorder.data import noise as noise_module
+from firstorder.data.noise import corrupt, realised_matrix, transition_matrix
+from firstorder.errors import ConfigError, DataError
+
+CLAIM = settings(derandomize=True, deadline=None, max_examples=15)
+CIFAR10 = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
+# fmt: off
+COARSE = (
+    4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13,
+    15, 3, 15, 0, 11, 1, 10, 12, 14, 16, 9, 11, 5, 5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4,
+    17, 4, 2, 0, 17, 4, 18, 17, 10, 3, 2, 12, 12, 16, 12, 1, 9, 19, 2, 10, 0, 1, 16, 12, 9,
+    13, 15, 13, 16, 19, 2, 4, 6, 19, 5, 5, 8, 19, 18, 1, 2, 15, 6, 0, 17, 8, 14, 13,
+)
+# fmt: on
+"""Super-class of the 100 classes of CIFAR-100."""
+
+
+def dataset(classes: int, **changes) -> Dataset:
+    return Dataset(
+        title="made up",
+        reader="cifar",
+        shape=(1, 4, 4),
+        train=1,
+        test=1,
+        classes=tuple(str(i) for i in range(classes)),
+        mean=(0.5,),
+        std=(0.25,),
+        source="test",
+        **changes,
+    )
+
+
+def balanced(classes: int, each: int) -> np.ndarray:
+    return np.random.default_rng(0).permutation(np.repeat(np.arange(classes), each))
+
+
+def counts(clean: np.ndarray, noisy: np.ndarray, classes: int) -> np.ndarray:
+    table = np.zeros((classes, classes), dtype=int)
+    np.add.at(table, (clean, noisy), 1)
+    return table
+
+
+NOISES = st.one_of(
+    st.builds(
+        Noise,
+        kind=st.just("symmetric"),
+        rate=st.floats(0, 0.66),
+        sampler=st.sampled_from(["count", "class", "iid"]),
+        include_true_class=st.booleans(),
+    ),
+    st.builds(
+        Noise,
+        kind=st.sampled_from(["asymmetric", "pairflip"]),
+        rate=st.floats(0, 1),
+        sampler=st.sampled_from(["count", "class", "iid"]),
+    ),
+    st.builds(Noise, kind=st.just("instance"), rate=st.floats(0, 1)),
+)
+
+
+@CLAIM
+@given(noise=NOISES, seed=st.integers(0, 1000), sizes=st.lists(st.integers(0, 30), min_size=3))
+def test_noise_changes_labels_only_as_its_record_says(noise, seed, sizes):
+    data = dataset(len(sizes), asymmetric={0: 1, 1: 2})
+    clean = np.repeat(np.arange(len(sizes)), sizes)
+    images = np.random.default_rng(seed).integers(0, 256, (len(clean), 1, 4, 4), dtype=np.uint8)
+    before = clean.copy()
+    result = corrupt(clean, noise, data, seed, images=images)
+    assert np.array_equal(clean, before)
+    assert result.labels.dtype == np.int64
+    assert set(result.labels) <= set(range(len(sizes)))
+    assert np.array_equal(result.flipped, result.labels != clean)
+    np.testing.assert_allclose(result.realised.sum(1), 1, atol=1e-12)
+    assert np.array_equal(result.realised, realised_matrix(clean, result.labels, len(sizes)))
+    again = corrupt(clean, noise, data, seed, images=images)
+    assert np.array_equal(again.labels, result.labels)
+
+
+@CLAIM
+@given(noise=NOISES.filter(lambda noise: noise.kind != "instance"))
+def test_transition_matrices_are_stochastic_with_the_rate_off_the_diagonal(noise):
+    matrix = transition_matrix(noise, dataset(10, asymmetric=CIFAR10))
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-12)
+    assert (matrix >= -1e-15).all()
+    wrong = 1 - np.diag(matrix)
+    if noise.kind == "asymmetric":
+        expected = np.where(np.isin(np.arange(10), list(CIFAR10)), noise.rate, 0)
+    else:
+        expected = noise.rate * (0.9 if noise.include_true_class else 1)
+    np.testing.assert_allclose(wrong, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "classes, each, rate, pair, realised",
+    [
+        (10, 5000, 0.2, 111, 0.1998),
+        (10, 5000, 0.4, 222, 0.3996),
+        (10, 5000, 0.6, 333, 0.5994),
+        (10, 5000, 0.8, 444, 0.7992),
+        (100, 500, 0.2, 1, 0.198),
+        (100, 500, 0.4, 2, 0.396),
+        (100, 500, 0.6, 3, 0.594),
+        (100, 500, 0.8, 4, 0.792),
+    ],
+)
+def test_symmetric_noise_moves_an_exact_count_per_ordered_pair(
+    classes, each, rate, pair, realised, seed
+):
+    clean = balanced(classes, each)
+    result = corrupt(clean, Noise(kind="symmetric", rate=rate), dataset(classes), seed)
+    table = counts(clean, result.labels, classes)
+    off = ~np.eye(classes, dtype=bool)
+    assert (table[off] == pair).all()
+    assert np.isclose(result.flipped.mean(), realised, atol=1e-12)
+
+
+def test_whole_expected_counts_are_not_lost_to_rounding():
+    """0.3 / 9 of 90 is 3, but less than 3 in floating point for some orders of operations."""
+    for each in (90, 180, 270, 900, 4500):
+        clean = balanced(10, each)
+        result = corrupt(clean, Noise(kind="symmetric", rate=0.3), dataset(10), 1)
+        assert result.flipped.sum() == 10 * 9 * (each // 30)
+
+
+def test_the_class_sampler_moves_an_exact_count_per_class():
+    clean = balanced(10, 503)
+    noise = Noise(kind="symmetric", rate=0.4, sampler="class")
+    result = corrupt(clean, noise, dataset(10), 1)
+    table = counts(clean, result.labels, 10)
+    assert (503 - np.diag(table) == 201).all()
+    off = table[~np.eye(10, dtype=bool)]
+    assert off.min() < 503 * 0.4 / 9 < off.max()
+
+
+def test_the_independent_sampler_has_the_rate_on_average():
+    clean = balanced(10, 5000)
+    noise = Noise(kind="symmetric", rate=0.4, sampler="iid")
+    result = corrupt(clean, noise, dataset(10), 1)
+    assert np.isclose(result.flipped.mean(), 0.4, atol=0.01)
+    assert len(set(np.diag(counts(clean, result.labels, 10)))) > 1
+
+
+def test_redrawing_from_all_classes_lowers_the_real_rate():
+    noise = Noise(kind="symmetric", rate=0.5, include_true_class=True)
+    result = corrupt(balanced(10, 5000), noise, dataset(10), 1)
+    assert np.isclose(result.flipped.mean(), 0.45, atol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.3, 0.4])
+def test_asymmetric_noise_changes_exactly_five_classes_of_cifar10(rate):
+    """Counts come from the original labels: no cat turned dog turns back."""
+    clean = balanced(10, 5000)
+    result = corrupt(clean, Noise(kind="asymmetric", rate=rate), dataset(10, asymmetric=CIFAR10), 2)
+    expected = 5000 * np.eye(10, dtype=int)
+    for source, target in CIFAR10.items():
+        expected[source, source] -= round(5000 * rate)
+        expected[source, target] += round(5000 * rate)
+    assert np.array_equal(counts(clean, result.labels, 10), expected)
+    assert np.isclose(result.flipped.mean(), rate / 2)
+
+
+def test_index_blocks_turn_each_class_into_the_next_of_five():
+    clean = balanced(100, 50)
+    data = dataset(100, asymmetric="blocks", semantic_groups=COARSE)
+    result = corrupt(clean, Noise(kind="asymmetric", rate=0.4), data, 1)
+    assert np.isclose(result.flipped.mean(), 0.4)
+    matrix = transition_matrix(Noise(kind="asymmetric", rate=0.4), data)
+    assert matrix[0, 1] == matrix[3, 4] == matrix[4, 0] == matrix[99, 95] == 0.4
+
+
+def test_semantic_blocks_stay_within_super_classes():
+    data = dataset(100, asymmetric="blocks", semantic_groups=COARSE)
+    noise = Noise(kind="asymmetric", rate=0.4, blocks="semantic")
+    source, target = np.nonzero(transition_matrix(noise, data) == 0.4)
+    groups = np.array(COARSE)
+    assert len(source) == 100
+    assert (groups[source] == groups[target]).all()
+    assert sorted(target) == list(range(100))
+    index = transition_matrix(Noise(kind="asymmetric", rate=0.4), data)
+    crossing = groups[np.arange(100)] != groups[index.argsort(1)[:, -2]]
+    assert crossing.mean() > 0.8, "blocks by index are alphabetical, not semantic"
+
+
+def test_pair_flips_go_to_the_next_class():
+    clean = balanced(10, 100)
+    result = corrupt(clean, Noise(kind="pairflip", rate=0.45), dataset(10), 1)
+    expected = 55 * np.eye(10, dtype=int) + 45 * np.roll(np.eye(10, dtype=int), 1, axis=1)
+    assert np.array_equal(counts(clean, result.labels, 10), expected)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.4, 0.6])
+def test_instance_noise_has_its_rate_and_depends_on_the_image(rate):
+    clean = balanced(10, 600)
+    images = np.random.default_rng(1).integers(0, 256, (6000, 1, 4, 4), dtype=np.uint8)
+    images[: len(images) // 2] = images[0]
+    noise, data = Noise(kind="instance", rate=rate), dataset(10)
+    result = corrupt(clean, noise, data, 1, images=images)
+    assert np.isclose(result.flipped.mean(), rate, atol=0.02)
+    same = np.arange(6000) < 3000
+    for true in range(10):
+        share = [
+            np.bincount(result.labels[part & (clean == true) & result.flipped], minlength=10)
+            for part in (same, ~same)
+        ]
+        assert share[0].max() / share[0].sum() > share[1].max() / share[1].sum()
+        assert share[0][true] == share[1][true] == 0
+
+
+def test_instance_noise_does_not_depend_on_the_size_of_its_blocks(monkeypatch):
+    clean = balanced(5, 40)
+    images = np.random.default_rng(1).integers(0, 256, (200, 1, 4, 4), dtype=np.uint8)
+    noise, data = Noise(kind="instance", rate=0.5), dataset(5)
+    whole = corrupt(clean, noise, data, 1, images=images)
+    monkeypatch.setattr(noise_module, "BLOCK", 16 * 3)
+    assert np.array_equal(corrupt(clean, noise, data, 1, images=images).labels, whole.labels)
+
+
+def test_a_seed_fixes_the_noise_and_another_changes_it():
+    clean, noise = balanced(10, 200), Noise(kind="symmetric", rate=0.4)
+    first, again, other = (corrupt(clean, noise, dataset(10), s).labels for s in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "pairflip", "instance"])
+def test_rate_zero_changes_nothing(kind):
+    clean = balanced(10, 20)
+    images = np.zeros((200, 1, 4, 4), dtype=np.uint8)
+    result = corrupt(clean, Noise(kind=kind), dataset(10), 1, images=images)
+    assert not result.flipped.any()
+    assert np.array_equal(result.realised, np.eye(10))
+
+
+def test_the_matrix_of_instance_and_human_noise_is_only_known_afterwards():
+    data = dataset(10, human={"worst": "worse_label"}, human_file=File(name="labels.pt"))
+    assert transition_matrix(Noise(kind="instance", rate=0.4), data) is None
+    assert transition_matrix(Noise(kind="human", annotation="worst"), data) is None
+
+
+def test_impossible_noise_is_refused():
+    with pytest.raises(ConfigError, match=r"rate 0\.95 is not allowed"):
+        transition_matrix(Noise(kind="symmetric", rate=0.95), dataset(10))
+    with pytest.raises(DataError, match="needs the training images"):
+        corrupt(balanced(10, 2), Noise(kind="instance", rate=0.4), dataset(10), 1)
+    with pytest.raises(DataError, match="unlabelled images"):
+        corrupt(np.array([-1, 0]), Noise(kind="symmetric", rate=0.4), dataset(10), 1)
