@@ -1,0 +1,89 @@
+"""Models by name.
+
+A builder takes `(num_classes, shape)` and keyword parameters, and returns a module whose
+weights are yet to be drawn. Adding a model is one decorated builder in a module of this package
+that `firstorder.models` imports.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from firstorder.errors import ConfigError
+from firstorder.models.initialisers import initialise
+
+Shape = tuple[int, int, int]
+"""Channels, height, width of an image."""
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+_INITIALISERS: dict[str, str] = {}
+
+
+def register(
+    name: str, init: str = "kaiming"
+) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Make a builder known as `name`; its weights are drawn by `init` unless a caller says."""
+
+    def add(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        _BUILDERS[name] = builder
+        _INITIALISERS[name] = init
+        return builder
+
+    return add
+
+
+def names() -> tuple[str, ...]:
+    """All model names, sorted."""
+    return tuple(sorted(_BUILDERS))
+
+
+def parameters_of(name: str) -> tuple[str, ...]:
+    """What the configuration may set for model `name`, besides `init`."""
+    keywords = inspect.signature(_builder(name)).parameters.values()
+    return tuple(p.name for p in keywords if p.kind is p.KEYWORD_ONLY)
+
+
+def build(
+    name: str,
+    num_classes: int,
+    shape: Shape,
+    *,
+    generator: torch.Generator | None = None,
+    **parameters: Any,
+) -> nn.Module:
+    """Build model `name` for images of `shape` (C, H, W), with scores (B, num_classes).
+
+    `parameters` are those of the model's builder, plus `init` (see `initialise`). The weights
+    depend on `generator` (on the CPU) alone; without one they are drawn from a fixed stream,
+    for callers that load weights anyway. Raises ConfigError for an unknown name or parameter,
+    in one line with what is allowed.
+    """
+    builder = _builder(name)
+    allowed = parameters_of(name)
+    init = parameters.pop("init", _INITIALISERS[name])
+    for key in parameters:
+        if key not in allowed:
+            raise ConfigError(
+                f"model {name!r}: parameter {key!r} is unknown; "
+                f"allowed: {', '.join(sorted((*allowed, 'init')))}"
+            )
+    if "padding" in allowed:
+        # flax, in which the linearized study was written, pads strided convolutions otherwise.
+        parameters.setdefault("padding", "same" if init == "lecun" else "torch")
+    with torch.random.fork_rng(devices=[]):  # constructors draw weights that are thrown away
+        module = builder(num_classes, shape, **parameters)
+    if generator is None:
+        generator = torch.Generator().manual_seed(0)
+    initialise(module, init, generator)
+    return module
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    if name not in _BUILDERS:
+        raise ConfigError(f"model {name!r} is unknown; allowed: {', '.join(names())}")
+    return _BUILDERS[name]

@@ -1,0 +1,394 @@
+"""The training loop.
+
+Everything lives on the device and nothing waits for it within an epoch: order, batch, forward
+pass, loss, gradient, clip, step; what an epoch has shown is read once, at its end. Randomness
+comes from the streams `order`, `augment` and `loss` of the seed, so neither evaluation nor
+checkpoints nor callbacks change a single weight.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from firstorder import streams
+from firstorder.config import Recipe
+from firstorder.training import metrics, sgd
+from firstorder.training.checkpoint import Checkpoint
+from firstorder.training.data import Data, Inputs, Standardise, View, as_it_is, batch_sizes, scale
+from firstorder.training.device import deterministic_convolutions, device_name, peak_memory
+from firstorder.training.metrics import Row
+from firstorder.training.progress import reporting
+from firstorder.training.result import Result, Status
+from firstorder.training.saver import Saver
+from firstorder.training.schedule import learning_rate
+from firstorder.training.stopping import held_signals
+
+Loss = Callable[..., Tensor]
+"""Scores (B, K) and labels (B,) -> the mean loss of the batch. In training, a loss whose attribute
+`batch` is not None also gets a generator on the device (losses that draw at random)."""
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""Raw images (B, C, H, W) and a generator on their device -> augmented images."""
+OnEpoch = Callable[[int, nn.Module, Row], "dict[str, float | int | None] | None"]
+"""Epoch, network (in evaluation mode) and row -> more columns for the row, kept across resumes."""
+
+THRESHOLDS = (0.1, 0.01)
+"""The first step whose batch loss lies below each is recorded."""
+
+
+@dataclass
+class Position:
+    """How far a training is; plain values that a checkpoint keeps as JSON."""
+
+    epoch: int = 1
+    """The epoch in progress."""
+    step: int = 0
+    """Its steps made so far."""
+    steps: int = 0
+    """Steps of all epochs."""
+    history: list[Row] = field(default_factory=list)
+    first_below: dict[str, int | None] = field(
+        default_factory=lambda: {str(threshold): None for threshold in THRESHOLDS}
+    )
+    seconds: float = 0.0
+    pass_seconds: float = 0.0
+
+
+def train(
+    module: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    loss: Loss,
+    seed: int,
+    device: str | torch.device = "cpu",
+    *,
+    normaliser: nn.Module | None = None,
+    l1: float = 0.0,
+    weight_decay: float | None = None,
+    standardise: Standardise = scale,
+    augment: Augment | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: OnEpoch | None = None,
+    record_start: bool = False,
+    progress: bool = False,
+) -> Result:
+    """Train `module` (and `normaliser`, the map from raw to normalised scores) in place.
+
+    `weight_decay` replaces the recipe's; `l1` is the coefficient of the L1 norm of all trainable
+    parameters, whose gradient is clipped with the loss's (losses are recorded without it).
+    `standardise` turns uint8 images into network inputs; `augment` defaults to the recipe's.
+    `record_start` adds a row for epoch 0, evaluated before the first step.
+
+    A run with a non-finite number in an epoch ends as `diverged`. With a `checkpoint`, SIGTERM
+    and SIGINT take effect at the next step, once the state is on disk; a later call with the same
+    arguments goes on from there and ends with the same bits. The caller discards the checkpoint.
+    """
+    device = torch.device(device)
+    with deterministic_convolutions(device), held_signals(checkpoint is not None) as stop:
+        training = Training(
+            module,
+            data,
+            recipe,
+            loss,
+            seed,
+            device,
+            normaliser=normaliser,
+            l1=l1,
+            weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
+            standardise=standardise,
+            augment=augment,
+        )
+        saver = Saver(training, checkpoint, stop)
+        saver.resume()
+        at = training.position
+        if record_start and not at.history and at.steps == 0:
+            at.history.append(training.start_row(on_epoch))
+        status: Status = "finished"
+        with reporting(progress, recipe.epochs, at.epoch - 1) as report:
+            while at.epoch <= recipe.epochs:
+                training.run_pass(saver)
+                row = training.close_epoch()
+                if row is None:
+                    status = "diverged"
+                    break
+                if on_epoch is not None:
+                    row.update(on_epoch(at.epoch, module, row) or {})
+                report(row)
+                training.advance(row)
+                saver.save_if_due()
+        return training.result(status)
+
+
+def augmentation(recipe: Recipe) -> tuple[Augment | None, View]:
+    """What the recipe does to raw training images, and to images that are evaluated."""
+    if not recipe.augment:
+        return None, as_it_is
+    from firstorder.data import images
+
+    spec = {str(kind): value for kind, value in recipe.augment.items()}
+
+    def augment(batch: Tensor, generator: torch.Generator) -> Tensor:
+        return images.augment(batch, spec, generator)
+
+    def view(batch: Tensor) -> Tensor:
+        return images.evaluation_view(batch, spec)
+
+    return augment, view
+
+
+class Training:
+    """A network in training.
+
+    Invariant: between any two steps, `tensors()` and `position` are the whole state; loaded into
+    a fresh Training of the same arguments they continue the run bit for bit.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        data: Data,
+        recipe: Recipe,
+        loss: Loss,
+        seed: int,
+        device: torch.device,
+        *,
+        normaliser: nn.Module | None,
+        l1: float,
+        weight_decay: float,
+        standardise: Standardise,
+        augment: Augment | None,
+    ) -> None:
+        on_gpu = device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)
+            module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = module.to(device)
+        self.normaliser = (normaliser or nn.Identity()).to(device)
+        self.seed, self.device, self.recipe, self.loss = seed, device, recipe, loss
+        self.draws = getattr(loss, "batch", None) is not None
+        self.l1 = l1
+        self.data = data.to(device)
+        recipe_augment, view = augmentation(recipe)
+        self.augment = augment or recipe_augment
+        self.train_inputs = Inputs(
+            self.data.images, standardise, view, on_gpu, augmented=self.augment is not None
+        )
+        self.test_inputs = Inputs(self.data.test_images, standardise, view, on_gpu)
+        self.parameters: list[Tensor] = [
+            p for p in (*self.module.parameters(), *self.normaliser.parameters()) if p.requires_grad
+        ]
+        self.optimiser = sgd.SGD(
+            self.parameters,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=weight_decay,
+        )
+        self.order = streams.torch_stream(seed, "order")
+        self.order_at_start = self.order.get_state()
+        self.augmenting = streams.torch_stream(seed, "augment", device)
+        self.drawing = streams.torch_stream(seed, "loss", device)
+        self.sizes = batch_sizes(len(self.data.labels), recipe)
+        self.permutation = torch.empty(0, dtype=torch.int64, device=device)
+        self.seen = metrics.Seen()
+        self.position = Position()
+        self.began = time.perf_counter()
+
+    def run_pass(self, saver: Saver) -> None:
+        """The steps of the current epoch that are still to be made."""
+        at, recipe = self.position, self.recipe
+        began = time.perf_counter()
+        self.order_at_start = self.order.get_state()
+        count = len(self.data.labels)
+        self.permutation = torch.randperm(count, generator=self.order).to(self.device)
+        labels = self.data.labels[self.permutation].split(self.sizes_and_rest)
+        batches = self.permutation.split(self.sizes_and_rest)
+        self.module.train()
+        self.normaliser.train()
+        for step in range(at.step, len(self.sizes)):
+            lr = learning_rate(recipe, at.epoch, step, len(self.sizes))
+            self.step(batches[step], labels[step], lr)
+            at.step, at.steps = step + 1, at.steps + 1
+            if saver.due():
+                at.pass_seconds += time.perf_counter() - began
+                saver.save()
+                began = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        at.pass_seconds += time.perf_counter() - began
+
+    def step(self, index: Tensor, labels: Tensor, lr: float) -> None:
+        """One step of gradient descent on the examples at `index` (B,)."""
+        images = self.train_inputs.take(index)
+        if self.augment is not None:
+            images = self.augment(images, self.augmenting)
+        scores = self.scores(self.train_inputs.finish(images))
+        normalised = self.normaliser(scores)
+        if self.draws:
+            loss = self.loss(normalised, labels, self.drawing)
+        else:
+            loss = self.loss(normalised, labels)
+        gradients: sgd.Tensors = torch.autograd.grad(loss, self.parameters)
+        with torch.no_grad():
+            if self.l1:
+                signs = torch._foreach_sign(self.parameters)
+                gradients = torch._foreach_add(gradients, signs, alpha=self.l1)
+            norm = sgd.norm(gradients)
+            if self.recipe.clip is not None:
+                gradients = sgd.clip(gradients, norm, self.recipe.clip)
+            self.seen.add(loss, norm, scores, normalised)
+        self.optimiser.step(gradients, lr)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Raw scores (B, K) in float32; the network computes in the recipe's precision."""
+        context: AbstractContextManager[Any] = nullcontext()
+        if self.recipe.precision == "bfloat16":
+            context = torch.autocast(self.device.type, torch.bfloat16)
+        with context:
+            scores = self.module(images)
+        return scores.float()
+
+    def close_epoch(self) -> Row | None:
+        """The row of the epoch whose pass is complete; None if a number in it is not finite."""
+        at, seen = self.position, self.seen.tensors()
+        self.seen = metrics.Seen()
+        losses, count = seen["losses"].double(), sum(self.sizes)
+        weights = torch.tensor(self.sizes, dtype=torch.float64, device=self.device) / count
+        order = self.permutation[:count]
+        test = self.evaluate(self.test_inputs, self.data.test_labels)
+        read = torch.cat(
+            [
+                (losses * weights).sum()[None],
+                metrics.labelling(
+                    seen["predictions"], self.data.labels[order], self.data.clean[order]
+                ),
+                test.loss[None],
+                (test.predictions == self.data.test_labels).double().mean()[None],
+                seen["maxima"].max().double()[None],
+                seen["norms"].double().mean()[None],
+                losses,
+            ]
+        ).tolist()
+        train_loss, fractions, others, by_step = read[0], read[1:5], read[5:9], read[9:]
+        if not all(math.isfinite(value) for value in (*by_step, *others)):
+            return None
+        self.note_thresholds(by_step)
+        row: Row = {
+            "epoch": at.epoch,
+            "lr": learning_rate(self.recipe, at.epoch, 0, len(self.sizes)),
+            "train_loss": train_loss,
+            **metrics.named_labelling(fractions),
+        }
+        names = ("test_loss", "test_accuracy", "score_max", "grad_norm")
+        row.update(zip(names, others, strict=True))
+        return row
+
+    def start_row(self, on_epoch: OnEpoch | None) -> Row:
+        """The row of epoch 0: everything evaluated before the first step."""
+        train = self.evaluate(self.train_inputs, self.data.labels)
+        test = self.evaluate(self.test_inputs, self.data.test_labels)
+        fractions = metrics.labelling(train.predictions, self.data.labels, self.data.clean)
+        row: Row = {
+            "epoch": 0,
+            "lr": learning_rate(self.recipe, 1, 0, len(self.sizes)),
+            "train_loss": float(train.loss),
+            **metrics.named_labelling(fractions.tolist()),
+            "test_loss": float(test.loss),
+            "test_accuracy": float((test.predictions == self.data.test_labels).double().mean()),
+            "score_max": float(train.score_max),
+            "grad_norm": None,
+        }
+        if on_epoch is not None:
+            row.update(on_epoch(0, self.module, row) or {})
+        return row
+
+    def evaluate(self, inputs: Inputs, labels: Tensor) -> metrics.Evaluation:
+        """A pass over a split in evaluation mode."""
+        return metrics.evaluate(
+            self.scores, (self.module, self.normaliser), inputs, labels, self.loss
+        )
+
+    def note_thresholds(self, losses: list[float]) -> None:
+        """Record the first steps below THRESHOLDS, given the losses of the last epoch's steps."""
+        at = self.position
+        before = at.steps - len(losses)
+        for threshold in THRESHOLDS:
+            if at.first_below[str(threshold)] is None:
+                below = (before + i for i, loss in enumerate(losses, 1) if loss < threshold)
+                at.first_below[str(threshold)] = next(below, None)
+
+    def advance(self, row: Row) -> None:
+        """Go on to the next epoch."""
+        at = self.position
+        at.history.append(row)
+        at.epoch, at.step = at.epoch + 1, 0
+        self.order_at_start = self.order.get_state()
+
+    def result(self, status: Status) -> Result:
+        """What the training leaves, with the final evaluation of the training set."""
+        at = self.position
+        final: dict[str, float | None] = dict.fromkeys(metrics.LABELLING)
+        if status == "finished":
+            predictions = self.evaluate(self.train_inputs, self.data.labels).predictions
+            fractions = metrics.labelling(predictions, self.data.labels, self.data.clean)
+            final = metrics.named_labelling(fractions.tolist())
+        accuracies = {
+            int(row["epoch"]): row["test_accuracy"] or 0.0 for row in at.history if row["epoch"]
+        }
+        best = max(accuracies, key=lambda epoch: accuracies[epoch], default=None)
+        return Result(
+            status=status,
+            history=at.history,
+            final=final,
+            best={"epoch": best, "test_accuracy": accuracies[best]} if best else None,
+            first_below=at.first_below,
+            steps=at.steps,
+            seconds=self.seconds(),
+            seconds_per_step=at.pass_seconds / max(at.steps, 1),
+            device=device_name(self.device),
+            peak_memory_bytes=peak_memory(self.device),
+        )
+
+    def seconds(self) -> float:
+        """Wall time so far, with that of earlier processes."""
+        return self.position.seconds + time.perf_counter() - self.began
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensor part of the state."""
+        return {
+            **{f"module.{name}": value for name, value in self.module.state_dict().items()},
+            **{f"normaliser.{name}": value for name, value in self.normaliser.state_dict().items()},
+            **{f"momentum.{i}": value for i, value in enumerate(self.optimiser.momenta)},
+            **{f"seen.{name}": value for name, value in self.seen.tensors().items()},
+            "stream.order": self.order_at_start,
+            "stream.augment": self.augmenting.get_state(),
+            "stream.loss": self.drawing.get_state(),
+        }
+
+    def load(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
+        """Continue from `tensors()` and the values of `position` of the same run."""
+        self.position = Position(**position)
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            part, _, key = name.partition(".")
+            parts.setdefault(part, {})[key] = value
+        self.module.load_state_dict(parts["module"])
+        self.normaliser.load_state_dict(parts.get("normaliser", {}))
+        for i, momentum in enumerate(self.optimiser.momenta):
+            momentum.copy_(parts["momentum"][str(i)])
+        seen = {name: value.to(self.device) for name, value in parts.get("seen", {}).items()}
+        self.seen = metrics.Seen.of(seen, self.sizes[: self.position.step])
+        self.order.set_state(parts["stream"]["order"])
+        self.augmenting.set_state(parts["stream"]["augment"])
+        self.drawing.set_state(parts["stream"]["loss"])
+
+    @property
+    def sizes_and_rest(self) -> list[int]:
+        """Batch sizes, and the number of examples that the epoch leaves out."""
+        return [*self.sizes, len(self.data.labels) - sum(self.sizes)]

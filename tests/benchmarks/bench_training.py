@@ -1,0 +1,133 @@
+"""The training loop against the usual PyTorch one: `python tests/benchmarks/bench_training.py`.
+
+The usual loop reads PIL images through a DataLoader with torchvision transforms for each image,
+uses torch.optim.SGD and reads the loss at every step. Model, weights, batch size, augmentation,
+clipping and precision (float32) are the same. The two take turns; what counts is the time of a
+step, of which the table shows medians and the range over the repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from firstorder import models, streams
+from firstorder.config import Recipe
+from firstorder.data import images as pictures
+from firstorder.training import loop
+from firstorder.training.data import Data
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+BATCH = 128
+
+
+class Pictures(Dataset):
+    """CIFAR as torchvision serves it: one PIL image at a time."""
+
+    def __init__(self, data: Data) -> None:
+        self.images = data.images.cpu().permute(0, 2, 3, 1).numpy()
+        self.labels = data.labels.tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
+
+
+def build(name: str) -> nn.Module:
+    return models.build(name, 10, (3, 32, 32), generator=streams.torch_stream(1, "init"))
+
+
+def usual(name: str, data: Data, device: torch.device, workers: int) -> float:
+    """Seconds a step of the usual loop."""
+    module = build(name).to(device).train()
+    loader = DataLoader(
+        Pictures(data), BATCH, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda"
+    )
+    optimiser = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    total, began = 0.0, time.perf_counter()
+    for batch, labels in loader:
+        batch, labels = batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        loss = functional.cross_entropy(module(batch), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+        optimiser.step()
+        total += loss.item()
+    return (time.perf_counter() - began) / len(loader)
+
+
+def ours(name: str, data: Data, device: torch.device) -> float:
+    """Seconds a step of the project's loop."""
+    recipe = Recipe(
+        model=name,
+        epochs=1,
+        batch=BATCH,
+        lr=0.01,
+        weight_decay=1e-4,
+        clip=5.0,
+        augment={"crop": 4, "flip": 0.5},
+    )
+    result = loop.train(
+        build(name),
+        data,
+        recipe,
+        functional.cross_entropy,
+        1,
+        device,
+        standardise=lambda batch: pictures.standardise(batch, MEAN, STD),
+    )
+    return result.seconds_per_step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="of the usual loop's DataLoader")
+    parser.add_argument("--repetitions", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    steps = {"lenet": 8, "cnn8": 2} if device.type == "cpu" else {"lenet": 100, "cnn8": 100}
+    print(f"{loop.device_name(device)}, batch {BATCH}, {options.workers} loader workers")
+    print(f"{'model':8}{'usual ms':>26}{'ours ms':>26}{'ratio (range)':>22}")
+    for name, count in steps.items():
+        generator = torch.Generator().manual_seed(0)
+        size = count * BATCH
+        images = torch.randint(0, 256, (size, 3, 32, 32), generator=generator).to(torch.uint8)
+        labels = torch.randint(0, 10, (size,), generator=generator)
+        data = Data(images, labels, labels, images[:BATCH], labels[:BATCH])
+        pairs = []
+        for turn in range(options.repetitions + 1):
+            before = ours(name, data, device) if turn % 2 else None  # the order alternates
+            theirs = usual(name, data, device, options.workers)
+            pairs.append((theirs, before or ours(name, data, device)))
+        pairs = pairs[1:]  # the first warms up
+        ratios = [theirs / mine for theirs, mine in pairs]
+        columns = [
+            f"{1e3 * statistics.median(c):.1f} ({1e3 * min(c):.1f}-{1e3 * max(c):.1f})"
+            for c in zip(*pairs, strict=True)
+        ]
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+        print(f"{name:8}{columns[0]:>26}{columns[1]:>26}{ratio:>22}")
+
+
+if __name__ == "__main__":
+    main()
