@@ -1,0 +1,1 @@
+"""First-order approximations of networks at their initialisation: tangents, kernels, tasks."""

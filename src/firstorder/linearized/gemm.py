@@ -1,0 +1,62 @@
+"""Matrix products in full float32 precision, by the fastest library at hand.
+
+On some CPUs torch's own product takes a generic path at half the speed of oneDNN, which torch
+also carries. The choice depends on the machine and on a numerical self-test only, never on a
+stopwatch: a race that ends differently twice would change the last digits of a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Forbid TF32 inside the block: products and convolutions on a GPU keep 24 bits."""
+    backends = torch.backends
+    switches: tuple[Any, ...] = (
+        backends.cuda.matmul,
+        backends.cudnn.conv,  # type: ignore[attr-defined]
+        backends.cudnn.rnn,
+    )
+    before = [switch.fp32_precision for switch in switches]
+    try:
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+
+
+def gram(a: Tensor, b: Tensor) -> Tensor:
+    """a b^T for a (m, k) and b (n, k)."""
+    if a.device.type == "cpu" and a.dtype == torch.float32 and _onednn_is_exact():
+        return _onednn(a.contiguous(), b.contiguous())
+    return a @ b.T
+
+
+def _onednn(a: Tensor, b: Tensor) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+
+
+@cache
+def _onednn_is_exact() -> bool:
+    """Whether oneDNN's product exists here and rounds like float32.
+
+    The operator is private: any failure to call it means that torch's own product is used. It
+    may be set to multiply in bfloat16, which the comparison with float64 notices.
+    """
+    a = torch.linspace(-1.0, 1.0, 96 * 257).reshape(96, 257).sin()
+    exact = a.double() @ a.double().T
+    try:
+        error = (_onednn(a, a).double() - exact).abs().max() / exact.abs().max()
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return bool(error < 2e-6)
