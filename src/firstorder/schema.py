@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from firstorder import config, files
+from firstorder import files
 from firstorder.config import (
     Dataset,
     LinearizedStudy,
@@ -25,6 +25,10 @@ from firstorder.config import (
     Settings,
     Slug,
     SymmetrizationStudy,
+    datasets,
+    scales,
+    studies,
+    training,
 )
 
 FOLDER = Path("config/schema")
@@ -59,7 +63,8 @@ def schemas() -> dict[Path, str]:
 def descriptions() -> dict[str, str]:
     """The text below every field of the models, by `Model.field`."""
     found = {}
-    for model in ast.parse(inspect.getsource(config)).body:
+    sources = (inspect.getsource(module) for module in (datasets, scales, studies, training))
+    for model in (statement for source in sources for statement in ast.parse(source).body):
         if not isinstance(model, ast.ClassDef):
             continue
         for field, below in zip(model.body, model.body[1:], strict=False):

@@ -1,0 +1,144 @@
+"""Datasets and label noise, as declared in `config/datasets.yaml` and the scales."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from firstorder.config.values import Count, Rate, Sha256, Slug, Strict
+from firstorder.errors import ConfigError
+
+
+class File(Strict):
+    """One raw file of a dataset, as published."""
+
+    name: str
+    """File name in `resources/<dataset>/`."""
+    sha256: Sha256 | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    bytes: Count | None = None
+    content_sha256: Sha256 | None = None
+    """SHA-256 of what a .gz file unpacks to: a repacked copy of the same content is accepted."""
+    urls: tuple[str, ...] = ()
+    """Tried in order, after the dataset's local folders."""
+
+    @field_validator("name")
+    @classmethod
+    def _stays_in_its_folder(cls, name: str) -> str:
+        if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
+            raise ValueError("write a plain file name, without folders")
+        return name
+
+    @field_validator("urls")
+    @classmethod
+    def _encrypted(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not is_allowed_url(url):
+                raise ValueError(f"{url}: only https is fetched (http from the own machine)")
+        return urls
+
+
+def is_allowed_url(url: str) -> bool:
+    """Whether data may be fetched from `url`: https, or http from the loopback interface."""
+    scheme, _, rest = url.partition("://")
+    host = urlsplit(url).hostname or ""
+    if scheme == "https":
+        return bool(host)
+    return scheme == "http" and bool(rest) and host in ("localhost", "127.0.0.1", "::1")
+
+
+class Dataset(Strict):
+    """A dataset: its shape, its raw files, how to read and normalise it, its label-flip map."""
+
+    title: str
+    reader: Literal["digits", "photo_patches", "idx", "cifar", "webvision"]
+    """Which reader of `firstorder.data` decodes the raw files."""
+    shape: tuple[Count, Count, Count]
+    """Channels, height, width."""
+    resize: bool = False
+    """Resize the published images (bilinear) to `shape`."""
+    train: Count
+    test: Count
+    extra_tests: dict[Slug, Count] = {}
+    """Further test sets that the reader finds, by name, with their sizes."""
+    classes: tuple[str, ...] = ()
+    """Class names in label order; empty for images without labels."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Per channel, of pixel values scaled to [0, 1]."""
+    asymmetric: dict[int, int] | Literal["blocks"] = {}
+    """Class-dependent noise: true class -> the class that it is mistaken for.
+    `blocks`: within blocks of five classes each turns into the next (CIFAR-100)."""
+    semantic_groups: tuple[int, ...] = ()
+    """Super-class of every class, for the `semantic` blocks convention."""
+    human: dict[str, str] = {}
+    """Human annotations: name -> key in `human_file`."""
+    human_file: File | None = None
+    """The labels that people gave; fetched only when human noise is asked for."""
+    files: tuple[File, ...] = ()
+    """The raw files that the reader needs."""
+    folders: tuple[str, ...] = ()
+    """Local folders that may hold the raw files, tried before any download; relative ones lie
+    in `resources/<dataset>/`."""
+    help: str = ""
+    """What to do when the raw files cannot be had: which package or file would help."""
+    source: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Dataset:
+        channels, classes = self.shape[0], len(self.classes)
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise ValueError(f"mean and std need one value for each of the {channels} channels")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        if isinstance(self.asymmetric, dict):
+            for pair in self.asymmetric.items():
+                if not all(0 <= label < classes for label in pair):
+                    raise ValueError(
+                        f"asymmetric: {pair[0]} -> {pair[1]}: labels end at {classes - 1}"
+                    )
+        if self.semantic_groups and len(self.semantic_groups) != classes:
+            raise ValueError(f"semantic_groups needs one value for each of the {classes} classes")
+        if bool(self.human) != (self.human_file is not None):
+            raise ValueError("human annotations need a human_file, and the other way round")
+        return self
+
+
+class Noise(Strict):
+    """A model of label noise on the training labels."""
+
+    kind: Literal["symmetric", "asymmetric", "pairflip", "instance", "human"]
+    rate: Rate = 0.0
+    sampler: Literal["count", "class", "iid"] = "count"
+    """How labels are drawn from the noise's transition matrix (symmetric, asymmetric, pairflip):
+    exact counts per ordered pair of classes (the protocol), exact counts per class, or
+    independently."""
+    include_true_class: bool = False
+    """Symmetric noise that redraws from all K classes, the true one included."""
+    blocks: Literal["index", "semantic"] = "index"
+    """CIFAR-100: blocks of consecutive class indices (as published) or semantic super-classes."""
+    annotation: str | None = None
+    """Human noise: which annotation."""
+
+    @model_validator(mode="after")
+    def _human(self) -> Noise:
+        if (self.kind == "human") != (self.annotation is not None):
+            raise ValueError("human noise needs an annotation, and no other kind has one")
+        return self
+
+    @classmethod
+    def parse(cls, slug: str) -> Noise:
+        """The noise named by a slug such as `symmetric-0.4`, `instance-0.2` or `human-worst`."""
+        kind, _, value = slug.partition("-")
+        if kind == "human":
+            return cls(kind="human", annotation=value)
+        try:
+            return cls(kind=kind, rate=float(value))  # type: ignore[arg-type]
+        except (ValueError, ValidationError):
+            raise ConfigError(
+                f"noise {slug!r}: write KIND-RATE with KIND one of symmetric, asymmetric, "
+                "pairflip, instance and RATE in [0, 1], or human-ANNOTATION, or declare it "
+                "under `noises:`"
+            ) from None

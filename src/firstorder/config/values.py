@@ -1,0 +1,39 @@
+"""Kinds of values that the configuration is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from firstorder.validation import SLUG
+
+Scalar = bool | int | float | str
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+FAMILIES = ("eigenfunctions", "binary", "nads")
+"""The families of tasks of the linearized study."""
+
+
+def _family(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError("choose from 'eigenfunctions', 'binary' or 'nads'")
+    return name
+
+
+FamilyName = Annotated[
+    str, AfterValidator(_family), WithJsonSchema({"type": "string", "enum": list(FAMILIES)})
+]
+Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
+"""A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
+Item = TypeVar("Item")
+Some = Annotated[tuple[Item, ...], Field(min_length=1)]
+"""A list with at least one item."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """A value that refuses unknown keys and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
