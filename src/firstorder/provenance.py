@@ -1,0 +1,111 @@
+"""Where a result comes from: device, versions, commit, code, inputs, time.
+
+Nothing here names the host or a folder of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from firstorder import files
+from firstorder.config import Config
+
+PACKAGES = ("torch", "numpy", "scipy", "safetensors")
+"""The packages that decide numbers; asking for all that are installed costs a quarter second."""
+COMMIT_VARIABLE = "FIRSTORDER_COMMIT"
+"""Set by the head process of a workflow, so that jobs need not ask git: COMMIT or COMMIT-dirty."""
+STARTED = datetime.now(UTC)
+
+
+def record(config: Config, code: str, inputs: list[str]) -> dict[str, Any]:
+    """The provenance of a result: how it was made, and the SHA-256 of what it was made from.
+
+    `code` is the digest of the code; `inputs` are paths as the configuration gives them.
+    """
+    commit, dirty = source()
+    return {
+        "device": device(config),
+        "versions": versions(),
+        "commit": commit,
+        "dirty": dirty,
+        "code": code,
+        "inputs": {relative(path): _hash(path) for path in inputs},
+        "started": STARTED.isoformat(timespec="seconds"),
+    }
+
+
+def device(config: Config) -> str:
+    """The device that computes: `cpu: MODEL` or `cuda: MODEL`."""
+    # Asking torch for a GPU is only worth its import where torch already works.
+    torch = sys.modules.get("torch")
+    if config.settings.device != "cpu" and torch is not None and torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name()}"
+    return f"cpu: {processor()}"
+
+
+@cache
+def processor() -> str:
+    """The model of the processor, as the system names it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def source() -> tuple[str, bool | None]:
+    """The commit of the source and whether it was changed since; (`unknown`, None) outside git."""
+    described = os.environ.get(COMMIT_VARIABLE) or _describe()
+    if not described:
+        return "unknown", None
+    return described.removesuffix("-dirty"), described.endswith("-dirty")
+
+
+def _describe() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def relative(path: str) -> str:
+    """A path from the working folder where it lies below it, else as given."""
+    absolute, here = Path(path).absolute(), Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else path
+
+
+def _hash(path: str) -> str:
+    status = os.stat(path)
+    return _cached_hash(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _cached_hash(path: str, changed: int, size: int) -> str:
+    """SHA-256 of a file; a job with several seeds reads the same inputs for each."""
+    return files.sha256(path)

@@ -1,0 +1,28 @@
+"""Claims: what the papers say, as predicates over results, each with an effect size.
+
+A predicate is a function `(config, claim) -> Verdict`, registered by name and declared in
+config/studies with its thresholds as options.
+"""
+
+from __future__ import annotations
+
+from firstorder.publish.claims import (
+    definitions,
+    kernels,
+    noise,
+    tangents,
+    trainings,
+)
+from firstorder.publish.claims.judge import build, verify
+from firstorder.publish.claims.verdict import Verdict
+
+__all__ = [
+    "Verdict",
+    "build",
+    "definitions",
+    "kernels",
+    "noise",
+    "tangents",
+    "trainings",
+    "verify",
+]

@@ -1,0 +1,113 @@
+"""Claims that follow from definitions: measured on small tensors, in float64, not on runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firstorder.config import Claim, Config
+from firstorder.publish.claims.verdict import Verdict, judged
+from firstorder.publish.registry import register
+from firstorder.streams import numpy_stream
+
+# torch and the losses are imported where they are used: most claims need neither.
+
+
+def _gradients(name: str, scores: np.ndarray, **parameters: float) -> np.ndarray:
+    """Gradients (B, K, K) in the scores of the loss of every label: [b, y] = dL(s_b, y)/ds_b."""
+    import torch
+
+    from firstorder.losses import build
+
+    s = torch.from_numpy(scores).requires_grad_()
+    values = build(name, num_classes=scores.shape[1], **parameters).values(s)
+    columns = [torch.autograd.grad(v.sum(), s, retain_graph=True)[0] for v in values.unbind(1)]
+    return torch.stack(columns, dim=1).numpy()
+
+
+def _scores(classes: int, scale: float, examples: int = 200) -> np.ndarray:
+    return scale * numpy_stream(0, "claims").normal(size=(examples, classes))
+
+
+@register("constant-gradient")
+def constant_gradient(config: Config, claim: Claim) -> Verdict:
+    """P10: the unhinged gradient is the same for every prediction; that of MAE is not.
+
+    Options: classes (10).
+    """
+    classes = int(claim.options.get("classes", 10))
+    scores, expected = _scores(classes, 3.0), np.sqrt(1 - 1 / classes)
+    norms = {
+        name: np.linalg.norm(_gradients(name, scores), axis=2) for name in ("unhinged", "mae", "ce")
+    }
+    off = float(np.abs(norms["unhinged"] - expected).max())
+    ratio = {name: float(norm.max() / norm.min()) for name, norm in norms.items()}
+    return judged(
+        off < 1e-9 and ratio["mae"] > 10,
+        f"On random scores of {classes} classes the norm of the unhinged gradient leaves "
+        f"√(1 − 1/K) = {expected:.4f} by at most {off:.1e}, while that of CE varies by a factor "
+        f"{ratio['ce']:,.0f} and that of MAE by {ratio['mae']:,.0f}.",
+        deviation=off,
+        ratio_ce=ratio["ce"],
+        ratio_mae=ratio["mae"],
+    )
+
+
+@register("same-first-steps")
+def same_first_steps(config: Config, claim: Claim) -> Verdict:
+    """P11: near equal scores CE and unhinged have the same gradient; MAE's is 1/K of it.
+
+    Options: classes (10), scale of the scores (0.01), cosine (0.99).
+    """
+    options = claim.options
+    classes, scale = int(options.get("classes", 10)), float(options.get("scale", 0.01))
+    scores = _scores(classes, scale)
+    unhinged, ce, mae = (_gradients(name, scores) for name in ("unhinged", "ce", "mae"))
+    size = np.linalg.norm(unhinged, axis=2)
+    cosine = float(((ce * unhinged).sum(2) / np.linalg.norm(ce, axis=2) / size).min())
+    ratio = float((np.linalg.norm(ce, axis=2) / size).mean())
+    small = float((np.linalg.norm(mae, axis=2) / size).mean())
+    return judged(
+        cosine > float(options.get("cosine", 0.99))
+        and abs(ratio - 1) < 0.05
+        and abs(small * classes - 1) < 0.05,
+        f"For scores of size {scale:g} the cosine between the gradients of CE and unhinged is at "
+        f"least {cosine:.4f} and their norms stand {ratio:.3f} to 1; the norm of MAE's is "
+        f"{small:.3f}, against 1/K = {1 / classes:.3f}.",
+        cosine=cosine,
+        norm_ratio=ratio,
+        mae_ratio=small,
+    )
+
+
+@register("noise-identity")
+def noise_identity(config: Config, claim: Claim) -> Verdict:
+    """P12: under symmetric noise the mean unhinged gradient is (1 − ηK/(K−1)) times the clean one.
+
+    Options: classes (10), rate (0.4), draws of every noisy label (2000).
+    """
+    options = claim.options
+    classes, rate = int(options.get("classes", 10)), float(options.get("rate", 0.4))
+    draws, scores = int(options.get("draws", 2000)), _scores(classes, 2.0, examples=50)
+    random = numpy_stream(0, "claims relabelling")
+    shift = random.integers(1, classes, size=(draws, len(scores)))
+    wrong = random.random((draws, len(scores))) < rate
+    truth = np.arange(len(scores)) % classes
+    noisy = np.where(wrong, (truth + shift) % classes, truth)
+    factor = 1 - rate * classes / (classes - 1)
+    off = {}
+    for name in ("unhinged", "ce"):
+        gradients = _gradients(name, scores)
+        of_examples = np.arange(len(scores))
+        mean = np.mean([gradients[of_examples, row] for row in noisy], axis=0)
+        clean = factor * gradients[of_examples, truth]
+        # Averaged over examples before the norm: what is left of Monte-Carlo error is small.
+        error = np.linalg.norm((mean - clean).reshape(-1)) / np.linalg.norm(clean.reshape(-1))
+        off[name] = float(error)
+    return judged(
+        off["unhinged"] < 0.1 and off["ce"] > 3 * off["unhinged"],
+        f"At η = {rate:g} the mean of {draws} noisy unhinged gradients differs from {factor:.3f} "
+        f"times the clean one by {off['unhinged']:.3f} of its norm (sampling error); for CE by "
+        f"{off['ce']:.3f}.",
+        unhinged=off["unhinged"],
+        ce=off["ce"],
+    )

@@ -1,0 +1,120 @@
+"""All claims of the chosen studies, judged and written as CSV, Markdown and HTML."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from firstorder import files
+from firstorder.config import Claim, Config
+from firstorder.publish import grid, needs, registry
+from firstorder.publish.claims.verdict import FAILS, HOLDS, NOT_RUN, Verdict, not_run
+
+LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RUN: "open"}
+
+
+def build(config: Config) -> None:
+    """Judge every claim and write claims.csv, claims.md and claims.html."""
+    frame, paths = judge(config), needs.paths_of(config)
+    caption = (
+        f"Scale {config.settings.scale}: {config.scale.data}. Effects are measured from the "
+        "results of this scale; a claim that fails here need not fail on the papers' data."
+    )
+    files.write_text(paths.claims("csv"), frame.to_csv(index=False, lineterminator="\n"))
+    files.write_text(paths.claims("md"), _markdown(config, frame, caption))
+    body = "\n".join(_html(config, study, part) for study, part in _studies(frame))
+    page = grid.page("Claims", body, html.escape(caption))
+    files.write_text(paths.claims("html"), page)
+
+
+def judge(config: Config) -> pd.DataFrame:
+    """One row per claim: study, claim, title, where, status, verdict, effects (JSON)."""
+    rows: list[dict[str, Any]] = []
+    for study in config.settings.studies:
+        for name, claim in needs.claims(config, study).items():
+            found = verdict(config, study, name, claim)
+            effects = {key: _plain(value) for key, value in found.effects.items()}
+            rows.append(
+                {
+                    "study": study,
+                    "claim": name,
+                    "title": claim.title,
+                    "where": claim.where,
+                    "status": found.status,
+                    "verdict": found.text,
+                    "effects": json.dumps(effects, ensure_ascii=False),
+                }
+            )
+    columns = ["study", "claim", "title", "where", "status", "verdict", "effects"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if pd.notna(value) else None
+
+
+def verdict(config: Config, study: str, name: str, claim: Claim) -> Verdict:
+    """The verdict on one claim; `not run` where the scale lacks what it selects."""
+    if not needs.available(config, study, claim.select):
+        return not_run("This scale does not run what the claim is about.")
+    predicate = registry.lookup(claim.predicate, f"{study}.yaml: claims.{name}.predicate")
+    return predicate(config, claim)
+
+
+def verify(config: Config) -> tuple[str, int]:
+    """The verdicts as lines for a terminal, and how many claims fail."""
+    frame = judge(config)
+    lines = []
+    for study, part in _studies(frame):
+        lines.append(_title(config, study))
+        lines += [
+            f"  {row['claim']:<11} {row['status']:<22} {row['title']}\n{'':36}{row['verdict']}"
+            for row in part.to_dict("records")
+        ]
+    counts = frame["status"].value_counts()
+    lines.append(", ".join(f"{counts.get(status, 0)} {status}" for status in LOOK))
+    return "\n".join(lines), int(counts.get(FAILS, 0))
+
+
+def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for study, part in frame.groupby("study", sort=False):
+        yield str(study), part
+
+
+def _title(config: Config, study: str) -> str:
+    if study == "symmetrization":
+        return config.studies.symmetrization.title
+    return config.studies.linearized.title
+
+
+def _markdown(config: Config, frame: pd.DataFrame, caption: str) -> str:
+    lines = ["# Claims", ""]
+    for study, part in _studies(frame):
+        lines += [f"## {_title(config, study)}", "", "| | Claim | Verdict | Measured |"]
+        lines.append("| --- | --- | --- | --- |")
+        for row in part.to_dict("records"):
+            cells = (row["claim"], row["title"], f"**{row['status']}**", row["verdict"])
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join([*lines, caption, ""])
+
+
+def _html(config: Config, study: str, part: pd.DataFrame) -> str:
+    rows = []
+    for row in part.to_dict("records"):
+        claim, title, where = (html.escape(row[name]) for name in ("claim", "title", "where"))
+        status, measured = html.escape(row["status"]), html.escape(row["verdict"])
+        rows.append(
+            f'<tr class="first"><td>{claim}</td><td>{title}<br><span class="faint">{where}</span>'
+            f'</td><td class="{LOOK[row["status"]]}"><strong>{status}</strong></td>'
+            f"<td>{measured}</td></tr>"
+        )
+    head = "<th></th><th>Claim</th><th>Verdict</th><th>Measured</th>"
+    return (
+        f'<h2>{html.escape(_title(config, study))}</h2>\n<div class="wide"><table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
+    )

@@ -1,0 +1,334 @@
+"""Claims about networks and their linearizations: predicates over trained tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from firstorder.config import Claim, Config
+from firstorder.publish import needs, records
+from firstorder.publish.claims.verdict import Verdict, judged, not_run
+from firstorder.publish.measures import number_range, spearman
+from firstorder.publish.registry import register
+
+TOO_FEW = "Too few tasks are run at this scale for a rank correlation."
+
+
+def _last(config: Config, claim: Claim, value: str, *arms: str) -> pd.DataFrame:
+    """Means over seeds of `value` at the last epoch: rows (label, task), columns arms."""
+    family = claim.select.family or ""
+    runs = records.last_epochs(records.linearized_runs(config, claim.select, family, *arms))
+    return runs.pivot_table(index=["label", "task"], columns="arm", values=value, aggfunc="mean")
+
+
+def _support(config: Config, claim: Claim) -> int:
+    """Examples of the support of the claim's family, training and test."""
+    family = needs.family_declared(config, claim.select.family or "")
+    assert family is not None
+    support = config.scale.linearized.supports[family.support or ""]
+    return support.train + support.test
+
+
+def _within(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
+    tasks = table.index.get_level_values("task")
+    return table[(tasks >= low) & (tasks <= high)]
+
+
+def _correlations(table: pd.DataFrame, arm: str) -> pd.Series:
+    """Spearman's correlation of an arm's column with the task, by model."""
+    return pd.Series(
+        {
+            label: spearman(part.index.get_level_values("task").to_numpy(), part[arm])
+            for label, part in table.groupby(level="label", sort=False)
+        }
+    )
+
+
+def _listed(values: pd.Series) -> str:
+    listed = (f"{label} {value:.2f}" for label, value in values.items())
+    return ", ".join(listed).replace("-", "−")
+
+
+@register("accuracy-falls")
+def accuracy_falls(config: Config, claim: Claim) -> Verdict:
+    """E5, E12: test accuracy of one arm falls with the index. Options: arm, correlation (-0.9)."""
+    arm = str(claim.options["arm"])
+    found = _correlations(_last(config, claim, "test_accuracy", arm), arm)
+    if found.isna().all():
+        return not_run(TOO_FEW)
+    return judged(
+        bool((found <= float(claim.options.get("correlation", -0.9))).all()),
+        f"Spearman's correlation of index and test accuracy: {_listed(found)}.",
+        **{f"spearman_{label}": float(value) for label, value in found.items()},
+    )
+
+
+@register("kernel-ranks-tasks")
+def kernel_ranks_tasks(config: Config, claim: Claim) -> Verdict:
+    """E6: the initial kernel ranks the tasks for the network too.
+
+    Options: correlation (0.9), of the index with the network's accuracy (negative) and of the
+    network's accuracy with its linearization's.
+    """
+    least = float(claim.options.get("correlation", 0.9))
+    table = _last(config, claim, "test_accuracy", "network", "linear")
+    index = _correlations(table, "network")
+    arms = pd.Series(
+        {
+            label: spearman(part["network"], part["linear"])
+            for label, part in table.groupby(level="label", sort=False)
+        }
+    )
+    if index.isna().all():
+        return not_run(TOO_FEW)
+    return judged(
+        bool((index <= -least).all() and (arms >= least).all()),
+        f"Spearman's correlation of the network's test accuracy with the index: {_listed(index)}; "
+        f"with the linearization's: {_listed(arms)}.",
+        **{f"index_{label}": float(value) for label, value in index.items()},
+        **{f"arms_{label}": float(value) for label, value in arms.items()},
+    )
+
+
+@register("linear-wins")
+def linear_wins(config: Config, claim: Claim) -> Verdict:
+    """E7: on eigenfunction tasks the linearization beats the network.
+
+    Options: gap (0.02), from (3), share (15): tasks up to the number of examples over `share`.
+    """
+    options = claim.options
+    table = _last(config, claim, "test_accuracy", "network", "linear")
+    high = _support(config, claim) / float(options.get("share", 15))
+    table = _within(table, float(options.get("from", 3)), high)
+    if table.empty:
+        return not_run("No eigenfunction task within the claim's range is run at this scale.")
+    gaps = (table["linear"] - table["network"]).groupby(level="label", sort=False).mean()
+    return judged(
+        bool((gaps > float(options.get("gap", 0.02))).all()),
+        f"Mean test accuracy of the linearization minus the network's, in points: "
+        f"{_listed(100 * gaps)}.",
+        **{f"gap_{label}": float(value) for label, value in gaps.items()},
+    )
+
+
+@register("slower-to-fit")
+def slower_to_fit(config: Config, claim: Claim) -> Verdict:
+    """E8: the training loss after few epochs grows with the index.
+
+    Options: epochs (5, 15), correlation (0.9).
+    """
+    options, arms = claim.options, ("network", "linear")
+    runs = records.linearized_runs(config, claim.select, claim.select.family or "", *arms)
+    found: dict[str, float] = {}
+    for (label, arm, epoch), part in runs[
+        runs["epoch"].isin(options.get("epochs", (5, 15)))
+    ].groupby(["label", "arm", "epoch"], sort=False):
+        means = part.groupby("task")["train_loss"].mean()
+        found[f"{label}, {arm}, {epoch}"] = spearman(means.index.to_numpy(), means)
+    values = pd.Series(found, dtype=float)
+    if values.isna().all():
+        return not_run(TOO_FEW)
+    return judged(
+        bool((values >= float(options.get("correlation", 0.9))).all()),
+        f"Spearman's correlation of index and training loss is {number_range(values, 2)} over "
+        f"{len(values)} combinations of model, arm and epoch.",
+        least=float(values.min()),
+        median=float(values.median()),
+    )
+
+
+@register("more-steps")
+def more_steps(config: Config, claim: Claim) -> Verdict:
+    """E9: steps until a minibatch has loss 0.01 grow with the index, or it is never reached."""
+    arms = ("network", "linear")
+    tasks = records.linearized_tasks(config, claim.select, claim.select.family or "", *arms)
+    taken = tasks.astype({"steps_to_0.01": float})
+    steps = taken.groupby(["label", "arm", "task"], sort=False)["steps_to_0.01"].agg(
+        lambda values: values.mean() if values.notna().all() else np.inf
+    )
+    found = {
+        key: part.to_numpy() for key, part in steps.groupby(level=["label", "arm"], sort=False)
+    }
+    falls = sum(int((a[1:] < a[:-1]).sum()) for a in found.values())
+    steps_up = sum(len(a) - 1 for a in found.values())
+    never = int(np.isinf(steps).sum())
+    return judged(
+        falls == 0,
+        f"From one index to the next the number of steps falls in {falls} of {steps_up} cases; "
+        f"{never} of {len(steps)} tasks never reach the loss.",
+        falls=falls,
+        never_reached=never,
+    )
+
+
+@register("farther")
+def farther(config: Config, claim: Claim) -> Verdict:
+    """E10: weights travel farther for higher indices.
+
+    Options: correlation (0.5), from (10), share (10): tasks up to the number of examples over it.
+    """
+    options = claim.options
+    table = _last(config, claim, "distance", "network", "linear")
+    high = _support(config, claim) / float(options.get("share", 10))
+    table = _within(table, float(options.get("from", 10)), high)
+    found = {arm: _correlations(table, arm) for arm in ("network", "linear")}
+    values = pd.concat(found.values())
+    if values.isna().all():
+        return not_run(TOO_FEW)
+    return judged(
+        bool((values >= float(options.get("correlation", 0.5))).all()),
+        f"Spearman's correlation of index and squared distance: network "
+        f"{_listed(found['network'])}; linearization {_listed(found['linear'])}.",
+        least=float(values.min()),
+    )
+
+
+def _gaps(config: Config, claim: Claim) -> pd.DataFrame:
+    """Network minus linearization in test accuracy: rows labels, columns training-set sizes."""
+    table = _last(config, claim, "test_accuracy", "network", "linear")
+    return (table["network"] - table["linear"]).unstack("task")
+
+
+@register("network-wins")
+def network_wins(config: Config, claim: Claim) -> Verdict:
+    """E14: on labelled images and enough of them a convolutional network beats its linearization.
+
+    Options: from (10000 training examples).
+    """
+    gaps, least = _gaps(config, claim), int(claim.options.get("from", 10000))
+    largest = int(gaps.columns.max())
+    if largest < least:
+        return not_run(f"No training set of {least:,} examples is run at this scale.")
+    at = gaps[largest]
+    return judged(
+        bool((at > 0).all()),
+        f"With {largest:,} training examples the network is ahead by, in points: "
+        f"{_listed(100 * at)}.",
+        **{f"gap_{label}": float(value) for label, value in at.items()},
+    )
+
+
+@register("gap-grows")
+def gap_grows(config: Config, claim: Claim) -> Verdict:
+    """E15: the gap between network and linearization grows with the training set.
+
+    Slope of the gap against the logarithm (base 10) of the training-set size, by model.
+    """
+    gaps = _gaps(config, claim)
+    if gaps.shape[1] < 3:
+        return not_run("Too few training-set sizes are run at this scale.")
+    size = np.log10(np.asarray(gaps.columns, dtype=float))
+    slopes = gaps.apply(lambda line: np.polyfit(size, line.to_numpy(), 1)[0], axis=1)
+    least = int(gaps.columns.min())
+    smallest = gaps[least]
+    return judged(
+        bool((slopes > 0).all()),
+        f"The gap grows, in points for ten times the examples, by: {_listed(100 * slopes)}; at "
+        f"{least:,} examples it is {_listed(100 * smallest)}.",
+        **{f"slope_{label}": float(value) for label, value in slopes.items()},
+    )
+
+
+@register("gap-by-architecture")
+def gap_by_architecture(config: Config, claim: Claim) -> Verdict:
+    """E16: the gap on most examples grows from MLP to LeNet to ResNet-18 (in the models' order)."""
+    gaps = _gaps(config, claim)
+    names = config.studies.linearized.models
+    largest = int(gaps.columns.max())
+    at = gaps[largest].reindex([names[m].label for m in names if names[m].label in gaps.index])
+    if len(at) < 2:
+        return not_run("Only one architecture is run at this scale.")
+    return judged(
+        bool(at.is_monotonic_increasing),
+        f"With {largest:,} training examples the network is ahead by, in points: "
+        f"{_listed(100 * at)}.",
+        **{f"gap_{label}": float(value) for label, value in at.items()},
+    )
+
+
+@register("faster-on-trained")
+def faster_on_trained(config: Config, claim: Claim) -> Verdict:
+    """E20: linear training on the trained kernel needs fewer steps to loss 0.1.
+
+    Options: from (10): least index.
+    """
+    family, arms = claim.select.family or "", ("linear0", "retrained")
+    tasks = records.linearized_tasks(config, claim.select, family, *arms)
+    tasks = tasks[tasks["task"] >= int(claim.options.get("from", 10))]
+    if tasks.empty or set(tasks["arm"]) != set(arms):
+        return not_run("No linear training on a trained kernel is run within the claim's range.")
+    steps = tasks.assign(steps=tasks["steps_to_0.1"].astype(float).fillna(np.inf))
+    table = steps.pivot(index=["model", "seed", "task"], columns="arm", values="steps").dropna()
+    faster = table["retrained"] < table["linear0"]
+    reached = table[np.isfinite(table["linear0"]) & np.isfinite(table["retrained"])]
+    ratio = float((reached["linear0"] / reached["retrained"]).median()) if len(reached) else np.nan
+    sped = "" if np.isnan(ratio) else f", in the median {ratio:.1f} times where both reach it"
+    return judged(
+        bool(faster.all()),
+        f"Loss 0.1 is reached sooner on the trained kernel in {int(faster.sum())} of {len(faster)} "
+        f"trainings{sped}.",
+        share=float(faster.mean()),
+        median_ratio=ratio,
+    )
+
+
+@register("trained-kernel-is-the-network")
+def trained_kernel_is_the_network(config: Config, claim: Claim) -> Verdict:
+    """E21: linear training on the trained kernel generalises like the network, not like itself.
+
+    Options: tasks (3 to 300), close (0.03), worse (true: also below the initial kernel).
+    """
+    options, arms = claim.options, ("network", "linear0", "retrained")
+    low, high = options.get("tasks", (3, 300))
+    table = _within(_last(config, claim, "test_accuracy", *arms), low, high).dropna()
+    if table.empty:
+        return not_run("No task within the claim's range is trained on the trained kernel.")
+    off = (table["retrained"] - table["network"]).abs()
+    below = table["linear0"] - table["retrained"]
+    return judged(
+        bool((off < float(options.get("close", 0.03))).all() and (below > 0).all()),
+        f"Test accuracy on the trained kernel differs from the network's by "
+        f"{number_range(100 * off, 1)} points and is below that on the initial kernel in "
+        f"{int((below > 0).sum())} of {len(below)} tasks, on average by {100 * below.mean():.1f} "
+        "points.",
+        largest_difference=float(off.max()),
+        mean_below_initial=float(below.mean()),
+    )
+
+
+@register("trained-kernel-wins")
+def trained_kernel_wins(config: Config, claim: Claim) -> Verdict:
+    """E22: on labelled images the trained kernel beats the initial one."""
+    table = _last(config, claim, "test_accuracy", "linear0", "retrained").dropna()
+    if table.empty:
+        return not_run("No task is trained on the trained kernel at this scale.")
+    gaps = (table["retrained"] - table["linear0"]).groupby(level="label", sort=False).mean()
+    return judged(
+        bool((gaps > 0).all()),
+        f"Test accuracy on the trained minus the initial kernel, in points: {_listed(100 * gaps)}.",
+        **{f"gap_{label}": float(value) for label, value in gaps.items()},
+    )
+
+
+@register("random-labels")
+def random_labels(config: Config, claim: Claim) -> Verdict:
+    """Negative control: trained on random labels, a network is at chance on test images.
+
+    Chance is one half within three standard errors of the mean over runs, plus a point for the
+    balance of the drawn labels.
+    """
+    family = needs.family_declared(config, claim.select.family or "")
+    runs = records.linearized_runs(config, claim.select, claim.select.family or "", "random")
+    last = records.last_epochs(runs)
+    if last.empty or family is None or family.support is None:
+        return not_run("The control on random labels is not run at this scale.")
+    mean = float(last["test_accuracy"].mean())
+    examples = config.scale.linearized.supports[family.support].test
+    allowed = 3 * 0.5 / np.sqrt(examples * len(last)) + 0.01
+    return judged(
+        abs(mean - 0.5) <= allowed,
+        f"Test accuracy is {100 * mean:.1f} % on average over {len(last)} runs; chance allows 50 "
+        f"± {100 * allowed:.1f} %.",
+        accuracy=mean,
+        allowed=float(allowed),
+    )

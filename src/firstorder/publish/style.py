@@ -1,0 +1,230 @@
+"""One look for all figures, and figure files whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+)
+
+from firstorder import files
+
+OKABE_ITO = (
+    "#000000",
+    "#D55E00",
+    "#0072B2",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C6D1F",
+)
+"""Colour-blind-safe (Okabe and Ito 2008); its yellow, too pale for lines, darkened."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+WIDE = 7.0
+"""Width in inches of a figure over the whole text."""
+METADATA: dict[str, dict[str, None]] = {
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "svg": {"Date": None},
+    "png": {},
+}
+RC = {
+    "svg.hashsalt": "firstorder",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "xtick.minor.width": 0.5,
+    "ytick.minor.width": 0.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the data it shows."""
+
+    figure: Figure
+    data: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn, the same in every panel."""
+
+    color: str
+    marker: str
+    linestyle: Any
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments of a line without markers."""
+        return {"color": self.color, "linestyle": self.linestyle}
+
+    @property
+    def points(self) -> dict[str, Any]:
+        """Arguments of a line with markers."""
+        return {**self.line, "marker": self.marker}
+
+
+@contextmanager
+def house() -> Iterator[None]:
+    """Draw in the house style."""
+    look = {**seaborn.axes_style("ticks"), **seaborn.plotting_context("paper"), **RC}
+    with matplotlib.rc_context(look):
+        yield
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """One look per name, in order: colours first, then other line styles."""
+    distinct = list(dict.fromkeys(names))
+    return {
+        name: Look(
+            color=OKABE_ITO[index % len(OKABE_ITO)],
+            marker=MARKERS[index % len(MARKERS)],
+            linestyle=LINES[(index % 2 + 2 * (index // len(OKABE_ITO))) % len(LINES)],
+        )
+        for index, name in enumerate(distinct)
+    }
+
+
+def panels(
+    rows: int, columns: int, height: float = 2.1, width: float = WIDE, **sharing: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure with a (rows, columns) array of axes; `height` in inches of one row."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend under all panels, each label once, in as many columns as fit the width."""
+    handles: dict[str, Any] = {}
+    for each in axes:
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    # A label takes about 0.053 inches a character, its line and the gap 0.55.
+    widest = 0.55 + 0.053 * max(len(label) for label in handles)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=max(1, min(len(handles), int(figure.get_figwidth() / widest))),
+        handlelength=3.0,
+        columnspacing=1.4,
+    )
+
+
+def percent(axes: Axes, axis: str = "y", low: float = 0.0, high: float = 1.0) -> None:
+    """Show fractions as percent on an axis that spans [low, high] with a small margin."""
+    margin = 0.03 * (high - low)
+    formatter = PercentFormatter(xmax=1.0, decimals=0, symbol="")
+    if axis == "y":
+        axes.set_ylim(low - margin, high + margin)
+        axes.yaxis.set_major_formatter(formatter)
+    else:
+        axes.set_xlim(low - margin, high + margin)
+        axes.xaxis.set_major_formatter(formatter)
+
+
+def accuracies(axes: Iterable[Axes], mean: pd.Series, std: pd.Series | None = None) -> None:
+    """Accuracy axes that hold mean ± std, from a whole ten percent to another."""
+    around = 0.0 if std is None else std.fillna(0.0)
+    low = np.floor(10.0 * float((mean - around).min()) - 0.1) / 10.0
+    high = np.ceil(10.0 * float((mean + around).max()) + 0.1) / 10.0
+    for each in axes:
+        percent(each, low=max(low, 0.0), high=min(high, 1.0))
+
+
+def epochs(axes: Axes) -> None:
+    """A horizontal axis of epochs: whole numbers."""
+    axes.set_xlabel("Epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def log_values(axes: Axes, axis: str = "y") -> None:
+    """A logarithmic axis with plain numbers at 1, 2, 5 where it spans less than two decades."""
+    (axes.set_yscale if axis == "y" else axes.set_xscale)("log")
+    shown = axes.yaxis if axis == "y" else axes.xaxis
+    low, high = axes.get_ylim() if axis == "y" else axes.get_xlim()
+    if high / low < 100:
+        shown.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        shown.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        shown.set_minor_locator(NullLocator())
+    elif high / low > 1e4:
+        shown.set_minor_locator(NullLocator())
+
+
+def log_index(axes: Axes, ticks: Iterable[int]) -> None:
+    """A logarithmic axis of indices or sizes, ticks at the values that were run."""
+    axes.set_xscale("log")
+    kept: list[int] = []
+    for tick in sorted(set(ticks)):
+        if not kept or tick / kept[-1] >= 1.7:
+            kept.append(tick)
+    axes.set_xticks(kept, [str(tick) for tick in kept])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def band(axes: Axes, x: Any, mean: Any, std: Any, look: Look, label: str, **more: Any) -> None:
+    """A line of means in a band of one standard deviation."""
+    axes.plot(x, mean, label=label, **{**look.line, **more})
+    low, high = np.asarray(mean) - np.asarray(std), np.asarray(mean) + np.asarray(std)
+    axes.fill_between(x, low, high, color=look.color, alpha=0.15, linewidth=0)
+
+
+def whiskers(axes: Axes, x: Any, mean: Any, std: Any, look: Look, label: str, **more: Any) -> None:
+    """Marked means, joined by a line, with bars of one standard deviation."""
+    drawn = {**look.points, **more}
+    axes.errorbar(
+        x, mean, yerr=std.fillna(0.0), fmt="none", ecolor=look.color, elinewidth=0.8, capsize=2
+    )
+    axes.plot(x, mean, label=label, **drawn)
+
+
+def save(drawing: Drawing, path_of: dict[str, str]) -> None:
+    """Write a drawing as pdf, svg and png (200 dpi) and its data as csv."""
+    with house():
+        # Laid out once: faster, and the same in every format.
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")
+        for suffix, metadata in METADATA.items():
+            with files.replacing(path_of[suffix]) as temporary:
+                drawing.figure.savefig(temporary, format=suffix, metadata=metadata)
+    files.write_text(path_of["csv"], drawing.data.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,97 @@
+"""One table: its entries, the published numbers beside them, and when two numbers agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from firstorder.config import Config
+from firstorder.errors import ConfigError
+from firstorder.publish import needs
+
+COLUMNS = (
+    "study", "artefact", "dataset", "noise", "loss", "metric", "mean", "std", "n", "source",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A tidy frame (see `firstorder.publish.grid`) and sentences for its caption."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def spread(values: pd.Series) -> tuple[float, float, int]:
+    """Mean, standard deviation (n - 1; NaN for one value) and number of the values present."""
+    present = values.dropna().astype(float)
+    if present.empty:
+        return float("nan"), float("nan"), 0
+    return float(present.mean()), float(present.std(ddof=1)), len(present)
+
+
+def plus_minus(mean: float, std: float, digits: int = 2) -> str:
+    """`82.24 ± 0.25`; without the spread where there is none, empty where there is no mean."""
+    if np.isnan(mean):
+        return ""
+    text = f"{mean:.{digits}f}".replace("-", "−")
+    return text if np.isnan(std) else f"{text} ± {std:.{digits}f}"
+
+
+def agrees(mean: float, std: float, published: float, published_std: float) -> bool:
+    """Whether a rebuilt accuracy (in points) agrees with a published one.
+
+    |mean - published| <= max(1.0, 3 (std + published_std)), an unknown spread counting as zero.
+    """
+    both = np.nan_to_num(std) + np.nan_to_num(published_std)
+    return bool(abs(mean - published) <= max(1.0, 3.0 * both))
+
+
+def published(name: str | None, metric: str) -> dict[tuple[str, str, str], dict]:
+    """Published numbers of config/published/NAME.csv, by (dataset, noise, loss).
+
+    Where several sources give one number, the first of the file is the anchor.
+    """
+    if name is None:
+        return {}
+    found: dict[tuple[str, str, str], dict] = {}
+    for record in _published(needs.published_file(name)).to_dict("records"):
+        if record["metric"] == metric:
+            found.setdefault((record["dataset"], record["noise"], record["loss"]), record)
+    return found
+
+
+@cache
+def _published(path: str) -> pd.DataFrame:
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: no such file; run from the project's folder")
+    frame = pd.read_csv(path)
+    if tuple(frame.columns) != COLUMNS:
+        raise ConfigError(f"{path}: expected the columns {', '.join(COLUMNS)}")
+    return frame
+
+
+def noise_label(config: Config, noise: str, kind: str, rate: float) -> str:
+    """A noise as a column heading: `clean`, `40 %`, `worst`, or the name the scale gave it."""
+    if noise in config.scale.symmetrization.noises:
+        return noise
+    if kind == "human":
+        return noise.removeprefix("human-")
+    return "clean" if rate == 0 else f"{100 * rate:g} %"
+
+
+def data_title(config: Config, dataset: str) -> str:
+    """The title of a dataset, to begin a heading."""
+    title = config.datasets[dataset].title
+    return title[:1].upper() + title[1:]
+
+
+def mark_best(frame: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
+    """Mark the best number of every column of every section; equal print, equally best."""
+    rounded = frame["mean"].where(frame["eligible"]).round(digits)
+    best = rounded.groupby([frame["section"], frame["column"]]).transform("max")
+    return frame.assign(best=rounded.eq(best)).drop(columns="eligible")

@@ -1,0 +1,173 @@
+"""Claims judged on made-up results, on both sides of their thresholds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+# ruff: noqa: F811  (a fixture is an argument)
+from test_publish_records import tiny, tree  # noqa: F401  (fixtures)
+
+from firstorder import config as configuration
+from firstorder.config import Claim, Config, Selection
+from firstorder.publish import claims, needs, registry
+from firstorder.publish.claims import judge
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = Selection(cells="symmetric", losses="comparison", files=("summary.json",))
+EIGENFUNCTIONS = Selection(family="eigenfunctions")
+
+
+def judged(
+    config: Config, predicate: str, select: Selection | None = None, **options: object
+) -> claims.Verdict:
+    claim = Claim(
+        title="T", where="W", predicate=predicate, select=select or Selection(), options=options
+    )
+    study = "linearized" if claim.select.family else "symmetrization"
+    return judge.verdict(config, study, "X", claim)
+
+
+def test_cross_entropy_memorises_where_it_falls_by_more_than_the_threshold(tiny: Config) -> None:
+    assert judged(tiny, "memorises", RUNS, drop=0.01).status == "holds"
+    verdict = judged(tiny, "memorises", RUNS, drop=0.5)
+    assert verdict.status == "fails"
+    assert verdict.effects["largest_drop"] < 0.5
+
+
+def test_an_order_of_losses_holds_one_way_only(tiny: Config) -> None:
+    tiers = [["ce"], ["gce"], ["nce+rce"], ["sgce"]]
+    assert judged(tiny, "order", RUNS, tiers=tiers, rate=0.8, growing=True).status == "holds"
+    assert judged(tiny, "order", RUNS, tiers=tiers[::-1], rate=0.8).status == "fails"
+
+
+def test_a_gain_is_judged_against_its_threshold(tiny: Config) -> None:
+    options = {"loss": "sgce", "reference": "ce", "rates": [0.4, 0.8]}
+    assert judged(tiny, "gain", RUNS, gap=0.05, **options).status == "holds"
+    assert judged(tiny, "gain", RUNS, gap=0.9, **options).status == "fails"
+
+
+def test_many_classes_are_said_to_be_missing_not_failed(tiny: Config) -> None:
+    verdict = judged(tiny, "underfits", RUNS, classes=[50, 10000])
+    assert verdict.status == "not run at this scale"
+    assert verdict.text
+
+
+@pytest.mark.parametrize("predicate", ["memorises", "gain", "reuse", "underfits", "stays"])
+def test_a_claim_without_data_is_not_run(tiny: Config, predicate: str) -> None:
+    verdict = judged(
+        tiny, predicate, loss="ce-tuned", reference="ce", gap=0, losses=["ce"], rates=[0.4, 0.8]
+    )
+    assert verdict.status == "not run at this scale"
+
+
+def test_diverged_runs_count_as_scores_without_bound(tiny: Config) -> None:
+    select = Selection(cells="curves", losses="norms", files=("summary.json", "history.csv"))
+    options = {"raw": ["unhinged-none"], "normalised": ["unhinged-l2", "unhinged-bn"]}
+    # Scores grow 20-fold in the made-up histories; one raw seed diverged, the others did not.
+    assert judged(tiny, "scores-explode", select, factor=19.0, **options).status == "fails"
+    verdict = judged(tiny, "scores-explode", select, factor=19.9, **options)
+    assert verdict.effects["raw_growth"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("predicate", ["constant-gradient", "same-first-steps", "noise-identity"])
+def test_what_follows_from_the_definitions_holds(tiny: Config, predicate: str) -> None:
+    assert judged(tiny, predicate).status == "holds"
+
+
+def test_function_space_takes_the_steps_of_the_weights(tiny: Config) -> None:
+    claim = Claim(title="T", where="W", predicate="dual-form")
+    verdict = judge.verdict(tiny, "linearized", "E3", claim)
+    assert verdict.status == "holds"
+    assert verdict.effects["difference"] < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("predicate", "holding", "failing"),
+    [
+        ("heavy-tail", {"share": 0.4}, {"share": 0.99}),
+        ("accuracy-falls", {"arm": "linear"}, {"arm": "linear", "correlation": -1.1}),
+        ("kernel-ranks-tasks", {}, {"correlation": 1.1}),
+        ("linear-wins", {"gap": 0.02}, {"gap": 0.5}),
+        ("slower-to-fit", {}, {"correlation": 1.1}),
+        ("farther", {"from": 2, "share": 4}, {"from": 2, "share": 4, "correlation": 1.1}),
+        ("spike", {"least": 2}, {"least": 50}),
+        ("spike-fades", {"large": 50}, {"large": 50, "least": 50}),
+        ("one-axis", {"rank": 40}, {"rank": 0}),
+        ("order-kept", {}, {"correlation": 1.1}),
+        ("alignment-grows", {"growth": 2}, {"growth": 50}),
+        ("energy-concentrates", {}, {"rise": 2.0}),
+        ("trained-kernel-is-the-network", {"close": 0.2}, {"close": 0.0}),
+    ],
+)
+def test_a_claim_of_the_linearized_study_is_judged_on_both_sides(
+    tiny: Config, predicate: str, holding: dict, failing: dict
+) -> None:
+    assert judged(tiny, predicate, EIGENFUNCTIONS, **holding).status == "holds"
+    assert judged(tiny, predicate, EIGENFUNCTIONS, **failing).status == "fails"
+
+
+def test_steps_that_are_never_reached_count_as_more(tiny: Config) -> None:
+    verdict = judged(tiny, "more-steps", EIGENFUNCTIONS)
+    assert verdict.status == "holds"
+    assert verdict.effects["never_reached"] == 2 * 2 * 2
+
+
+def test_the_exact_count_of_moved_labels_is_checked(tiny: Config) -> None:
+    select = Selection(cells="curves", losses="comparison", files=("labels.npz",))
+    clean = np.repeat(np.arange(10), 100)
+    for path in needs.selected(tiny, "symmetrization", select):
+        rate = float(Path(path).parent.name.split("-")[1])
+        moved = np.floor(rate / 9 * 100 + 1e-9) / 100
+        realised = np.full((10, 10), moved)
+        np.fill_diagonal(realised, 1 - 9 * moved)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, realised=realised, clean=clean)
+    assert judged(tiny, "exact-counts", select).status == "holds"
+    realised[0, 1] += 0.02
+    np.savez(path, realised=realised, clean=clean)
+    assert judged(tiny, "exact-counts", select).effects["largest_difference"] == pytest.approx(2)
+
+
+def test_written_verdicts_name_every_claim_and_count_the_failures(tiny: Config) -> None:
+    declared = {
+        "A": Claim(title="Holds", where="W", predicate="memorises", select=RUNS,
+                   options={"drop": 0.01}),
+        "B": Claim(title="Fails", where="W", predicate="memorises", select=RUNS,
+                   options={"drop": 0.9}),
+        "C": Claim(title="Missing", where="W", predicate="reuse"),
+    }  # fmt: skip
+    study = tiny.studies.symmetrization.model_copy(update={"claims": declared})
+    studies = tiny.studies.model_copy(update={"symmetrization": study})
+    config = tiny.model_copy(update={"studies": studies})
+    claims.build(config)
+    paths = needs.paths_of(config)
+    frame = pd.read_csv(paths.claims("csv"))
+    assert list(frame["status"]) == ["holds", "fails", "not run at this scale"]
+    assert json.loads(frame["effects"][0])["least_drop"] > 0
+    for suffix in ("md", "html"):
+        text = Path(paths.claims(suffix)).read_text()
+        assert all(claim.title in text for claim in declared.values())
+    text, failed = claims.verify(config)
+    assert failed == 1
+    assert "1 holds, 1 fails, 1 not run at this scale" in text
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_every_declared_claim_and_artefact_has_its_function_and_inputs(scale: str) -> None:
+    from firstorder.publish import figures, tables  # noqa: F401  (register)
+
+    config = configuration.load(ROOT / "config", {"scale": scale})
+    for study in config.settings.studies:
+        for name, claim in needs.claims(config, study).items():
+            registry.lookup(claim.predicate, name)
+            needs.selected(config, study, claim.select)
+    for of, name, artefact in configuration.artefacts(config):
+        registry.lookup(artefact.draw, name)
+        assert needs.inputs(config, of, name) or artefact.draw == "loss-shapes"
+        said = needs.description(config, of, name)
+        assert all(said.values())
