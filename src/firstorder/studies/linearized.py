@@ -38,9 +38,6 @@ ENERGY = ("family", "task", "moment", "part", "components", "energy")
 TANGENT_INPUTS = ("init.safetensors", "outputs.npy", "kernel.npy")
 
 
-# --- verbs --------------------------------------------------------------------------------
-
-
 def kernel(config: Config, model: str, support: str, seed: int, code: str = "") -> None:
     """Initialise a model; write its weights, its outputs and its tangent kernel on a support."""
     from firstorder.linearized.kernel import ntk
@@ -229,9 +226,6 @@ def nads(config: Config, model: str, seed: int, code: str = "") -> None:
         fields |= describe(gram, [task])
     for arm, outcomes in (("network", trained), ("linear", linear)):
         job.write(arm, outcomes, fields, decisive, began, device)
-
-
-# --- their parts --------------------------------------------------------------------------
 
 
 def _tasks(job: Job) -> list[Task]:

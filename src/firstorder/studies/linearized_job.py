@@ -131,12 +131,12 @@ class Job:
 
     @classmethod
     def of(cls, config: Config, model: str, seed: int, family: str, code: str) -> Job:
-        declared = lookup(dict(config.scale.linearized.families), family, "family")
+        declared = lookup(config.scale.linearized.families, family, "family")
         return cls(config, Start(config, model, declared.support or GAUSSIAN, seed), family, code)
 
     @property
     def declared(self) -> Family:
-        return dict(self.config.scale.linearized.families)[self.family]
+        return self.config.scale.linearized.families[self.family]
 
     @property
     def recipe(self) -> Recipe:

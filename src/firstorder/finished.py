@@ -1,0 +1,48 @@
+"""Finished trainings, kept by the digest of everything that they depend on.
+
+Snakemake deletes all outputs of a job before it runs again, also those that did not change: the
+old seeds when one more is added, or the seeds that a killed job had finished. The files are
+therefore linked to a second name, outside declared outputs, and linked back when the same
+training is asked for again. Deleting `results/<scale>/checkpoints` forgets them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def keep(folder: str | Path, files: Mapping[str, str]) -> None:
+    """Keep `files` (name -> path) in `folder`, all or none."""
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, path in files.items():
+        _link(Path(path), temporary / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def restore(folder: str | Path, files: Mapping[str, str]) -> bool:
+    """Put kept files back at their paths; False when they are not all there."""
+    folder = Path(folder)
+    if not all((folder / name).is_file() for name in files):
+        return False
+    for name, path in files.items():
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)
+        _link(folder / name, temporary)
+        temporary.replace(target)
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

@@ -1,0 +1,188 @@
+"""The real Snakefile: what runs, what runs again, and what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Project, environment, make_project
+
+TIMED = re.compile(r"cost")
+"""Artefacts that print measured times, which no two runs share."""
+
+
+def edit_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, old
+    path.write_text(text.replace(old, new, 1))
+
+
+def published(project: Project) -> dict[str, bytes]:
+    """The bytes of all tables and figures that depend on nothing but the configuration."""
+    return {
+        f"{kind}/{name}": content
+        for kind in ("tables", "figures")
+        for name, content in project.tree(f"results/tiny/{kind}").items()
+        if not TIMED.search(name)
+    }
+
+
+def test_the_default_target_makes_every_artefact_the_claims_the_manifest_and_the_paper(
+    finished: Project,
+) -> None:
+    results = finished.folder / "results/tiny"
+    listed = subprocess.run(
+        [sys.executable, "-m", "firstorder.cli", "list"],
+        cwd=finished.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    artefacts = [line for line in listed.splitlines() if line.startswith("results/")]
+    assert artefacts
+    for path in artefacts:
+        assert (finished.folder / path).stat().st_size > 0, path
+    assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert json.loads((results / "manifest.json").read_text())["artefacts"]
+    assert (results / "claims.csv").read_text().count("\n") > 1
+
+
+def test_nothing_runs_twice(finished: Project) -> None:
+    assert finished.planned() == {}
+
+
+def test_a_hyper_parameter_reruns_the_runs_of_its_loss_and_what_depends_on_them(
+    copy: Project,
+) -> None:
+    copy.edit("losses.yaml", lambda losses: losses["sgce"]["parameters"].update(q=0.55))
+    done = copy.snakemake("--dry-run", "--printshellcmds")
+    trained = re.findall(r"firstorder train .*", done.stdout + done.stderr)
+    assert trained and all(" sgce " in line for line in trained)
+    jobs = copy.planned()
+    assert jobs["train"] == len(trained)
+    assert not {name for name in jobs if name.startswith(("kernel", "networks", "labels"))}
+    assert {"table", "figure", "claims", "manifest", "paper"} <= set(jobs)
+
+
+def test_one_more_seed_trains_only_that_seed(copy: Project) -> None:
+    run = "results/tiny/symmetrization/runs/digits/symmetric-0.0/ce"
+    before = (copy.folder / run / "seed1/summary.json").read_text()
+    copy.edit("scales/tiny.yaml", lambda scale: scale["symmetrization"].update(seeds=[1, 2, 3]))
+    copy.snakemake(f"{run}/seed3/summary.json")
+    assert (copy.folder / run / "seed1/summary.json").read_text() == before
+    assert json.loads((copy.folder / run / "seed3/summary.json").read_text())["seed"] == 3
+
+
+def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
+    target = "results/tiny/symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
+    (copy.folder / target).unlink()
+    done = copy.snakemake("--dry-run", "--printshellcmds", target)
+    (command,) = re.findall(r"(firstorder train .*?)(?: >.*)", done.stdout + done.stderr)
+    subprocess.run(shlex.split(command), cwd=copy.folder, env=environment(), check=True)
+    assert json.loads((copy.folder / target).read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("config.yaml", "scale: tiny", "scale: huge", "'huge' is unknown"),
+        ("config.yaml", "device: cpu", "devices: cpu", "devices: unknown key"),
+        ("losses.yaml", "parameters:\n    q:", "parameters:\n    qq:", "unknown parameter"),
+        ("scales/tiny.yaml", "symmetric-0.2", "symmetric-0.95", "takes rates in [0, 0.9]"),
+        ("scales/tiny.yaml", "- sgce", "- sgec", "did you mean 'sgce'"),
+        ("scales/tiny.yaml", "recipe: tiny\n", "recipe: none\n", "recipe 'none' is unknown"),
+        ("recipes.yaml", "epochs: 3", "epochs: three", "'three' is not allowed"),
+    ],
+)
+def test_a_bad_configuration_is_one_line_before_the_dag(
+    project: Project, file: str, old: str, new: str, message: str
+) -> None:
+    edit_text(project.folder / "config" / file, old, new)
+    done = project.snakemake("--dry-run", check=False)
+    assert done.returncode != 0
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
+    assert len(lines) == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Building DAG" not in done.stdout + done.stderr
+
+
+def test_a_killed_run_ends_with_the_same_bytes(finished: Project, tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    chance = random.Random(int(os.environ.get("FIRSTORDER_KILL_SEED", "0")))
+    for _ in range(3):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+                *("--directory", str(project.folder), "--cores", "2"),
+            ],
+            cwd=project.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(3, 14))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        project.snakemake("--unlock")
+    project.snakemake()
+    assert published(project) == published(finished)
+
+
+def test_a_job_refuses_code_that_it_was_not_planned_with(copy: Project) -> None:
+    plan = next((copy.folder / ".snakemake/plans").glob("*.json"))
+    value = json.loads(plan.read_text())
+    value["codes"] = {key: "0" * 12 for key in value["codes"]}
+    plan.write_text(json.dumps(value))
+    done = subprocess.run(
+        [sys.executable, "-m", "firstorder.cli", "prepare", "--plan", str(plan), "digits"],
+        cwd=copy.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "was planned with code 000000000000" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_every_scale_can_be_planned(tmp_path: Path, scale: str) -> None:
+    project = make_project(tmp_path)
+    jobs = project.planned("--config", f"scale={scale}")
+    assert jobs["train"] > 0 and jobs["kernel"] > 0 and jobs["paper"] == 1
+
+
+MY_LOSS = '''
+import torch
+
+def brier(scores):
+    """Squared distance to every one-hot label: (B, K)."""
+    p = scores.softmax(-1)
+    return 1 - 2 * p + (p * p).sum(-1, keepdim=True)
+'''
+
+
+def test_a_loss_of_the_user_needs_one_function_and_two_lines(copy: Project) -> None:
+    (copy.folder / "mine.py").write_text(MY_LOSS)
+    with (copy.folder / "config/losses.yaml").open("a") as file:
+        file.write('\nbrier: { label: Brier, function: "mine.py:brier" }\n')
+    edit_text(copy.folder / "config/scales/tiny.yaml", "- sgce", "- sgce\n    - brier")
+    jobs = copy.planned()
+    done = copy.snakemake("--dry-run", "--printshellcmds")
+    trained = re.findall(r"firstorder train .*", done.stdout + done.stderr)
+    assert trained and all(" brier " in line for line in trained) and jobs["train"] == len(trained)
+    copy.snakemake("results/tiny/tables/symmetrization-accuracy-symmetric.csv")
+    table = (copy.folder / "results/tiny/tables/symmetrization-accuracy-symmetric.csv").read_text()
+    assert "Brier" in table or "brier" in table
