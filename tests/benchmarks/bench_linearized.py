@@ -68,11 +68,13 @@ def kernels(
     yield "layer Gram", median(lambda: ntk(module, x), clock)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"  (peak memory of the process so far: {before:.2f} GiB)")
-    yield "Jacobian blocks of this package", median(
-        lambda: ntk(module, x, method="jacobian"), clock, 1
+    yield (
+        "Jacobian blocks of this package",
+        median(lambda: ntk(module, x, method="jacobian"), clock, 1),
     )
-    yield "torch.func tutorial: vmap(grad), whole Jacobian", median(
-        lambda: contraction(module, x), clock, 1
+    yield (
+        "torch.func tutorial: vmap(grad), whole Jacobian",
+        median(lambda: contraction(module, x), clock, 1),
     )
     yield from peers(module, x, clock)
 
@@ -143,27 +145,31 @@ def spectra(
     jacobian = factored.factor(module, x)
     count = len(K)
     yield "10 vectors, decompose (Lanczos)", median(lambda: spectrum.decompose(K, 10), clock)
-    yield "10 vectors, block Krylov", median(
-        lambda: spectrum.block_krylov(lambda v: (K @ v.float()).double(), count, 10), clock
+    yield (
+        "10 vectors, block Krylov",
+        median(lambda: spectrum.block_krylov(lambda v: (K @ v.float()).double(), count, 10), clock),
     )
-    yield "10 vectors, factored products", median(
-        lambda: spectrum.block_krylov(
-            lambda v: factored.kernel_product(jacobian, v.float()).double(), count, 10
+    yield (
+        "10 vectors, factored products",
+        median(
+            lambda: spectrum.block_krylov(
+                lambda v: factored.kernel_product(jacobian, v.float()).double(), count, 10
+            ),
+            clock,
+            1,
         ),
-        clock,
-        1,
     )
-    yield "everything, decompose (divide and conquer)", median(
-        lambda: spectrum.decompose(K, count), clock, 1
+    yield (
+        "everything, decompose (divide and conquer)",
+        median(lambda: spectrum.decompose(K, count), clock, 1),
     )
-    yield "everything, torch.linalg.eigh in float64", median(
-        lambda: torch.linalg.eigh(K.double()), clock, 1
+    yield (
+        "everything, torch.linalg.eigh in float64",
+        median(lambda: torch.linalg.eigh(K.double()), clock, 1),
     )
 
 
-def peers(
-    module: nn.Module, x: Tensor, clock: Callable[[], float]
-) -> Iterator[tuple[str, float]]:
+def peers(module: nn.Module, x: Tensor, clock: Callable[[], float]) -> Iterator[tuple[str, float]]:
     """The same kernel in JAX, by Jacobian contraction, where the package is installed."""
     try:
         import jax  # type: ignore[import-not-found, unused-ignore]
@@ -192,8 +198,9 @@ def peers(
         return sum(leaf @ leaf.T for leaf in leaves)
 
     images = numpy.asarray(x.numpy())
-    yield "JAX: vmap(grad), contraction by leaf", median(
-        lambda: kernel(weights, images).block_until_ready(), clock, 1
+    yield (
+        "JAX: vmap(grad), contraction by leaf",
+        median(lambda: kernel(weights, images).block_until_ready(), clock, 1),
     )
     try:
         import neural_tangents  # type: ignore[import-not-found, unused-ignore]
@@ -204,8 +211,9 @@ def peers(
         lambda theta, batch: jax.vmap(network, (None, 0))(theta, batch)[:, None], vmap_axes=0
     )
     compiled = jax.jit(lambda theta, batch: peer(batch, None, theta))
-    yield "neural-tangents: Jacobian contraction", median(
-        lambda: compiled(weights, images).block_until_ready(), clock, 1
+    yield (
+        "neural-tangents: Jacobian contraction",
+        median(lambda: compiled(weights, images).block_until_ready(), clock, 1),
     )
 
 

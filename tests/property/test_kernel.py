@@ -218,9 +218,7 @@ def _patch_form(convolution: nn.Conv2d, module: nn.Sequential, x: Tensor) -> Pat
         x, convolution.kernel_size, padding=padding, stride=convolution.stride
     )
     bias = "0.bias" if convolution.bias is not None else None
-    return Patches(
-        patches.mT, gradient.flatten(2).mT, "0.weight", bias, convolution.weight.shape
-    )
+    return Patches(patches.mT, gradient.flatten(2).mT, "0.weight", bias, convolution.weight.shape)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -46,9 +46,6 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-# --- tangent ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("case", MODELS)
 def test_linearization_at_its_origin_is_the_network_in_evaluation_mode(case: str) -> None:
     module, x = build(case)
@@ -70,9 +67,6 @@ def test_linearization_error_is_of_second_order(case: str) -> None:
         moved = {name: start[name] + step[name] for name in start}
         errors.append(float((f(moved, x) - f_lin(step, x)).abs().max()))
     assert math.log10(errors[0] / errors[1]) == pytest.approx(2, abs=0.15)
-
-
-# --- function space -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -163,9 +157,6 @@ def test_recipes_that_leave_the_span_are_refused() -> None:
             function_space.train(K, K[0], y, K, K[0], y, recipe, [])
 
 
-# --- spectrum -----------------------------------------------------------------------------
-
-
 def heavy_tailed(count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     Q = torch.linalg.qr(torch.randn(count, count, generator=generator, dtype=F64)).Q
@@ -239,9 +230,6 @@ def test_nystrom_is_exact_for_a_kernel_of_low_rank_and_reports_what_it_misses() 
     assert error == pytest.approx(float(missed.trace() / K.trace()), rel=1e-8)
 
 
-# --- alignment ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("case", MODELS)
 def test_alignment_of_an_eigenvector_is_its_eigenvalue(case: str) -> None:
     module, x = build(case)
@@ -288,9 +276,6 @@ def test_kernel_distance_ignores_scale_and_vanishes_only_for_proportional_kernel
 def test_spike_is_one_for_a_kernel_that_only_grew() -> None:
     initial = torch.tensor([3.0, 2.0, 1.0])
     assert torch.allclose(alignment.spike(7 * initial, initial), torch.ones(3))
-
-
-# --- neural anisotropy directions ---------------------------------------------------------
 
 
 def dense_mixed_derivative(module: nn.Module, x: Tensor) -> Tensor:

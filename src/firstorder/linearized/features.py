@@ -196,4 +196,3 @@ def _normalisation(name: str, layer: nn.BatchNorm2d, x: Tensor, gradient: Tensor
     rows = torch.cat([(gradient * normal).sum((2, 3)), gradient.sum((2, 3))], 1)
     shape = layer.weight.shape
     return Rows(rows, {f"{name}.weight": shape, f"{name}.bias": shape})
-

@@ -84,9 +84,7 @@ def mixed_derivative(
     return columns
 
 
-def gradient_directions(
-    networks: Iterable[nn.Module], x: Tensor
-) -> Directions:
+def gradient_directions(networks: Iterable[nn.Module], x: Tensor) -> Directions:
     """The definition of 2020: principal axes of grad_x f(x) over random networks.
 
     `x` (C, H, W) is one input. The second moment is taken about zero, the mean of networks whose

@@ -108,9 +108,7 @@ def nystrom(kernel_rows: Tensor, trace: float, k: int) -> tuple[Spectrum, float]
     values, vectors = values[keep], vectors[:, keep]
     extended = rows @ vectors
     explained = (extended.square() / values).sum()
-    spectrum = _ordered(
-        values * (count / m), extended / extended.norm(dim=0), min(k, len(values))
-    )
+    spectrum = _ordered(values * (count / m), extended / extended.norm(dim=0), min(k, len(values)))
     return spectrum, float(1 - explained / trace)
 
 

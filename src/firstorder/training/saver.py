@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from firstorder.training.stopping import Stop
 
 if TYPE_CHECKING:
     from firstorder.training.loop import Training
+
+log = logging.getLogger("firstorder")
 
 
 class Saver:
@@ -33,6 +36,8 @@ class Saver:
         if stored is not None:
             tensors, state = stored
             self.training.load(tensors, state)
+            at = self.training.position
+            log.info("resumed in epoch %d, after %d steps", at.epoch, at.steps)
 
     def due(self) -> bool:
         """Whether to save at this step."""
