@@ -54,7 +54,7 @@ def test_the_default_target_makes_every_artefact_the_claims_the_manifest_and_the
     for path in artefacts:
         assert (finished.folder / path).stat().st_size > 0, path
     assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
-    assert json.loads((results / "manifest.json").read_text())["artefacts"]
+    assert json.loads((results / "manifest.json").read_text())["results"]
     assert (results / "claims.csv").read_text().count("\n") > 1
 
 
@@ -98,7 +98,7 @@ def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
     [
         ("config.yaml", "scale: tiny", "scale: huge", "'huge' is unknown"),
         ("config.yaml", "device: cpu", "devices: cpu", "devices: unknown key"),
-        ("losses.yaml", "parameters:\n    q:", "parameters:\n    qq:", "unknown parameter"),
+        ("losses.yaml", "parameters: { q: 0.4 }", "parameters: { qq: 0.4 }", "unknown parameter"),
         ("scales/tiny.yaml", "symmetric-0.2", "symmetric-0.95", "takes rates in [0, 0.9]"),
         ("scales/tiny.yaml", "- sgce", "- sgec", "did you mean 'sgce'"),
         ("scales/tiny.yaml", "recipe: tiny\n", "recipe: none\n", "recipe 'none' is unknown"),

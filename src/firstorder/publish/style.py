@@ -139,6 +139,8 @@ def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
     for each in axes:
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    if not handles:  # nothing was drawn: a run shorter than what a figure looks at
+        return
     # A label takes about 0.053 inches a character, its line and the gap 0.55.
     widest = 0.55 + 0.053 * max(len(label) for label in handles)
     figure.legend(

@@ -229,6 +229,8 @@ def pairs(config: Config, declared: Artefact) -> Table:
     runs = runs.assign(section=_sections(config, runs))
     rows = []
     for first, second in declared.options["pairs"]:
+        if not {first, second} <= set(runs["loss"]):
+            continue  # a scale may run fewer losses
         for (section, noise), cell in runs.groupby(["section", "noise"], sort=False):
             a, b = (
                 cell[cell["loss"] == loss].set_index("seed")["last_accuracy"]
