@@ -26,5 +26,9 @@ class LossError(UserError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class OutOfMemoryError(UserError):
+    """The memory of the device, or of the machine, does not suffice for the configuration."""
+
+
 class CodeChangedError(UserError):
     """The code on disk is not the code with which the workflow was planned."""

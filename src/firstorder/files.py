@@ -20,7 +20,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
 
     The temporary name keeps the suffix, for libraries that choose a format by it. On an
-    exception the temporary file is removed and `path` keeps what it held.
+    exception the temporary file is removed and `path` keeps what it held; an OSError that names
+    no file (a write to a full disk) comes to name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,6 +34,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -12,6 +12,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from firstorder.files import read_json, sha256, write_json
+
+HASHES = "sha256.json"
+"""Name of the list of what the kept files held: they share their bytes with the results, so damage
+to a result is damage to them."""
 
 
 def keep(folder: str | Path, files: Mapping[str, str]) -> None:
@@ -22,15 +29,18 @@ def keep(folder: str | Path, files: Mapping[str, str]) -> None:
     temporary.mkdir(parents=True)
     for name, path in files.items():
         _link(Path(path), temporary / name)
+    write_json(temporary / HASHES, {name: sha256(path) for name, path in files.items()})
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
 
 def restore(folder: str | Path, files: Mapping[str, str]) -> bool:
-    """Put kept files back at their paths; False when they are not all there."""
+    """Put kept files back at their paths; False when they are not all there and undamaged."""
     folder = Path(folder)
-    if not all((folder / name).is_file() for name in files):
-        return False
+    hashes = recall(folder / HASHES) or {}
+    for name in files:
+        if not (folder / name).is_file() or sha256(folder / name) != hashes.get(name):
+            return False
     for name, path in files.items():
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +49,15 @@ def restore(folder: str | Path, files: Mapping[str, str]) -> bool:
         _link(folder / name, temporary)
         temporary.replace(target)
     return True
+
+
+def recall(path: str | Path) -> dict[str, Any] | None:
+    """A small result kept as JSON; None when there is none or it is damaged."""
+    try:
+        value = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _link(source: Path, target: Path) -> None:

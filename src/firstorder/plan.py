@@ -95,9 +95,10 @@ def freeze(plan: Plan) -> Plan:
     for entries in all_entries(plan.config):
         plan.code(*entries)
     value = {"config": plan.config.model_dump(mode="json"), "codes": plan.codes}
-    path = f"{FOLDER}/{files.digest(value)}.json"
+    path = f"{FOLDER}/{files.digest(json.dumps(value))}.json"
     if not Path(path).is_file():
-        files.write_json(path, value)
+        # Not sorted: artefacts, claims and losses appear in the order of their declaration.
+        files.write_text(path, json.dumps(value, allow_nan=False))
     os.environ[VARIABLE] = path
     return Plan(config=plan.config, codes=plan.codes, path=path)
 
@@ -117,6 +118,7 @@ OTHER = {
     "prepare": ("firstorder.studies.data:prepare",),
     "labels": ("firstorder.studies.symmetrization:labels",),
     "manifest": ("firstorder.publish.manifest:build",),
+    "crate": ("firstorder.publish.crate:build",),
     "paper": ("firstorder.publish.paper:build",),
 }
 """The code of verbs that is the same for all their jobs."""

@@ -18,7 +18,7 @@ UNCOUNTED_OF_DATASET = {"title", "source", "help", "files", "folders", "human_fi
 
 def cell(cell: Cell) -> str:
     """A training job: dataset, noise, loss, recipe and seeds."""
-    return _text(cell_values(cell))
+    return compact(cell_values(cell))
 
 
 def cell_values(cell: Cell) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def tuning(config: Config, setting: str, loss: str) -> str:
     protocol = config.scale.symmetrization.tuning
     assert protocol is not None
     values = cell_values(configuration.tuning_cell(config, setting, loss))
-    return _text({"cell": values, "protocol": protocol.model_dump(mode="json")})
+    return compact({"cell": values, "protocol": protocol.model_dump(mode="json")})
 
 
 def raw_file(config: Config, dataset: str, name: str) -> str:
@@ -45,19 +45,19 @@ def raw_file(config: Config, dataset: str, name: str) -> str:
     entry = config.datasets[dataset]
     for file in (*entry.files, *([entry.human_file] if entry.human_file else [])):
         if file.name == name:
-            return _text(file.model_dump(mode="json", exclude={"urls"}))
-    return _text({})
+            return compact(file.model_dump(mode="json", exclude={"urls"}))
+    return compact({})
 
 
 def dataset(config: Config, name: str) -> str:
     """A dataset: shape, sizes, classes and the settings of its reader."""
-    return _text(config.datasets[name].model_dump(mode="json", exclude=UNCOUNTED_OF_DATASET))
+    return compact(config.datasets[name].model_dump(mode="json", exclude=UNCOUNTED_OF_DATASET))
 
 
 def noise(config: Config, dataset: str, name: str) -> str:
     """A noise on a dataset, with the maps that it may use."""
     entry = config.datasets[dataset]
-    return _text(
+    return compact(
         {
             "noise": configuration.noise(config, name).model_dump(mode="json"),
             "asymmetric": entry.model_dump(mode="json")["asymmetric"],
@@ -71,7 +71,7 @@ def kernel(config: Config, model: str, support: str) -> str:
     """A kernel: the network and the examples on which it lives."""
     scale = config.scale.linearized
     declared = scale.supports.get(support)
-    return _text(
+    return compact(
         {
             "model": config.studies.linearized.models[model].model_dump(
                 mode="json", exclude={"label"}
@@ -85,14 +85,14 @@ def kernel(config: Config, model: str, support: str) -> str:
 def spectrum(config: Config) -> str:
     """A spectrum: how many leading eigenvectors are kept."""
     scale = config.scale.linearized
-    return _text({"eigenvectors": scale.eigenvectors, "threads": scale.threads})
+    return compact({"eigenvectors": scale.eigenvectors, "threads": scale.threads})
 
 
 def family(config: Config, model: str, name: str) -> str:
     """Trainings of a family of tasks for one model: tasks, recipe, support."""
     declared = config.scale.linearized.families[name]
     recipe = config.recipes[declared.recipe]
-    return _text(
+    return compact(
         {
             "kernel": kernel(config, model, declared.support or name),
             "family": declared.model_dump(mode="json", exclude={"models", "seeds"}),
@@ -103,7 +103,7 @@ def family(config: Config, model: str, name: str) -> str:
 
 def artefact(config: Config, study: str, artefact: Artefact) -> str:
     """A table or figure: its declaration, and the labels that it prints."""
-    return _text(
+    return compact(
         {
             "artefact": artefact.model_dump(mode="json"),
             "selection": selection(config, study, artefact.select),
@@ -143,7 +143,7 @@ def selection(config: Config, study: str, select: Selection) -> Any:
 
 def claims(config: Config) -> str:
     """All claims of the chosen studies."""
-    return _text(
+    return compact(
         {
             study: {
                 name: [
@@ -157,5 +157,6 @@ def claims(config: Config) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def compact(value: Any) -> str:
+    """Settings as text: sorted and without spaces, so that equal settings are equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from firstorder.config.values import Count, Rate, Sha256, Slug, Strict
+from firstorder.config.values import Count, Rate, Sha256, Slug, Strict, unwritable
 from firstorder.errors import ConfigError
 
 
@@ -29,6 +29,9 @@ class File(Strict):
     def _stays_in_its_folder(cls, name: str) -> str:
         if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
             raise ValueError("write a plain file name, without folders")
+        reason = unwritable(name)
+        if reason is not None:
+            raise ValueError(reason)
         return name
 
     @field_validator("urls")

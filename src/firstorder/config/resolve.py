@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from firstorder.config.datasets import File, Noise
 from firstorder.config.scales import Config
@@ -36,11 +37,39 @@ class Cell(Strict):
     """Train on the tuning split and validate on the rest of the training set."""
 
 
+Names = ParamSpec("Names")
+Found = TypeVar("Found")
+
+
+def once(
+    find: Callable[Concatenate[Config, Names], Found],
+) -> Callable[Concatenate[Config, Names], Found]:
+    """Let `find` look only once for the same names in the same configuration.
+
+    Planning asks for the cell of every job a dozen times. A configuration never changes, but it
+    holds dictionaries and cannot be hashed, so it is known by its identity; only the answers for
+    the last one are kept.
+    """
+    last: list[Any] = [None, {}]
+
+    @functools.wraps(find)
+    def found(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
+        if last[0] is not config:
+            last[:] = config, {}
+        key = (*names, *sorted(named.items()))
+        if key not in last[1]:
+            last[1][key] = find(config, *names, **named)
+        return last[1][key]
+
+    return found
+
+
 def noise(config: Config, name: str) -> Noise:
     """The noise called `name`: declared by the scale, or spelled out by the name itself."""
     return config.scale.symmetrization.noises.get(name) or Noise.parse(name)
 
 
+@once
 def losses(config: Config) -> dict[str, Loss]:
     """All losses: those of config/losses.yaml and the variants of the study."""
     known = dict(config.losses)
@@ -91,6 +120,7 @@ def loss_group(config: Config, name: str) -> tuple[str, ...]:
     )
 
 
+@once
 def cell(config: Config, setting: str, noise_name: str, loss_name: str) -> Cell:
     """The resolved cell of a setting, a noise and a loss."""
     scale = config.scale.symmetrization

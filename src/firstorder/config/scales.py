@@ -9,7 +9,7 @@ from pydantic import Field
 from firstorder.config.datasets import Dataset, Noise
 from firstorder.config.studies import Studies
 from firstorder.config.training import Loss, Recipe
-from firstorder.config.values import Count, FamilyName, Scalar, Seed, Slug, Some, Strict
+from firstorder.config.values import Count, FamilyName, Folder, Scalar, Seed, Slug, Some, Strict
 
 
 class Setting(Strict):
@@ -105,8 +105,8 @@ class Settings(Strict):
     scale: Slug = "smoke"
     studies: tuple[Literal["symmetrization", "linearized"], ...] = ("symmetrization", "linearized")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    results: str = "results"
-    resources: str = "resources"
+    results: Folder = "results"
+    resources: Folder = "resources"
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A training writes a checkpoint at least this often."""
 

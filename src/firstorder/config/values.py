@@ -25,6 +25,31 @@ def _family(name: str) -> str:
 FamilyName = Annotated[
     str, AfterValidator(_family), WithJsonSchema({"type": "string", "enum": list(FAMILIES)})
 ]
+
+
+def unwritable(name: str) -> str | None:
+    """Why Snakemake could not hand the name of a file to a command; None when it could.
+
+    Every other character reaches the command quoted.
+    """
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        return "write it on one line, without control characters"
+    if "{" in name or "}" in name:
+        return "write it without braces, which are wildcards to Snakemake"
+    if name.startswith(("-", "~")):
+        return "begin with a letter, a digit, '.', '_' or '/'"
+    return None
+
+
+def _folder(name: str) -> str:
+    reason = unwritable(name) if name.strip("/ ") else "name a folder"
+    if reason is not None:
+        raise ValueError(reason)
+    return name.rstrip("/")
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+"""A folder, from the project's or absolute."""
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
 """A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
 Item = TypeVar("Item")

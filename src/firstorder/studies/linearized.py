@@ -14,6 +14,7 @@ import numpy as np
 from firstorder import files, streams
 from firstorder.config import Config
 from firstorder.errors import ConfigError, DataError
+from firstorder.memory import advising
 from firstorder.studies.linearized_job import (
     Job,
     Start,
@@ -50,8 +51,11 @@ def kernel(config: Config, model: str, support: str, seed: int, code: str = "") 
     save_weights(start.path("init.safetensors"), module)
     module.to(device)
     memory = config.scale.linearized.memory_gib
-    gram = ntk(module, images, memory_gib=memory, progress=partial(_say, "kernel"))
-    save_array(start.path("outputs.npy"), outputs(module, images).cpu().numpy())
+    scale = f"config/scales/{config.settings.scale}.yaml"
+    with advising(f"lower linearized.supports.{support}.train in {scale}"):
+        gram = ntk(module, images, memory_gib=memory, progress=partial(_say, "kernel"))
+        scores = outputs(module, images).cpu().numpy()
+    save_array(start.path("outputs.npy"), scores)
     save_array(start.path("kernel.npy"), gram.numpy())
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstorder import files, finished, specs, streams
+from firstorder import files, finished, memory, specs, streams
 from firstorder.config import Config, Family, Recipe, TangentModel
 from firstorder.errors import DataError
 from firstorder.paths import Paths
@@ -216,18 +216,20 @@ class Job:
         if not finished.restore(folder / "finished" / identity, names):
             path = folder / f"{identity}.safetensors"
             module = self.start.load(self.shape, self.start.path("init.safetensors"))
-            result = network.train(
-                module,
-                images[task.rows],
-                task.train_labels,
-                images[task.test_from :],
-                task.test_labels,
-                self.recipe_for(task),
-                self.start.seed,
-                device,
-                checkpoint=Checkpoint(path, identity, self.config.settings.checkpoint_seconds),
-                measure=measure,
-            )
+            name, batch = self.declared.recipe, self.recipe.batch
+            with memory.advising(f"lower {name}.batch (now {batch}) in config/recipes.yaml"):
+                result = network.train(
+                    module,
+                    images[task.rows],
+                    task.train_labels,
+                    images[task.test_from :],
+                    task.test_labels,
+                    self.recipe_for(task),
+                    self.start.seed,
+                    device,
+                    checkpoint=Checkpoint(path, identity, self.config.settings.checkpoint_seconds),
+                    measure=measure,
+                )
             if arm == "network":
                 save_weights(names["weights.safetensors"], module)
             files.write_json(names["outcome.json"], asdict(of_result(result)))
@@ -240,9 +242,11 @@ class Job:
     def remember(self, identity: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The JSON-able result of `compute`, from where it was kept if it was made before."""
         path = Path(self.start.where.checkpoints) / "finished" / f"{identity}.json"
-        if not path.is_file():
+        found = finished.recall(path)
+        if found is None:
             files.write_json(path, compute())
-        return files.read_json(path)
+            found = files.read_json(path)
+        return found
 
     def write(
         self,
@@ -294,17 +298,18 @@ def read_outcome(values: Mapping[str, Any]) -> Outcome:
 
 def save_weights(path: str, module: nn.Module) -> None:
     """Write a state dict atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    with files.replacing(path) as temporary:
-        save_file(state, temporary)
+    files.write_bytes(path, save(state))
 
 
 def save_array(path: str, values: np.ndarray) -> None:
     """Write an npy file atomically."""
-    with files.replacing(path) as temporary:
-        np.save(temporary, values)
+    # A file that is open for reading too gets its bytes from Python: what numpy writes by itself
+    # fails on a full disk without saying why.
+    with files.replacing(path) as temporary, open(temporary, "w+b") as stream:
+        np.save(stream, values)
 
 
 def read_array(path: str) -> Tensor:

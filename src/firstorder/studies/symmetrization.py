@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstorder import config as configuration
-from firstorder import files, finished, specs, streams
+from firstorder import files, finished, memory, specs, streams
 from firstorder.config import Cell, Config
 from firstorder.errors import ConfigError, DataError
 from firstorder.paths import Paths
@@ -109,13 +109,14 @@ def tune(config: Config, cell: Cell, code: str = "") -> None:
             inputs = trainings.inputs(seed)
             identity = trainings.identity(seed, inputs)
             kept = f"{where.checkpoints}/finished/{identity}.json"
-            if not Path(kept).is_file():
+            found = finished.recall(kept)
+            if found is None:
                 run = trainings.run(seed, identity)
                 last = run.result.last if run.result.status == "finished" else None
-                files.write_json(kept, {"accuracy": last["test_accuracy"] if last else None})
+                found = {"accuracy": last["test_accuracy"] if last else None}
+                files.write_json(kept, found)
                 run.discard_checkpoint()
-            accuracy = files.read_json(kept)["accuracy"]
-            rows.append({penalty: value, "seed": seed, "validation_accuracy": accuracy})
+            rows.append({penalty: value, "seed": seed, "validation_accuracy": found["accuracy"]})
     files.write_text(where.tuning_run(cell.setting, cell.loss_name), _csv(rows))
     means = {
         value: np.mean([row["validation_accuracy"] or 0.0 for row in rows if row[penalty] == value])
@@ -159,8 +160,10 @@ class Trainings:
         self.dataset = config.datasets[cell.dataset]
         self.hashes: dict[str, str] = {}
         if cell.loss.weight_decay == "tuned" and not cell.tuning:
-            tuned = files.read_json(self.where.tuned(cell.setting, cell.loss_name))
-            chosen = {key: tuned[key] for key in ("weight_decay", "l1") if key in tuned}
+            tuned = read_tuned(self.where.tuned(cell.setting, cell.loss_name))
+            chosen: dict[str, Any] = {
+                key: tuned[key] for key in ("weight_decay", "l1") if key in tuned
+            }
             self.loss = cell.loss.model_copy(update={"weight_decay": 0.0, **chosen})
         else:
             self.loss = cell.loss
@@ -188,6 +191,12 @@ class Trainings:
 
     def run(self, seed: int, identity: str) -> Run:
         """Train the network of `seed`, from its checkpoint if there is one."""
+        name = self.config.scale.symmetrization.settings[self.cell.setting].recipe
+        batch = self.cell.recipe.batch
+        with memory.advising(f"lower {name}.batch (now {batch}) in config/recipes.yaml"):
+            return self._run(seed, identity)
+
+    def _run(self, seed: int, identity: str) -> Run:
         import torch
 
         from firstorder import losses, models
@@ -240,7 +249,7 @@ class Trainings:
         """The images, noisy and clean labels of a seed, as the training loop takes them."""
         import torch
 
-        from firstorder.data.prepared import read_prepared
+        from firstorder.data.prepared import label_problem, read_prepared
         from firstorder.training.data import Data
 
         prepared = read_prepared(self.where.dataset(self.cell.dataset))
@@ -250,6 +259,9 @@ class Trainings:
             raise DataError(
                 f"{path}: drawn for other labels than the dataset holds; delete it and run again"
             )
+        problem = label_problem(drawn["labels"], len(drawn["clean"]), len(self.dataset.classes))
+        if problem is not None:
+            raise DataError(f"{path}: {problem}; delete it and run again")
         rows = self.rows(prepared.train_labels)
         test_images, test_labels = prepared.test_images, prepared.test_labels
         if self.cell.tuning:
@@ -281,6 +293,14 @@ class Trainings:
         order = streams.numpy_stream(protocol.split_seed, "split").permutation(rows)
         held_out = round(len(rows) * protocol.validation)
         return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def read_tuned(path: str) -> dict[str, Any]:
+    """The record of a tuning. Raises DataError when it is missing or damaged."""
+    found = finished.recall(path)
+    if found is None:
+        raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it")
+    return found
 
 
 def read_labels(path: str) -> dict[str, np.ndarray]:
@@ -321,12 +341,10 @@ def _write_history(path: str, result: Result) -> None:
 
 
 def _write_weights(path: str, run: Run) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    with files.replacing(path) as temporary:
-        save_file(
-            {name: value.cpu().contiguous() for name, value in run.weights.items()}, temporary
-        )
+    state = {name: value.cpu().contiguous() for name, value in run.weights.items()}
+    files.write_bytes(path, save(state))
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from firstorder.files import replacing
+from firstorder.files import write_bytes
 
 log = logging.getLogger("firstorder")
 
@@ -39,8 +39,7 @@ def save(checkpoint: Checkpoint, tensors: dict[str, Tensor], state: dict[str, An
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
     metadata = {"spec": checkpoint.spec, "state": text, "checksum": _checksum(plain, text)}
-    with replacing(checkpoint.path) as temporary:
-        save_file(plain, temporary, metadata=metadata)
+    write_bytes(checkpoint.path, to_bytes(plain, metadata=metadata))
 
 
 def load(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -66,8 +65,10 @@ def load(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]] | N
 
 
 def discard(path: str | Path) -> None:
-    """Remove a checkpoint that is no longer needed, if there is one."""
-    Path(path).unlink(missing_ok=True)
+    """Remove a checkpoint that is no longer needed, with what killed processes left of it."""
+    path = Path(path)
+    for part in (path, *path.parent.glob(f".{path.stem}.*.tmp{path.suffix}")):
+        part.unlink(missing_ok=True)
 
 
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:
