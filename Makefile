@@ -19,7 +19,7 @@ all: .venv/installed ## rebuild all results, the paper and the report (SCALE=sma
 env: .venv/installed ## only create the environment
 
 test: .venv/installed ## run the tests
-	@$(RUN) pytest tests/unit tests/property tests/workflow
+	@$(RUN) pytest tests/unit tests/property tests/faults tests/workflow
 
 lint: .venv/installed ## check formatting, types, the workflow and the configuration's schema
 	$(RUN) ruff check .
@@ -72,13 +72,14 @@ ROOT = from firstorder.config import load; \
 
 # The report is made again only when a published file is newer than it.
 define REPORT
-root=$$($(RUN) python -c '$(ROOT)') && zip="$$root/report.zip" && \
-if [ ! -e "$$zip" ] || [ -n "$$(find "$$root"/*.* "$$root/tables" "$$root/figures" \
-    -type f -newer "$$zip")" ]; then \
+root=$$($(RUN) python -c '$(ROOT)') && page="$$root/report.html" && \
+if [ ! -e "$$page" ] || [ -n "$$(find "$$root"/*.* "$$root/tables" "$$root/figures" \
+    -type f -newer "$$page")" ]; then \
   mkdir -p "$$root/.report" && \
-  $(RUN) snakemake --quiet all --report "$$root/.report/report.zip" $(SETTINGS) && \
-  mv "$$root/.report/report.zip" "$$zip" && rmdir "$$root/.report"; \
+  $(RUN) snakemake --quiet all --report "$$root/.report/report.html" \
+    --report-stylesheet workflow/report/report.css $(SETTINGS) && \
+  mv "$$root/.report/report.html" "$$page" && rmdir "$$root/.report"; \
 fi && \
-echo "paper    $$root/paper.pdf" && echo "report   $$zip" && \
+echo "paper    $$root/paper.pdf" && echo "report   $$page" && \
 echo "tables   $$root/tables/" && echo "figures  $$root/figures/"
 endef

@@ -30,6 +30,7 @@ localrules:
     figure,
     claims,
     manifest,
+    crate,
     paper,
 
 
@@ -39,6 +40,7 @@ rule all:
         artefact_files(*CONFIG.settings.studies),
         PATHS.claims("html"),
         PATHS.manifest,
+        PATHS.crate,
         PATHS.paper,
 
 

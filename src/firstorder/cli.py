@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from firstorder import __version__
+from firstorder import __version__, memory
 from firstorder.errors import UserError
 
 
@@ -44,6 +44,13 @@ def main() -> None:
     except OSError as error:
         place = error.filename or "a file"
         click.echo(f"firstorder: {place}: {error.strerror or error}", err=True)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        reason = memory.shortage(error)
+        if reason is None:
+            raise
+        mend = "lower memory_gib, train or test of config/scales/, or use a larger machine"
+        click.echo(f"firstorder: out of memory ({reason}); {mend}", err=True)
         sys.exit(1)
 
 
@@ -291,6 +298,17 @@ def manifest(plan: Any) -> None:
 
 @commands.command()
 @planned
+def crate(plan: Any) -> None:
+    """Describe the results as an RO-Crate, for archives."""
+    from firstorder.plan import OTHER
+    from firstorder.publish import crate as description
+
+    plan.check(*OTHER["crate"])
+    description.build(plan.config)
+
+
+@commands.command()
+@planned
 def paper(plan: Any) -> None:
     """Compile the replication report."""
     from firstorder.plan import OTHER
@@ -329,12 +347,16 @@ def explain(plan: Any, path: str) -> None:
 @click.option("--strict", is_flag=True, help="Exit with status 1 when a claim fails.")
 def verify(plan: Any, strict: bool) -> None:
     """Print the verdict on every claim of the scale."""
+    import shutil
+
     from firstorder.publish import claims as judged
 
-    text, failed = judged.verify(plan.config)
+    columns = shutil.get_terminal_size((100, 24)).columns
+    text, failed = judged.verify(plan.config, min(max(columns, 60), 120))
     click.echo(text)
     if strict and failed:
-        raise UserError(f"{failed} claims fail at scale {plan.config.settings.scale}")
+        what = "claim fails" if failed == 1 else "claims fail"
+        raise UserError(f"{failed} {what} at scale {plan.config.settings.scale}")
 
 
 @commands.command()

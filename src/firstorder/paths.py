@@ -76,12 +76,16 @@ class Paths:
         return f"{self.root}/manifest.json"
 
     @property
+    def crate(self) -> str:
+        return f"{self.root}/ro-crate-metadata.json"
+
+    @property
     def paper(self) -> str:
         return f"{self.root}/paper.pdf"
 
     @property
     def report(self) -> str:
-        return f"{self.root}/report.zip"
+        return f"{self.root}/report.html"
 
     # kept outside declared outputs: Snakemake deletes the outputs of a failed job
     @property

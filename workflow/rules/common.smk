@@ -136,11 +136,7 @@ def report_category(wildcards):
 def report_labels(wildcards):
     """The columns of the report's list of results."""
     declared = artefact(wildcards)
-    return {
-        "Title": declared.title,
-        "Place": declared.where,
-        "Scale": CONFIG.scale.title,
-    }
+    return {"Title": declared.title, "Place": declared.where}
 
 
 # Frozen after all digests are known: jobs read the plan and never add to it.

@@ -33,8 +33,9 @@ rule prepare:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda wildcards: demand.prepare_megabytes(CONFIG, wildcards.dataset),
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: attempt
+        * demand.prepare_megabytes(CONFIG, wildcards.dataset),
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         at=AT,
         spec=lambda wildcards: specs.dataset(CONFIG, wildcards.dataset),

@@ -43,8 +43,9 @@ rule spectrum:
         ENVIRONMENT
     threads: LINEARIZED.threads
     resources:
+        gpu=demand.gpus(CONFIG),
         mem_mb=lambda wildcards, attempt: attempt
-        * demand.kernel_megabytes(CONFIG, wildcards.support),
+        * demand.spectrum_megabytes(CONFIG, wildcards.support),
         runtime=lambda wildcards, attempt: attempt * LINEARIZED.kernel_minutes,
     params:
         at=AT,
@@ -77,9 +78,11 @@ for _family in [name for name in LINEARIZED.families if name != "nads"]:
             ENVIRONMENT
         threads: LINEARIZED.threads
         resources:
+            gpu=demand.gpus(CONFIG),
             mem_mb=lambda wildcards, attempt, family=_family: attempt
             * demand.family_megabytes(CONFIG, family),
-            runtime=demand.family_minutes(CONFIG, _family),
+            runtime=lambda wildcards, attempt, family=_family: attempt
+            * demand.family_minutes(CONFIG, family),
         params:
             at=AT,
             family=_family,

@@ -11,7 +11,7 @@ rule paper:
             PATHS.paper,
             caption=caption("paper"),
             category="Paper",
-            labels={"Title": "The replication report", "Scale": CONFIG.scale.title},
+            labels={"Title": "The replication report"},
         ),
     log:
         PATHS.log("paper"),

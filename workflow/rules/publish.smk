@@ -75,7 +75,7 @@ rule claims:
             PATHS.claims("html"),
             caption=caption("claims"),
             category="Claims",
-            labels={"Title": "What held and what did not", "Scale": CONFIG.scale.title},
+            labels={"Title": "What held and what did not"},
         ),
         PATHS.claims("csv"),
         PATHS.claims("md"),
@@ -106,3 +106,20 @@ rule manifest:
         code=PLAN.code(*plan.OTHER["manifest"]),
     shell:
         "firstorder manifest {params.at:q} > {log:q} 2>&1"
+
+
+rule crate:
+    input:
+        PATHS.manifest,
+        PATHS.paper,
+    output:
+        PATHS.crate,
+    log:
+        PATHS.log("crate"),
+    conda:
+        ENVIRONMENT
+    params:
+        at=AT,
+        code=PLAN.code(*plan.OTHER["crate"]),
+    shell:
+        "firstorder crate {params.at:q} > {log:q} 2>&1"

@@ -101,30 +101,78 @@ def _made_on(read: list[str]) -> dict[str, Any]:
 def explain(config: Config, path: str) -> str:
     """The chain from a result back to raw data, as indented lines.
 
-    Every line names a file and says whether its content is still what the record behind the line
-    above it was made from. Equal branches (seeds, cells) are shown once and counted.
+    Every line names a file and what made it. Equal branches (seeds, cells) are shown once and
+    counted, a file that was shown is not followed again. Hashes are compared with those that the
+    records of the runs, and the manifest, hold; the last line says how many agree.
     """
-    return "\n".join(_lines(config, provenance.relative(path), 0, set()))
+    chain = _Chain(config)
+    lines = list(chain.lines(provenance.relative(path), 0))
+    if chain.changed:
+        verdict = f"{len(chain.changed)} of {len(chain.compared)} recorded files CHANGED since"
+    else:
+        verdict = f"{len(chain.compared)} files compared with their recorded hashes: all unchanged"
+    return "\n".join([*lines, verdict])
 
 
-def _lines(config: Config, path: str, depth: int, seen: set[str]) -> Iterator[str]:
-    yield "  " * depth + f"{path}{_about(config, path)}"
-    if path in seen:
-        return
-    seen.add(path)
-    inputs = _inputs(config, path)
-    groups: dict[str, list[str]] = {}
-    for each in inputs:
-        groups.setdefault(_pattern(each), []).append(each)
-    for members in groups.values():
-        if len(members) > 1:
-            yield "  " * (depth + 1) + f"{len(members)} files like"
-            yield from _lines(config, members[0], depth + 2, seen)
-        else:
-            yield from _lines(config, members[0], depth + 1, seen)
-    for member, expected in inputs.items():
-        if expected and Path(member).is_file() and files.sha256(member) != expected:
-            yield "  " * (depth + 1) + f"CHANGED since: {member}"
+class _Chain:
+    """Walks from a file to what it was made from; counts the hashes that it compares."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.compared: set[str] = set()
+        self.changed: set[str] = set()
+        self._shown: set[str] = set()
+        self._recorded = _recorded(config)
+
+    def lines(self, path: str, depth: int) -> Iterator[str]:
+        indent = "  " * depth
+        inputs = _inputs(self.config, path)
+        again = path in self._shown and bool(inputs)
+        about = "see above" if again else _about(self.config, path)
+        yield f"{indent}{path}" + (f"  [{about}]" if about else "")
+        if again:
+            return
+        if path not in self._shown:
+            self._compare(path, self._recorded.get(path, ""))
+        self._shown.add(path)
+        groups: dict[str, list[str]] = {}
+        for each in inputs:
+            groups.setdefault(_pattern(each), []).append(each)
+        for pattern, members in groups.items():
+            if len(members) > 1:
+                yield f"{indent}  {len(members)} files {pattern}, for example"
+                yield from self.lines(members[0], depth + 2)
+            else:
+                yield from self.lines(members[0], depth + 1)
+        for member, expected in inputs.items():
+            if self._compare(member, expected or self._recorded.get(member, "")):
+                yield f"{indent}  CHANGED since: {member}"
+
+    def _compare(self, path: str, expected: str) -> bool:
+        """Whether a file is no longer what was recorded."""
+        if not expected or not Path(path).is_file():
+            return False
+        self.compared.add(path)
+        if _digest(path) == expected:
+            return False
+        self.changed.add(path)
+        return True
+
+
+@cache
+def _digest(path: str) -> str:
+    return files.sha256(path)
+
+
+def _recorded(config: Config) -> dict[str, str]:
+    """The hashes of the manifest, where there is one."""
+    try:
+        value = files.read_json(needs.paths_of(config).manifest)
+    except (OSError, ValueError):
+        return {}
+    own = [result["files"] for result in value["results"].values()]
+    return {path: digest for some in (*own, value["claims"], value["files"])
+            for path, digest in some.items()}  # fmt: skip
 
 
 def _about(config: Config, path: str) -> str:
@@ -132,16 +180,27 @@ def _about(config: Config, path: str) -> str:
     found = _declared(config, path)
     if found is not None:
         _, _, declared = found
-        return f"  [{declared.kind}: {declared.title}; {declared.where}]"
+        drawn_by = digest.code(*plan.artefact_entries(config, declared))
+        return f"{declared.kind}: {declared.title}; {declared.where}; code {drawn_by}"
+    paths = needs.paths_of(config)
+    for name, dataset in config.datasets.items():
+        if path == provenance.relative(paths.dataset(name)):
+            return dataset.title if dataset.files else f"{dataset.title}; bundled, no raw file"
+        for file in dataset.files:
+            if path == provenance.relative(paths.raw(name, file.name)):
+                return f"raw file of {dataset.title}; {file.urls[0] if file.urls else dataset.help}"
     if not Path(path).is_file():
-        return "  [absent]"
+        return "absent"
     record = _record_path(path)
     if record is None:
         return ""
     value = _record(record)
-    made = [str(value[key]) for key in ("status", "device", "commit") if value.get(key)]
-    code = [f"code {value['code']}"] if value.get("code") else []
-    return f"  [{', '.join([*made, *code])}]"
+    said = [str(value[key]) for key in ("status", "trained_on", "device") if value.get(key)]
+    if value.get("commit"):
+        said.append(f"commit {str(value['commit'])[:12]}")
+    if value.get("code"):
+        said.append(f"code {value['code']}")
+    return ", ".join(said)
 
 
 def _pattern(path: str) -> str:
@@ -163,6 +222,11 @@ def _inputs(config: Config, path: str) -> dict[str, str]:
     if path in {provenance.relative(paths.claims(suffix)) for suffix in ("csv", "md", "html")}:
         read = (needs.claim_inputs(config, study) for study in config.settings.studies)
         return {provenance.relative(each): "" for some in read for each in some}
+    if path in {provenance.relative(each) for each in (paths.paper, paths.manifest)}:
+        made = [paths.artefact(study, name, declared.kind)
+                for study, name, declared in configuration.artefacts(config)]  # fmt: skip
+        published = [each[0] for each in made]
+        return dict.fromkeys(map(provenance.relative, [*published, paths.claims("csv")]), "")
     record = _record_path(path)
     if record is not None:
         return dict(_record(record).get("inputs", {}))

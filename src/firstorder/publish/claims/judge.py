@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from firstorder.publish import grid, needs, registry
 from firstorder.publish.claims.verdict import FAILS, HOLDS, NOT_RUN, Verdict, not_run
 
 LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RUN: "open"}
+SHORT = {HOLDS: "holds", FAILS: "FAILS", NOT_RUN: "not run"}
 
 
 def build(config: Config) -> None:
@@ -65,19 +67,31 @@ def verdict(config: Config, study: str, name: str, claim: Claim) -> Verdict:
     return predicate(config, claim)
 
 
-def verify(config: Config) -> tuple[str, int]:
-    """The verdicts as lines for a terminal, and how many claims fail."""
+def verify(config: Config, width: int = 100) -> tuple[str, int]:
+    """The verdicts as lines for a terminal of `width` columns, and how many claims fail."""
     frame = judge(config)
-    lines = []
+    lines = [f"Scale {config.settings.scale}: {config.scale.data}"]
     for study, part in _studies(frame):
-        lines.append(_title(config, study))
-        lines += [
-            f"  {row['claim']:<11} {row['status']:<22} {row['title']}\n{'':36}{row['verdict']}"
-            for row in part.to_dict("records")
-        ]
-    counts = frame["status"].value_counts()
-    lines.append(", ".join(f"{counts.get(status, 0)} {status}" for status in LOOK))
-    return "\n".join(lines), int(counts.get(FAILS, 0))
+        lines += ["", _title(config, study)]
+        for row in part.to_dict("records"):
+            lines += _paragraph(f"{row['claim']:<8}{SHORT[row['status']]:<9}", row["title"], width)
+            lines += _paragraph("", row["verdict"], width)
+    lines += ["", *_counts(frame)]
+    return "\n".join(lines), int((frame["status"] == FAILS).sum())
+
+
+def _paragraph(start: str, text: str, width: int) -> list[str]:
+    margin = " " * 17
+    return textwrap.wrap(text, width, initial_indent=f"{start:17}", subsequent_indent=margin)
+
+
+def _counts(frame: pd.DataFrame) -> Iterator[str]:
+    """How many claims hold, fail and were not run; those that fail by name."""
+    for status in LOOK:
+        named = list(frame.loc[frame["status"] == status, "claim"])
+        names = f": {', '.join(named)}" if status == FAILS and named else ""
+        verb = {HOLDS: "hold", FAILS: "fail"}.get(status, status)
+        yield f"{len(named):3} {verb}{names}"
 
 
 def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

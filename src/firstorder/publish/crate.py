@@ -1,0 +1,257 @@
+"""The results of a scale as an RO-Crate: what was made, by which workflow, from what.
+
+Writes `ro-crate-metadata.json` (RO-Crate 1.1, profile Workflow Run Crate 0.5) into the folder of
+results, which thereby becomes a crate that archives and WorkflowHub read. Files, hashes and
+inputs are those of the manifest; nothing is measured again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from firstorder import __version__, files
+from firstorder.config import Config
+from firstorder.errors import DataError
+from firstorder.publish import needs
+
+Entity = dict[str, Any]
+
+CONTEXT = [
+    "https://w3id.org/ro/crate/1.1/context",
+    "https://w3id.org/ro/terms/workflow-run/context",
+]
+CRATE = "https://w3id.org/ro/crate/1.1"
+WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+    WORKFLOW_CRATE: "Workflow RO-Crate",
+}
+TYPES = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".npz": "application/zip",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".tex": "application/x-tex",
+}
+ROOT = Path(__file__).resolve().parents[3]
+"""Of the project: where Snakefile and CITATION.cff lie."""
+SNAKEFILE = "workflow/Snakefile"
+"""The copy in the crate; RO-Crate names files below its own folder only."""
+
+
+def build(config: Config) -> None:
+    """Write ro-crate-metadata.json, and beside it a copy of the Snakefile that it describes.
+
+    Raises DataError when the manifest is missing.
+    """
+    paths = needs.paths_of(config)
+    try:
+        manifest = files.read_json(paths.manifest)
+    except FileNotFoundError:
+        raise DataError(
+            f"{paths.manifest}: no such file; run `snakemake {paths.manifest}`"
+        ) from None
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    root = Path(paths.manifest).parent
+    files.write_bytes(root / SNAKEFILE, (ROOT / "Snakefile").read_bytes())
+    files.write_json(paths.crate, document(config, manifest, citation))
+
+
+def document(config: Config, manifest: dict[str, Any], citation: dict[str, Any]) -> Entity:
+    """The crate as JSON-LD: a flat list of entities that name each other by `@id`."""
+    folder = Path(needs.paths_of(config).manifest).parent
+    results = [*_published(folder, manifest), *_whole(config)]
+    read = [_file(folder, path, digest) for path, digest in manifest["files"].items()]
+    outside = [each for each in read if each["@id"].startswith("#")]
+    actions = list(_actions(folder, manifest))
+    licence = f"https://spdx.org/licenses/{citation['license']}"
+    authors = [{"@id": f"#author-{index}"} for index in range(len(citation["authors"]))]
+    works = list(_works(citation))
+    made = max((_changed(folder / each["@id"]) for each in results), default=0.0)
+    when = datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
+    settings = list(_settings(config))
+    run: Entity = {
+        "@id": "#run",
+        "@type": "CreateAction",
+        "name": f"The workflow at scale {manifest['scale']}",
+        "instrument": {"@id": SNAKEFILE},
+        "object": _references([*settings, *outside]),
+        "result": _references(results),
+        "endTime": when,
+        "actionStatus": "http://schema.org/CompletedActionStatus",
+    }
+    root: Entity = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": f"firstorder, results of scale {manifest['scale']}",
+        "description": f"{citation['title']}. Data of this scale: {manifest['data']}.",
+        "datePublished": when,
+        "license": {"@id": licence},
+        "author": authors,
+        "conformsTo": [{"@id": profile} for profile in PROFILES],
+        "citation": _references(works),
+        "mainEntity": {"@id": SNAKEFILE},
+        "mentions": _references([run, *actions]),
+        "hasPart": _references(
+            [{"@id": SNAKEFILE}, *results, *(each for each in read if each not in outside)]
+        ),
+    }
+    graph = [
+        {
+            "@id": "ro-crate-metadata.json",
+            "@type": "CreativeWork",
+            "about": {"@id": "./"},
+            "conformsTo": [{"@id": CRATE}, {"@id": WORKFLOW_CRATE}],
+        },
+        root,
+        *_workflow(manifest, licence, authors),
+        run,
+        *actions,
+        *results,
+        *read,
+        *settings,
+        *works,
+        *(
+            {"@id": reference["@id"], "@type": "Organization", "name": _name(author)}
+            for reference, author in zip(authors, citation["authors"], strict=True)
+        ),
+        {"@id": licence, "@type": "CreativeWork", "name": f"{citation['license']} License"},
+        *(
+            {"@id": key, "@type": "CreativeWork", "name": name, "version": key.rpartition("/")[2]}
+            for key, name in PROFILES.items()
+        ),
+    ]
+    return {"@context": CONTEXT, "@graph": graph}
+
+
+def _published(folder: Path, manifest: dict[str, Any]) -> Iterator[Entity]:
+    """The files that people read: tables, figures, claims."""
+    for result in manifest["results"].values():
+        for path, digest in result["files"].items():
+            name = f"{result['title']} ({result['where']})"
+            yield {**_file(folder, path, digest), "name": name}
+    for path, digest in manifest["claims"].items():
+        yield {**_file(folder, path, digest), "name": "The papers' claims, with verdicts"}
+
+
+def _whole(config: Config) -> Iterator[Entity]:
+    """What is made of all results: the paper, and the manifest itself."""
+    paths = needs.paths_of(config)
+    folder = Path(paths.manifest).parent
+    titles = {paths.paper: "The replication report", paths.manifest: "Hashes of all results"}
+    for path, name in titles.items():
+        if Path(path).is_file():
+            yield {**_file(folder, path, files.sha256(path)), "name": name}
+
+
+def _actions(folder: Path, manifest: dict[str, Any]) -> Iterator[Entity]:
+    """How every table and figure was made: from which records, by which code."""
+    for name, result in manifest["results"].items():
+        yield {
+            "@id": f"#{name}",
+            "@type": "CreateAction",
+            "name": f"Made the {result['kind']} “{result['title']}” with code {result['code']}",
+            "instrument": {"@id": "#firstorder"},
+            "object": [{"@id": _identifier(folder, path)} for path in result["inputs"]],
+            "result": [{"@id": _identifier(folder, path)} for path in result["files"]],
+        }
+
+
+def _workflow(manifest: dict[str, Any], licence: str, authors: list[Entity]) -> Iterator[Entity]:
+    """The workflow, its language, and the program that its rules call."""
+    commit = manifest["commit"] + (" with changes" if manifest["dirty"] else "")
+    yield {
+        "@id": SNAKEFILE,
+        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
+        "name": "Snakefile of firstorder",
+        "description": "Its rules and the code that they call are those of the named commit.",
+        "version": f"{__version__}, commit {commit}",
+        "programmingLanguage": {"@id": "#snakemake"},
+        "license": {"@id": licence},
+        "author": authors,
+        "sha256": files.sha256(ROOT / "Snakefile"),
+    }
+    yield {
+        "@id": "#snakemake",
+        "@type": "ComputerLanguage",
+        "name": "Snakemake",
+        "identifier": {"@id": "https://doi.org/10.1093/bioinformatics/bts480"},
+        "url": {"@id": "https://snakemake.readthedocs.io"},
+        "version": manifest["packages"].get("snakemake", "unknown"),
+    }
+    packages = ", ".join(
+        f"{name} {manifest['packages'][name]}"
+        for name in ("torch", "numpy", "scipy")
+        if name in manifest["packages"]
+    )
+    yield {
+        "@id": "#firstorder",
+        "@type": "SoftwareApplication",
+        "name": "firstorder",
+        "softwareVersion": f"{__version__}, commit {commit}",
+        "softwareRequirements": packages,
+    }
+
+
+def _settings(config: Config) -> Iterator[Entity]:
+    """What the user chose, as values."""
+    for name in ("scale", "studies", "device"):
+        value = getattr(config.settings, name)
+        text = value if isinstance(value, str) else ", ".join(value)
+        yield {"@id": f"#setting-{name}", "@type": "PropertyValue", "name": name, "value": text}
+
+
+def _works(citation: dict[str, Any]) -> Iterator[Entity]:
+    """The papers of the studies."""
+    for reference in citation.get("references", ()):
+        number = str(reference["identifiers"][0]["value"]).removeprefix("arXiv:")
+        yield {
+            "@id": f"https://arxiv.org/abs/{number}",
+            "@type": "ScholarlyArticle",
+            "name": " ".join(reference["title"].split()),
+            "author": "; ".join(map(_name, reference["authors"])),
+            "datePublished": str(reference["year"]),
+        }
+
+
+def _name(author: dict[str, str]) -> str:
+    return author.get("name") or f"{author['given-names']} {author['family-names']}"
+
+
+def _file(folder: Path, path: str, digest: str) -> Entity:
+    """A file of the crate; what lies elsewhere is named and hashed but is no part of it."""
+    identifier = _identifier(folder, path)
+    if identifier.startswith("#"):
+        return {"@id": identifier, "@type": "CreativeWork", "name": path, "sha256": digest}
+    entity: Entity = {"@id": identifier, "@type": "File", "name": identifier, "sha256": digest}
+    suffix = Path(path).suffix
+    if suffix in TYPES:
+        entity["encodingFormat"] = TYPES[suffix]
+    if Path(path).is_file():
+        entity["contentSize"] = str(os.stat(path).st_size)
+    return entity
+
+
+def _identifier(folder: Path, path: str) -> str:
+    """A path relative to the crate's folder, or a fragment for what lies outside it."""
+    whole, root = Path(path).absolute(), folder.absolute()
+    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else f"#{path}"
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0.0
+
+
+def _references(entities: Iterable[Entity]) -> list[Entity]:
+    return [{"@id": each["@id"]} for each in entities]

@@ -1,0 +1,131 @@
+"""The RO-Crate: a flat graph whose references resolve and whose hashes are those of the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firstorder import config as configuration
+from firstorder import files
+from firstorder.config import Config
+from firstorder.errors import DataError
+from firstorder.publish import crate, needs
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = "symmetrization-accuracy-symmetric"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The smoke scale with one table of two files, a record and a manifest, all made up."""
+    monkeypatch.chdir(tmp_path)
+    config = configuration.load(ROOT / "config", {"scale": "smoke"})
+    root = Path(needs.paths_of(config).root)
+    record = root / "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
+    table = [root / f"tables/{TABLE}.{suffix}" for suffix in ("csv", "html")]
+    for path in (record, *table, root / "claims.csv", Path("config/published/numbers.csv")):
+        files.write_text(path, f"content of {path.name}")
+    hashes = {str(path): files.sha256(path) for path in (record, "config/published/numbers.csv")}
+    result = {
+        "kind": "table",
+        "title": "Accuracy",
+        "where": "Table 1",
+        "code": "0123456789ab",
+        "files": {str(path): files.sha256(path) for path in table},
+        "inputs": list(hashes),
+        "seconds": 1.0,
+    }
+    manifest = {
+        "version": 1,
+        "scale": "smoke",
+        "data": "digits",
+        "commit": "0" * 40,
+        "dirty": False,
+        "packages": {"snakemake": "9.27.1", "torch": "2.15.0"},
+        "results": {TABLE: result},
+        "claims": {str(root / "claims.csv"): files.sha256(root / "claims.csv")},
+        "files": hashes,
+    }
+    files.write_json(needs.paths_of(config).manifest, manifest)
+    return config
+
+
+@pytest.fixture
+def entities(config: Config) -> dict[str, dict[str, Any]]:
+    """The entities of the crate, by id."""
+    crate.build(config)
+    document = json.loads(Path(needs.paths_of(config).crate).read_text())
+    assert document["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+    found = {each["@id"]: each for each in document["@graph"]}
+    assert len(found) == len(document["@graph"]), "an entity appears twice"
+    return found
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if set(value) == {"@id"}:
+            yield value["@id"]
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def test_the_descriptor_and_the_root_say_what_the_profiles_require(entities: Any) -> None:
+    descriptor, root = entities["ro-crate-metadata.json"], entities["./"]
+    assert descriptor["about"] == {"@id": "./"}
+    assert {"@id": "https://w3id.org/ro/crate/1.1"} in descriptor["conformsTo"]
+    assert {"name", "description", "datePublished", "license", "mainEntity"} <= set(root)
+    workflow = entities[root["mainEntity"]["@id"]]
+    assert set(workflow["@type"]) == {"File", "SoftwareSourceCode", "ComputationalWorkflow"}
+    run = entities["#run"]
+    assert run["instrument"] == root["mainEntity"] and {"@id": "#run"} in root["mentions"]
+
+
+def test_every_reference_resolves(entities: Any) -> None:
+    elsewhere = ("https://w3id.org/ro/crate/", "https://doi.org/", "https://snakemake.")
+    missing = {
+        name
+        for name in references(list(entities.values()))
+        if name not in entities and not name.startswith(elsewhere)
+    }
+    assert missing == set()
+
+
+def test_every_file_is_a_part_with_its_hash_and_lies_in_the_crate(
+    config: Config, entities: Any
+) -> None:
+    parts = {part["@id"] for part in entities["./"]["hasPart"]}
+    present = [each for each in entities.values() if "File" in each["@type"]]
+    assert {each["@id"] for each in present} == parts
+    root = Path(needs.paths_of(config).root)
+    for each in present:
+        assert files.sha256(root / each["@id"]) == each["sha256"]
+
+
+def test_a_table_names_the_records_that_it_was_made_from(entities: Any) -> None:
+    action = entities[f"#{TABLE}"]
+    assert [each["@id"] for each in action["result"]] == [
+        f"tables/{TABLE}.csv", f"tables/{TABLE}.html"
+    ]  # fmt: skip
+    assert {each["@id"] for each in action["object"]} == {
+        "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json",
+        "#config/published/numbers.csv",
+    }
+
+
+def test_licence_and_papers_are_those_of_the_citation_file(entities: Any) -> None:
+    assert entities["./"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
+    cited = {each["@id"] for each in entities["./"]["citation"]}
+    assert cited == {"https://arxiv.org/abs/2605.20347", "https://arxiv.org/abs/2106.06770"}
+
+
+def test_without_a_manifest_there_is_no_crate(config: Config) -> None:
+    Path(needs.paths_of(config).manifest).unlink()
+    with pytest.raises(DataError, match=r"manifest.json: no such file"):
+        crate.build(config)
