@@ -1,15 +1,25 @@
-"""What jobs ask of a scheduler, from what the configuration declares."""
+"""What jobs ask of a scheduler, from what the configuration declares.
+
+The rules multiply memory and minutes by the attempt: a job that was killed for either asks for
+more when it is tried again.
+"""
 
 from __future__ import annotations
 
 from firstorder.config import Cell, Config
 
 GIB = 1024
+BASE = 1500
+"""Memory in MiB of Snakemake, Python and torch, before any data."""
 
 
 def gpus(config: Config) -> int:
-    """GPUs of a training or kernel job: one when the configuration asks for CUDA."""
-    return int(config.settings.device == "cuda")
+    """GPUs of a job that computes: one, unless the configuration says that CPUs do the work.
+
+    Only a scheduler, or a limit such as `--resources gpu=1`, takes notice. With `device: auto`
+    the job itself finds out whether it was given one.
+    """
+    return int(config.settings.device != "cpu")
 
 
 def dataset_megabytes(config: Config, name: str) -> int:
@@ -27,8 +37,12 @@ def prepare_megabytes(config: Config, dataset: str) -> int:
 
 
 def training_megabytes(config: Config, cell: Cell) -> int:
-    """Memory of a training: what the recipe declares, and the pixels in float32."""
-    return cell.recipe.memory_mb + 5 * dataset_megabytes(config, cell.dataset)
+    """Memory of a training: what the recipe declares, the pixels as read, and as float32.
+
+    Each of the two splits is kept as float32 only below 1 GiB (`training.data.KEEP_BYTES`).
+    """
+    pixels = dataset_megabytes(config, cell.dataset)
+    return cell.recipe.memory_mb + 3 * pixels + min(4 * pixels, 2 * GIB)
 
 
 def training_minutes(cell: Cell, runs: int) -> int:
@@ -37,20 +51,57 @@ def training_minutes(cell: Cell, runs: int) -> int:
 
 
 def kernel_megabytes(config: Config, support: str) -> int:
-    """Memory of a kernel job: the matrix twice, the working blocks, the interpreter."""
+    """Memory of a kernel job: the matrix twice, the working blocks, the examples."""
+    return (
+        BASE
+        + 2 * _matrix_megabytes(config, support)
+        + _blocks_megabytes(config)
+        + _examples_megabytes(config, support)
+    )
+
+
+def spectrum_megabytes(config: Config, support: str) -> int:
+    """Memory to decompose a kernel.
+
+    A small one: the matrix, and in float64 its copy, its eigenvectors and the work space of
+    divide and conquer. A large one: the matrix twice, and bases of a dozen blocks of vectors.
+    """
     declared = config.scale.linearized.supports[support]
-    matrix = 4 * (declared.train + declared.test) ** 2 // 2**20
-    return 1500 + 2 * matrix + int(config.scale.linearized.memory_gib * GIB)
+    count = declared.train + declared.test
+    vectors = 8 * count * (config.scale.linearized.eigenvectors + 20) // 2**20
+    whole = 9 * _matrix_megabytes(config, support)
+    return BASE + min(whole, 2 * _matrix_megabytes(config, support) + 30 * vectors)
 
 
 def family_megabytes(config: Config, family: str) -> int:
-    """Memory of the trainings of a family of tasks."""
+    """Memory of the trainings of a family of tasks: the recipe's, two kernels and parts of them."""
     declared = config.scale.linearized.families[family]
-    kernel = kernel_megabytes(config, declared.support) if declared.support else 2000
-    return config.recipes[declared.recipe].memory_mb + kernel
+    own = config.recipes[declared.recipe].memory_mb + _blocks_megabytes(config)
+    if declared.support is not None:
+        matrices = 3 * _matrix_megabytes(config, declared.support)
+        return BASE + own + matrices + _examples_megabytes(config, declared.support)
+    train = int(declared.options.get("train", 10_000))
+    test = int(declared.options.get("test", 10_000))
+    return BASE + own + 3 * 4 * train * (train + test) // 2**20
 
 
 def family_minutes(config: Config, family: str) -> int:
     """Minutes to train a network on every task of a family."""
     declared = config.scale.linearized.families[family]
     return 5 + config.recipes[declared.recipe].minutes * len(declared.tasks)
+
+
+def _matrix_megabytes(config: Config, support: str) -> int:
+    """The kernel of all examples of a support, in float32."""
+    declared = config.scale.linearized.supports[support]
+    return 4 * (declared.train + declared.test) ** 2 // 2**20 + 1
+
+
+def _blocks_megabytes(config: Config) -> int:
+    """The memory that the scale gives to kernel computations; a GPU's where there is one."""
+    return int(config.scale.linearized.memory_gib * GIB)
+
+
+def _examples_megabytes(config: Config, support: str) -> int:
+    """The dataset, and the support's pixels as float32: at most all of the dataset's."""
+    return 5 * dataset_megabytes(config, config.scale.linearized.supports[support].dataset)

@@ -15,12 +15,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
+PROGRAMS = (
+    "setpriv",
+    "munged",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "srun",
+    "squeue",
+    "scontrol",
+    "scancel",
+    "sinfo",
+)
 ADMIN = "/usr/sbin:/sbin"
 
 CONFIGURATION = """\
@@ -79,19 +90,18 @@ class Cluster:
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    @property
-    def environment(self) -> dict[str, str]:
+    def environment(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What a user of the cluster has in the environment."""
         return {
-            **os.environ,
+            **inherited,
             "SLURM_CONF": str(self.folder / "slurm.conf"),
-            "PATH": f"{os.environ['PATH']}:{ADMIN}",
+            "PATH": f"{self.folder}/bin:{inherited['PATH']}:{ADMIN}",
         }
 
     def ask(self, *command: str) -> str:
         """The output of a SLURM command."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=30
+            command, env=self.environment(), capture_output=True, text=True, timeout=30
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -123,6 +133,12 @@ class Cluster:
         )
         # SLURM 22.05 refuses to start without a cgroup plugin that it can load
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        # The executor starts srun inside a job without SLURM_CONF; this srun knows it.
+        real = shutil.which("srun", path=self.environment()["PATH"])
+        srun = folder / "bin" / "srun"
+        srun.parent.mkdir()
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
+        srun.chmod(0o755)
         self.launch(
             "munged",
             *("--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket"),
@@ -136,12 +152,12 @@ class Cluster:
         self.wait("slurmd", "sinfo", "-h", "-p", "cpu", "-t", "idle,alloc,mix", "-o", "%n")
 
     def launch(self, *command: str) -> None:
-        """Start a daemon in the foreground of its own process group."""
+        """Start a daemon in the foreground of its own process group; it ends with this process."""
         with open(self.folder / f"{command[0]}.out", "wb") as output:
             self.processes.append(
                 subprocess.Popen(
-                    command,
-                    env=self.environment,
+                    ("setpriv", "--pdeathsig", "TERM", *command),
+                    env=self.environment(),
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
@@ -162,7 +178,10 @@ class Cluster:
     def stop(self) -> None:
         """End all jobs and daemons."""
         with suppress(RuntimeError, subprocess.TimeoutExpired):
-            self.ask("scancel", "--full", "--user=root")
+            self.ask("scancel", "--user=root")
+            end = time.monotonic() + 20
+            while self.ask("squeue", "-h", "-t", "running,completing") and time.monotonic() < end:
+                time.sleep(0.2)
         for process in reversed(self.processes):
             process.terminate()
             try:
@@ -197,6 +216,6 @@ def memory_megabytes() -> int:
 
 if __name__ == "__main__":
     with cluster(Path(sys.argv[1]).resolve()) as running:
-        print(f"export SLURM_CONF={running.environment['SLURM_CONF']}")
+        print(f"export SLURM_CONF={running.environment()['SLURM_CONF']}")
         print(running.ask("sinfo", "-o", "%P %a %D %T %c %m %G"))
         input("Enter stops the cluster ")
