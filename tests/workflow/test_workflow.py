@@ -37,6 +37,7 @@ def published(project: Project) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.timeout(1500)
 def test_the_default_target_makes_every_artefact_the_claims_the_manifest_and_the_paper(
     finished: Project,
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_bad_configuration_is_one_line_before_the_dag(
     assert "Building DAG" not in done.stdout + done.stderr
 
 
+@pytest.mark.timeout(1500)
 def test_a_killed_run_ends_with_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     project = make_project(tmp_path)
     chance = random.Random(int(os.environ.get("FIRSTORDER_KILL_SEED", "0")))
@@ -146,9 +148,9 @@ def test_a_job_refuses_code_that_it_was_not_planned_with(copy: Project) -> None:
     value["codes"] = {key: "0" * 12 for key in value["codes"]}
     plan.write_text(json.dumps(value))
     done = subprocess.run(
-        [sys.executable, "-m", "firstorder.cli", "prepare", "--plan", str(plan), "digits"],
+        [sys.executable, "-m", "firstorder.cli", "prepare", "digits"],
         cwd=copy.folder,
-        env=environment(),
+        env={**environment(), "FIRSTORDER_PLAN": str(plan)},
         capture_output=True,
         text=True,
     )
