@@ -61,7 +61,11 @@ class Verbs:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={key: value for key, value in os.environ.items() if key != "FIRSTORDER_PLAN"},
+            env={
+                **{key: value for key, value in os.environ.items() if key != "FIRSTORDER_PLAN"},
+                # Records name the commit, which must not change because somebody commits meanwhile.
+                "FIRSTORDER_COMMIT": "0" * 40,
+            },
         )
 
     def start(self, folder: Path, *arguments: str, before: str = "", bytes: int = -1) -> Child:
