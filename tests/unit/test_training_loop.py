@@ -88,6 +88,21 @@ def test_evaluation_and_callbacks_change_no_weight() -> None:
     assert all(torch.equal(a, b) for a, b in zip(bits(plain), bits(watched), strict=True))
 
 
+def test_spaced_evaluations_change_no_weight_and_never_miss_the_last_epoch() -> None:
+    often, rarely = network(), network()
+    data = digits(200)
+    every = run(often, data, recipe(epochs=5))
+    spaced = run(rarely, data, recipe(epochs=5, evaluate_every=2))
+    assert all(torch.equal(a, b) for a, b in zip(bits(often), bits(rarely), strict=True))
+    assert [row["test_accuracy"] is not None for row in spaced.history] == [
+        False, True, False, True, True
+    ]  # fmt: skip
+    for name in ("test_loss", "test_accuracy"):
+        assert spaced.history[1][name] == every.history[1][name]
+    assert spaced.last == every.last and spaced.final == every.final
+    assert spaced.best is not None and spaced.best["epoch"] in (2, 4, 5)
+
+
 def test_the_first_epoch_equals_a_plain_torch_loop() -> None:
     data, chosen = digits(200), recipe(epochs=1, weight_decay=1e-3)
     ours, theirs = network(name="cnn4"), network(name="cnn4")

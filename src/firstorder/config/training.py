@@ -67,6 +67,8 @@ class Recipe(Strict):
     clip: Annotated[float, Field(gt=0)] | None = None
     """Bound on the Euclidean norm of the gradient."""
     drop_last: bool = False
+    evaluate_every: Count = 1
+    """Epochs from one evaluation of the test set to the next; the last epoch always has one."""
     augment: dict[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], Scalar] = {}
     """Augmentation: crop (padding in pixels), flip (probability), rotate (degrees), ..."""
     precision: Literal["float32", "bfloat16"] = "float32"

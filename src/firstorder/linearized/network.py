@@ -49,22 +49,25 @@ def train(
 ) -> loop.Result:
     """Train `module` in place on standardised float images and labels 0 or 1.
 
-    The history begins with epoch 0. Its rows also hold `fit_loss` and `fit_accuracy` (the whole
-    training set in evaluation mode), `distance` (squared Euclidean, of the parameters from where
-    they started) and what `measure` adds.
+    The history begins with epoch 0. Its rows also hold, in the epochs that are evaluated,
+    `fit_loss` and `fit_accuracy` (the whole training set in evaluation mode) and `distance`
+    (squared Euclidean, of the parameters from where they started), and what `measure` adds.
     """
     data = Data(images, labels, labels, test_images, test_labels).to(device)
     start = [value.detach().to(device, copy=True) for value in module.parameters()]
 
-    def on_epoch(epoch: int, network: nn.Module, _: Row) -> Row:
+    def fit(network: nn.Module) -> Row:
         scores = outputs(network, data.images)[:, None]
         moved = zip(network.parameters(), start, strict=True)
-        row: Row = {
+        return {
             "fit_loss": float(binary_cross_entropy(scores, data.labels)),
             "fit_accuracy": float(((scores[:, 0] > 0) == (data.labels > 0)).double().mean()),
             "distance": sum(float((a.detach() - b).double().square().sum()) for a, b in moved),
         }
-        return row | (measure(epoch, network) if measure else {})
+
+    def on_epoch(epoch: int, network: nn.Module, row: Row) -> Row:
+        more = fit(network) if row["test_loss"] is not None else {}
+        return more | (measure(epoch, network) if measure else {})
 
     return loop.train(
         module,

@@ -19,7 +19,8 @@ class Outcome:
     status: str
     """finished or diverged"""
     rows: list[dict[str, Any]]
-    """Epochs 0, 1, ... that are finite; the keys are COLUMNS, and what was watched."""
+    """The finite epochs from 0 on: the keys are COLUMNS in those that were evaluated, always
+    `epoch`, and what was watched."""
     first_below: dict[str, int | None]
     """Threshold -> first step (from 1) whose minibatch loss was below it."""
     seconds: float
@@ -29,11 +30,19 @@ def of_result(result: Result) -> Outcome:
     """The outcome of a network; its train columns are the full-set ones in evaluation mode."""
     renamed = {"train_loss": "fit_loss", "train_accuracy": "fit_accuracy"}
     rows = [
-        {name: row[renamed.get(name, name)] for name in COLUMNS}
+        {
+            name: row[renamed.get(name, name)]
+            for name in (COLUMNS if row["test_loss"] is not None else ("epoch",))
+        }
         | {name: value for name, value in row.items() if watched(name)}
         for row in result.history
     ]
     return Outcome(result.status, _finite(rows), dict(result.first_below), result.seconds)
+
+
+def evaluated(outcome: Outcome) -> list[dict[str, Any]]:
+    """The COLUMNS of the epochs that were evaluated."""
+    return [{name: row[name] for name in COLUMNS} for row in outcome.rows if "test_loss" in row]
 
 
 def watched(column: str) -> bool:

@@ -68,6 +68,7 @@ def learning_curves(config: Config, declared: Artefact) -> Drawing:
 
 
 def _curve(axes: Axes, line: pd.DataFrame, name: str, look: style.Look) -> None:
+    line = line[line[f"{name}_count"] > 0]  # not every epoch is evaluated
     mean, std = line[f"{name}_mean"], line[f"{name}_std"].fillna(0.0)
     style.band(axes, line["epoch"], mean, std, look, line["label"].iloc[0])
 

@@ -258,13 +258,13 @@ class Job:
         device: torch.device,
     ) -> None:
         """Write ARM.csv and ARM.json; `fields` describe the tasks."""
-        from firstorder.linearized.outcome import COLUMNS
+        from firstorder.linearized.outcome import COLUMNS, evaluated
         from firstorder.training.loop import peak_memory
 
         rows = [
-            {"task": task} | {name: row[name] for name in COLUMNS}
+            {"task": task} | row
             for task, outcome in outcomes.items()
-            for row in outcome.rows
+            for row in evaluated(outcome)
         ]
         write_csv(self.run(f"{arm}.csv"), ("task", *COLUMNS), rows)
         tasks = {

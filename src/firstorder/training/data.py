@@ -84,11 +84,9 @@ class Inputs:
         images: Tensor,
         standardise: Standardise,
         view: View,
-        channels_last: bool,
         augmented: bool = False,
     ) -> None:
         self.standardise, self.view = standardise, view
-        self.channels_last = channels_last and images.ndim == 4
         self.images = images
         if not augmented and 4 * images.numel() <= KEEP_BYTES:
             self.images = self.finish(images)
@@ -100,7 +98,7 @@ class Inputs:
         """Raw images as the network takes them; does nothing to images that are ready."""
         if not batch.is_floating_point():
             batch = self.standardise(batch)
-        if self.channels_last:
+        if batch.ndim == 4:
             batch = batch.contiguous(memory_format=torch.channels_last)
         return batch
 

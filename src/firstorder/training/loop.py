@@ -37,7 +37,8 @@ Loss = Callable[..., Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Raw images (B, C, H, W) and a generator on their device -> augmented images."""
 OnEpoch = Callable[[int, nn.Module, Row], "dict[str, float | int | None] | None"]
-"""Epoch, network (in evaluation mode) and row -> more columns for the row, kept across resumes."""
+"""Epoch, network (in evaluation mode) and row -> more columns for the row, kept across resumes.
+Called after every epoch; where the recipe does not evaluate, the row's test columns are None."""
 
 THRESHOLDS = (0.1, 0.01)
 """The first step whose batch loss lies below each is recorded."""
@@ -119,7 +120,7 @@ def train(
                     status = "diverged"
                     break
                 if on_epoch is not None:
-                    row.update(on_epoch(at.epoch, module, row) or {})
+                    row.update(on_epoch(at.epoch, module.eval(), row) or {})
                 report(row)
                 training.advance(row)
                 saver.save_if_due()
@@ -165,11 +166,10 @@ class Training:
         standardise: Standardise,
         augment: Augment | None,
     ) -> None:
-        on_gpu = device.type == "cuda"
-        if on_gpu:
+        if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.module = module.to(device)
+        # Channels last is what oneDNN and cuDNN compute in; other layouts they convert on the way.
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.normaliser = (normaliser or nn.Identity()).to(device)
         self.seed, self.device, self.recipe, self.loss = seed, device, recipe, loss
         self.draws = getattr(loss, "batch", None) is not None
@@ -178,9 +178,9 @@ class Training:
         recipe_augment, view = augmentation(recipe)
         self.augment = augment or recipe_augment
         self.train_inputs = Inputs(
-            self.data.images, standardise, view, on_gpu, augmented=self.augment is not None
+            self.data.images, standardise, view, augmented=self.augment is not None
         )
-        self.test_inputs = Inputs(self.data.test_images, standardise, view, on_gpu)
+        self.test_inputs = Inputs(self.data.test_images, standardise, view)
         self.parameters: list[Tensor] = [
             p for p in (*self.module.parameters(), *self.normaliser.parameters()) if p.requires_grad
         ]
@@ -255,28 +255,31 @@ class Training:
         return scores.float()
 
     def close_epoch(self) -> Row | None:
-        """The row of the epoch whose pass is complete; None if a number in it is not finite."""
+        """The row of the epoch whose pass is complete; None if a number in it is not finite.
+
+        Its test columns are None in the epochs that the recipe does not evaluate.
+        """
         at, seen = self.position, self.seen.tensors()
         self.seen = metrics.Seen()
         losses, count = seen["losses"].double(), sum(self.sizes)
         weights = torch.tensor(self.sizes, dtype=torch.float64, device=self.device) / count
         order = self.permutation[:count]
-        test = self.evaluate(self.test_inputs, self.data.test_labels)
+        test = self.test() if self.evaluated(at.epoch) else {}
         read = torch.cat(
             [
                 (losses * weights).sum()[None],
                 metrics.labelling(
                     seen["predictions"], self.data.labels[order], self.data.clean[order]
                 ),
-                test.loss[None],
-                (test.predictions == self.data.test_labels).double().mean()[None],
                 seen["maxima"].max().double()[None],
                 seen["norms"].double().mean()[None],
+                *(value[None] for value in test.values()),
                 losses,
             ]
         ).tolist()
-        train_loss, fractions, others, by_step = read[0], read[1:5], read[5:9], read[9:]
-        if not all(math.isfinite(value) for value in (*by_step, *others)):
+        train_loss, fractions, others, read = read[0], read[1:5], read[5:7], read[7:]
+        tested, by_step = dict(zip(test, read, strict=False)), read[len(test) :]
+        if not all(math.isfinite(value) for value in (*by_step, *others, *tested.values())):
             return None
         self.note_thresholds(by_step)
         row: Row = {
@@ -284,23 +287,32 @@ class Training:
             "lr": learning_rate(self.recipe, at.epoch, 0, len(self.sizes)),
             "train_loss": train_loss,
             **metrics.named_labelling(fractions),
+            "test_loss": tested.get("test_loss"),
+            "test_accuracy": tested.get("test_accuracy"),
         }
-        names = ("test_loss", "test_accuracy", "score_max", "grad_norm")
-        row.update(zip(names, others, strict=True))
+        row.update(zip(("score_max", "grad_norm"), others, strict=True))
         return row
+
+    def evaluated(self, epoch: int) -> bool:
+        """Whether the network is evaluated on the test set after `epoch`."""
+        return epoch % self.recipe.evaluate_every == 0 or epoch == self.recipe.epochs
+
+    def test(self) -> dict[str, Tensor]:
+        """Loss and accuracy on the test set, () each."""
+        found = self.evaluate(self.test_inputs, self.data.test_labels)
+        right = (found.predictions == self.data.test_labels).double().mean()
+        return {"test_loss": found.loss, "test_accuracy": right}
 
     def start_row(self, on_epoch: OnEpoch | None) -> Row:
         """The row of epoch 0: everything evaluated before the first step."""
         train = self.evaluate(self.train_inputs, self.data.labels)
-        test = self.evaluate(self.test_inputs, self.data.test_labels)
         fractions = metrics.labelling(train.predictions, self.data.labels, self.data.clean)
         row: Row = {
             "epoch": 0,
             "lr": learning_rate(self.recipe, 1, 0, len(self.sizes)),
             "train_loss": float(train.loss),
             **metrics.named_labelling(fractions.tolist()),
-            "test_loss": float(test.loss),
-            "test_accuracy": float((test.predictions == self.data.test_labels).double().mean()),
+            **{name: float(value) for name, value in self.test().items()},
             "score_max": float(train.score_max),
             "grad_norm": None,
         }
@@ -339,7 +351,9 @@ class Training:
             fractions = metrics.labelling(predictions, self.data.labels, self.data.clean)
             final = metrics.named_labelling(fractions.tolist())
         accuracies = {
-            int(row["epoch"]): row["test_accuracy"] or 0.0 for row in at.history if row["epoch"]
+            int(row["epoch"]): row["test_accuracy"]
+            for row in at.history
+            if row["epoch"] and row["test_accuracy"] is not None
         }
         best = max(accuracies, key=lambda epoch: accuracies[epoch], default=None)
         return Result(

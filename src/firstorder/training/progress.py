@@ -41,4 +41,5 @@ def _figures(row: Row) -> str:
     return " ".join(
         f"{name.replace('_', ' ')} {row[name]:.4g}"
         for name in ("train_loss", "train_accuracy", "test_accuracy")
+        if row[name] is not None
     )

@@ -35,5 +35,6 @@ class Result:
 
     @property
     def last(self) -> Row | None:
-        """The last finished epoch."""
-        return self.history[-1] if self.history else None
+        """The last epoch that was evaluated: of a finished run, the last one."""
+        rows = (row for row in reversed(self.history) if row["test_accuracy"] is not None)
+        return next(rows, None)
