@@ -140,6 +140,22 @@ def train(plan: Any, setting: str, noise: str, loss: str) -> None:
 @commands.command()
 @planned
 @click.argument("setting")
+@click.argument("noise")
+@click.argument("loss")
+def evaluate(plan: Any, setting: str, noise: str, loss: str) -> None:
+    """Test the networks of the cell of a SETTING, a NOISE and a LOSS on every test set."""
+    from firstorder import config
+    from firstorder.plan import evaluation_entries
+    from firstorder.studies import evaluation
+
+    cell = config.cell(plan.config, setting, noise, loss)
+    code = plan.check(*evaluation_entries(cell))
+    evaluation.evaluate(plan.config, cell, code)
+
+
+@commands.command()
+@planned
+@click.argument("setting")
 @click.argument("loss")
 def tune(plan: Any, setting: str, loss: str) -> None:
     """Choose the weight decay of LOSS on the tuning split of a SETTING."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from firstorder import config as configuration
 from firstorder import files, specs
-from firstorder.config import Config, Recipe
+from firstorder.config import Cell, Config, Recipe
 
 START_SECONDS = 4.0
 """Of a job before it computes: interpreter, torch, data."""
@@ -44,6 +44,8 @@ def lines(config: Config) -> Iterator[str]:
         seeds = len(config.scale.symmetrization.seeds)
         work = _trainings(config, _rates(known, device), device)
         size = f"{len(cells)} cells x {seeds} seeds"
+        if tuned := len(_tuned(config)):
+            size += f" and {tuned} tunings"
         yield f"symmetrization: {size} = {_say(work, 'trainings', unit)}"
         works.append(work)
     if "linearized" in config.settings.studies:
@@ -95,16 +97,28 @@ def _time(seconds: float) -> str:
 
 def _trainings(config: Config, rates: dict[str, list[float]], device: str) -> Work:
     seconds, measured, total = 0.0, 0, 0
-    seeds = len(config.scale.symmetrization.seeds)
-    for names in configuration.all_cells(config):
-        cell = configuration.cell(config, *names)
+    tuning = config.scale.symmetrization.tuning
+    values = len(tuning.weight_decays) if tuning else 0
+    cells = [configuration.cell(config, *names) for names in configuration.all_cells(config)]
+    jobs = [(cell, len(cell.seeds)) for cell in cells]
+    jobs += [(cell, values * len(cell.seeds)) for cell in _tuned(config)]
+    for cell, trainings in jobs:
         spec = specs.cell_values(cell)
         known = rates.get(_key(spec["recipe"], spec["dataset"]))
         each = statistics.median(known) if known else 60.0 * cell.recipe.minutes
-        seconds += START_SECONDS + seeds * each * _cores_of(cell.recipe, device)
-        measured += seeds * bool(known)
-        total += seeds
+        seconds += START_SECONDS + trainings * each * _cores_of(cell.recipe, device)
+        measured += trainings * bool(known)
+        total += trainings
     return Work(seconds, measured, total)
+
+
+def _tuned(config: Config) -> list[Cell]:
+    """The cells of the tuning protocol that some cell takes its weight decay from."""
+    pairs: dict[tuple[str, str], None] = {}
+    for names in configuration.all_cells(config):
+        if configuration.cell(config, *names).loss.weight_decay == "tuned":
+            pairs[names[0], names[2]] = None
+    return [configuration.tuning_cell(config, *pair) for pair in pairs]
 
 
 def _rates(results: Path, device: str) -> dict[str, list[float]]:

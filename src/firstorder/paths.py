@@ -29,7 +29,7 @@ class Paths:
         return f"{self.root}/symmetrization/labels/{dataset}/{noise}/seed{seed}.npz"
 
     def run(self, setting: str, noise: str, loss: str, seed: str | int, name: str) -> str:
-        """A file of one training: history.csv, summary.json or weights.safetensors."""
+        """A file of one training: history.csv, summary.json, weights.safetensors or tests.json."""
         return f"{self.root}/symmetrization/runs/{setting}/{noise}/{loss}/seed{seed}/{name}"
 
     def tuning_run(self, setting: str, loss: str) -> str:

@@ -133,6 +133,7 @@ def all_entries(config: Config) -> Iterator[tuple[str, ...]]:
         cell = configuration.cell(config, *names)
         yield cell_entries("train", cell)
         yield cell_entries("tune", cell)
+        yield evaluation_entries(cell)
     models = {
         model for family in config.scale.linearized.families.values() for model in family.models
     }
@@ -147,6 +148,11 @@ def cell_entries(verb: str, cell: Cell) -> tuple[str, ...]:
     """The code of a training verb of the symmetrization study: its own, its loss, its model."""
     loss = _loss_entries(cell.loss.function or cell.loss_name)
     return (f"{STUDY['symmetrization']}:{verb}", *loss, *_registered("models", cell.recipe.model))
+
+
+def evaluation_entries(cell: Cell) -> tuple[str, ...]:
+    """The code that tests the trained networks of a cell."""
+    return ("firstorder.studies.evaluation:evaluate", *_registered("models", cell.recipe.model))
 
 
 def _loss_entries(function: str) -> tuple[str, ...]:

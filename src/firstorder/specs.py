@@ -128,16 +128,17 @@ def selection(config: Config, study: str, select: Selection) -> Any:
     """The results that a selection names, with the labels under which they appear."""
     if study == "linearized":
         labels = {name: model.label for name, model in config.studies.linearized.models.items()}
-        family = config.scale.linearized.families.get(select.family or "")
-        return {"labels": labels, "family": family.model_dump(mode="json") if family else None}
+        declared = config.scale.linearized.families
+        families = [name for name in (select.family, *select.also) if name in declared]
+        values = {name: declared[name].model_dump(mode="json") for name in families if name}
+        return {"labels": labels, "families": values}
     cells = list(configuration.selected_cells(config, select))
     known = configuration.losses(config)
-    group = config.scale.symmetrization.cells.get(select.cells or "")
     return {
         "cells": cells,
         "labels": {loss: known[loss].label for _, _, loss in cells},
         "seeds": config.scale.symmetrization.seeds,
-        "note": group.note if group else "",
+        "notes": configuration.cell_notes(config, select.cells),
     }
 
 

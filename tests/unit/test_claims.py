@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 # ruff: noqa: F811  (a fixture is an argument)
-from test_publish_records import tiny, tree  # noqa: F401  (fixtures)
+from test_publish_records import REFERENCE, tiny, tree  # noqa: F401  (fixtures)
 
 from firstorder import config as configuration
 from firstorder.config import Claim, Config, Selection
@@ -109,6 +109,67 @@ def test_a_claim_of_the_linearized_study_is_judged_on_both_sides(
 ) -> None:
     assert judged(tiny, predicate, EIGENFUNCTIONS, **holding).status == "holds"
     assert judged(tiny, predicate, EIGENFUNCTIONS, **failing).status == "fails"
+
+
+ALL_TASKS = Selection(
+    family="eigenfunctions", also=("architectures", "binary", "architectures-binary", "nads")
+)
+NADS = Selection(family="nads")
+WIDTHS = Selection(family="width", also=("eigenfunctions",))
+SIZES = Selection(
+    family="architectures-binary", also=("binary",), models=("mlp", "lenet", "residual")
+)
+LENET = Selection(family="eigenfunctions", models=("lenet",), dataset="photos")
+
+
+@pytest.mark.parametrize(
+    ("predicate", "select", "holding", "failing"),
+    [
+        ("nad-spectrum", NADS, {"index": 400, "ratio": 0.5}, {"ratio": 0.5, "decay": 1e9}),
+        ("nad-alignment", NADS, {}, {"correlation": 1.1}),
+        ("accuracy-falls", NADS, {"arm": "network"}, {"arm": "network", "correlation": -1.1}),
+        ("alignment-ranks", ALL_TASKS, {"correlation": 0.2}, {"correlation": 1.1}),
+        ("gap-grows", SIZES.model_copy(update={"models": ("mlp", "lenet")}), {}, None),
+        (
+            "reference-shape",
+            LENET,
+            {"reference": REFERENCE, "tasks": (2, 50)},
+            {"reference": REFERENCE, "tasks": (2, 50), "correlation": 1.1},
+        ),
+    ],
+)
+def test_a_claim_about_several_families_is_judged_on_both_sides(
+    tiny: Config, predicate: str, select: Selection, holding: dict, failing: dict | None
+) -> None:
+    assert judged(tiny, predicate, select, **holding).status == "holds"
+    if failing is not None:
+        assert judged(tiny, predicate, select, **failing).status == "fails"
+
+
+def test_architectures_are_compared_on_a_size_that_all_have(tiny: Config) -> None:
+    verdict = judged(tiny, "gap-by-architecture", SIZES)
+    assert verdict.text.startswith("With 50 training examples")
+    assert set(verdict.effects) == {"gap_MLP", "gap_LeNet", "gap_ResNet-18"}
+
+
+def test_the_most_examples_are_those_of_each_model(tiny: Config) -> None:
+    verdict = judged(tiny, "network-wins", SIZES, **{"from": 1000})
+    assert set(verdict.effects) == {"gap_MLP", "gap_LeNet"}
+    assert judged(tiny, "network-wins", SIZES, **{"from": 5000}).status == "not run at this scale"
+
+
+def test_widths_are_compared_within_an_architecture(tiny: Config) -> None:
+    verdict = judged(tiny, "closer-with-width", WIDTHS)
+    assert set(verdict.effects) == {"change_MLP"}
+    assert verdict.text.index("MLP, 25 wide") < verdict.text.index("MLP, 400 wide")
+    lenet = Selection(family="eigenfunctions", models=("lenet",))
+    assert judged(tiny, "closer-with-width", lenet).status == "not run at this scale"
+
+
+def test_a_reference_on_other_data_is_not_compared(tiny: Config) -> None:
+    other = LENET.model_copy(update={"dataset": "cifar10"})
+    verdict = judged(tiny, "reference-shape", other, reference=REFERENCE)
+    assert verdict.status == "not run at this scale"
 
 
 def test_steps_that_are_never_reached_count_as_more(tiny: Config) -> None:

@@ -247,7 +247,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "unknown family": (
         SMOKE,
         {"linearized.families.ternary": NADS},
-        ["linearized.families.ternary", "'eigenfunctions', 'binary' or 'nads'"],
+        ["linearized.families.ternary", "choose from 'eigenfunctions', 'architectures', 'width'"],
     ),
     # variants
     "variants of an unknown loss": (

@@ -21,6 +21,11 @@ def load(folder: Path, scale: str) -> Config:
     return configuration.load(ROOT / "config", overrides)
 
 
+def trainings(config: Config) -> int:
+    """All trainings of the first study that the forecast speaks of."""
+    return forecast._trainings(config, {}, "cpu").total
+
+
 def finished(config: Config, seconds: float) -> None:
     """Put the record of one finished training below the results."""
     names = next(configuration.all_cells(config))
@@ -45,7 +50,8 @@ def test_files_in_place_are_not_asked_of_the_network(
 ) -> None:
     config = load(tmp_path, "paper")
     for name in doctor.datasets(config):
-        for file in config.datasets[name].files:
+        human = config.datasets[name].human_file
+        for file in (*config.datasets[name].files, *([human] if human else [])):
             files.write_text(tmp_path / "resources" / name / file.name, "bytes")
     monkeypatch.setattr(doctor, "_answers", lambda url: pytest.fail("asked the network"))
     assert "cifar-10-python.tar.gz is in place" in doctor.examine(config)
@@ -58,13 +64,37 @@ def test_the_smoke_scale_needs_no_download(tmp_path: Path) -> None:
 
 def test_families_on_one_support_store_its_kernels_once(tmp_path: Path) -> None:
     config = load(tmp_path, "paper")
-    kernels = doctor._sizes(config)["kernels"] / 1024
-    assert kernels == pytest.approx(9 * 4 * 60_000 * 61_000 / 2**30, rel=1e-3)
+    scale = config.scale.linearized
+    stored = {
+        (family.support, model, seed)
+        for family in scale.families.values()
+        if family.support
+        for model in family.models
+        for seed in family.seeds
+    }
+    several = [f.support for f in scale.families.values() if f.support]
+    assert len(several) > len(set(several))
+    kept = 0
+    for name, _, _ in stored:
+        rows = scale.supports[name].train + scale.supports[name].test
+        kept += 4 * rows * (rows + scale.eigenvectors)
+    assert doctor._sizes(config)["kernels"] * 2**20 == pytest.approx(kept, rel=1e-3)
 
 
 def test_without_records_the_declared_minutes_are_said_to_be_declared(tmp_path: Path) -> None:
-    lines = list(forecast.lines(load(tmp_path, "smoke")))
-    assert "243 trainings" in lines[0] and "declared, not measured" in lines[0]
+    config = load(tmp_path, "smoke")
+    first = next(iter(forecast.lines(config)))
+    assert f"= {trainings(config)} trainings" in first and "declared, not measured" in first
+
+
+def test_the_trainings_of_the_tuning_are_counted(tmp_path: Path) -> None:
+    config = load(tmp_path, "smoke")
+    tuning = config.scale.symmetrization.tuning
+    assert tuning is not None
+    tuned = len([n for n in configuration.all_cells(config) if n[2].endswith("-tuned")])
+    each = len(tuning.weight_decays) * len(tuning.seeds)
+    cells = len(list(configuration.all_cells(config)))
+    assert trainings(config) == cells * len(config.scale.symmetrization.seeds) + tuned * each
 
 
 def test_a_record_of_the_same_recipe_at_any_scale_replaces_the_declared_minutes(
@@ -74,7 +104,8 @@ def test_a_record_of_the_same_recipe_at_any_scale_replaces_the_declared_minutes(
     finished(config, seconds=36.0)
     first = next(iter(forecast.lines(config)))
     assert "from measured runs" in first
-    hours = (243 * 36.0 + 81 * forecast.START_SECONDS) / 3600
+    jobs = len(list(configuration.all_cells(config))) + len(forecast._tuned(config))
+    hours = (trainings(config) * 36.0 + jobs * forecast.START_SECONDS) / 3600
     assert f"{hours:.0f} h of one core" in first
 
 

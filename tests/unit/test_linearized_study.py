@@ -30,7 +30,8 @@ TRAIN, TEST = 48, 24
 def configuration(folder: Path, epochs: int = 4) -> Config:
     """The smoke scale on 8 x 8 digits of noise, with every family."""
     config = load(ROOT / "config", {"scale": "smoke", "results": str(folder), "device": "cpu"})
-    recipe = config.recipes["tangent-short"].model_copy(update={"epochs": epochs, "batch": 16})
+    update = {"epochs": epochs, "batch": 16, "evaluate_every": 1}
+    recipe = config.recipes["tangent-short"].model_copy(update=update)
     common: dict[str, Any] = {"models": ("mlp", "lenet"), "seeds": (1,), "recipe": "short"}
     families = {
         "eigenfunctions": Family(

@@ -26,6 +26,10 @@ FINAL = {
 }  # fmt: skip
 EIGENFUNCTION_FILES = [f"runs/eigenfunctions/{arm}.{suffix}" for arm in ("network", "linear")
                        for suffix in ("csv", "json")]  # fmt: skip
+EACH_FAMILY = [f"runs/FAMILY/{arm}.{suffix}" for arm in ("network", "linear")
+               for suffix in ("csv", "json")]  # fmt: skip
+REFERENCE = [[2, 0.95, 0.92, 0.91], [10, 0.85, 0.75, 0.74], [50, 0.7, 0.55, 0.54],
+             [1000, 0.5, 0.5, 0.5]]  # fmt: skip
 ARTEFACTS: dict[str, dict[str, dict]] = {
     "symmetrization": {
         "accuracy-symmetric": {
@@ -39,6 +43,18 @@ ARTEFACTS: dict[str, dict[str, dict]] = {
         "cost": {
             "kind": "table", "draw": "cost-table",
             "select": {"cells": "curves", "losses": "comparison", "files": ["summary.json"]},
+        },
+        "test-sets": {
+            "kind": "table", "draw": "test-sets", "published": "anchors",
+            "select": {"cells": "curves", "losses": "comparison", "files": ["tests.json"]},
+        },
+        "fixed-tuned": {
+            "kind": "table", "draw": "fixed-tuned", "options": {"variants": "tuned"},
+            "select": {"cells": "curves", "losses": "decay", "files": ["summary.json"]},
+        },
+        "weight-decays": {
+            "kind": "table", "draw": "weight-decays",
+            "select": {"cells": "curves", "losses": "tuned", "files": ["tuning.json"]},
         },
         "learning-curves": {
             "kind": "figure", "draw": "learning-curves",
@@ -71,14 +87,21 @@ ARTEFACTS: dict[str, dict[str, dict]] = {
             "select": {"family": "eigenfunctions", "files": [
                 *EIGENFUNCTION_FILES, "runs/binary/network.csv", "runs/binary/linear.csv"]},
         },
+        "all-models": {
+            "kind": "figure", "draw": "eigenfunction-accuracy",
+            "select": {"family": "eigenfunctions", "also": ["architectures"], "files": [
+                "runs/FAMILY/network.csv", "runs/FAMILY/network.json", "runs/FAMILY/linear.csv",
+                *(f"runs/{family}/{arm}.csv" for family in ("binary", "architectures-binary")
+                  for arm in ("network", "linear"))]},
+        },
         "training-metrics": {
             "kind": "figure", "draw": "training-metrics",
             "select": {"family": "eigenfunctions", "files": EIGENFUNCTION_FILES},
         },
         "binary-size": {
             "kind": "figure", "draw": "binary-size",
-            "select": {"family": "binary", "files": [
-                "runs/binary/network.csv", "runs/binary/linear.csv"]},
+            "select": {"family": "binary", "also": ["architectures-binary"], "files": [
+                "runs/FAMILY/network.csv", "runs/FAMILY/linear.csv"]},
         },
         "end-alignment": {
             "kind": "figure", "draw": "end-alignment",
@@ -114,16 +137,30 @@ ARTEFACTS: dict[str, dict[str, dict]] = {
         },
         "alignment-accuracy": {
             "kind": "figure", "draw": "alignment-accuracy",
-            "select": {"family": "eigenfunctions", "files": EIGENFUNCTION_FILES},
+            "select": {"family": "eigenfunctions", "also": [
+                "architectures", "binary", "architectures-binary", "nads"], "files": EACH_FAMILY},
         },
         "nads": {
             "kind": "figure", "draw": "nads",
             "select": {"family": "nads", "files": [
                 "nads.npz", "runs/nads/network.csv", "runs/nads/linear.csv"]},
         },
+        "nad-table": {
+            "kind": "table", "draw": "nad-table",
+            "select": {"family": "nads", "files": [
+                "nads.npz", "runs/nads/network.csv", "runs/nads/linear.csv"]},
+        },
         "models": {
             "kind": "figure", "draw": "model-comparison",
-            "select": {"family": "eigenfunctions", "files": ["spectrum.npz", *EIGENFUNCTION_FILES]},
+            "select": {"family": "width", "also": ["eigenfunctions"],
+                       "files": ["spectrum.npz", *EACH_FAMILY]},
+        },
+        "reference": {
+            "kind": "table", "draw": "reference-table",
+            "options": {"reference": REFERENCE},
+            "select": {"family": "eigenfunctions", "models": ["lenet"], "dataset": "photos",
+                       "files": [f"runs/eigenfunctions/{arm}.csv"
+                                 for arm in ("network", "linear", "retrained")]},
         },
     },
 }  # fmt: skip
@@ -142,7 +179,8 @@ def write_config(root: Path) -> None:
         "config.yaml": {"scale": "tiny"},
         "losses.yaml": {
             name: {"label": LABELS.get(name, name.upper()),
-                   "parameters": {"q": 0.7} if name in ("gce", "sgce") else {}}
+                   "parameters": {"q": 0.7} if name in ("gce", "sgce") else {},
+                   "score_norm": "bn" if name == "unhinged" else "none"}
             for name in COMPARISON
         },
         "recipes.yaml": {
@@ -166,24 +204,32 @@ def write_config(root: Path) -> None:
                     "curves": {"settings": ["images"],
                                "noises": ["symmetric-0.4", "symmetric-0.8"]},
                 },
+                "tuning": {"weight_decays": [0.0, 0.01]},
             },
             "linearized": {
                 "supports": {"photos": {"dataset": "photos", "train": 300, "test": 100},
-                             "digits": {"dataset": "cifar10", "train": 1000, "test": 200}},
+                             "digits": {"dataset": "cifar10", "train": 1000, "test": 200},
+                             "few": {"dataset": "cifar10", "train": 80, "test": 40}},
                 "families": {
                     "eigenfunctions": {"support": "photos", "models": ["mlp", "lenet"],
                                        "seeds": [1, 2], "recipe": "tangent",
                                        "tasks": [2, 5, 10, 20, 50, 100], "watch": [10, 50]},
                     "binary": {"support": "digits", "models": ["mlp", "lenet"], "seeds": [1, 2],
                                "recipe": "tangent", "tasks": [50, 200, 1000]},
-                    "nads": {"models": ["lenet"], "seeds": [1], "recipe": "tangent",
+                    "nads": {"models": ["lenet", "mlp"], "seeds": [1, 2], "recipe": "tangent",
                              "tasks": [1, 5, 20, 60]},
+                    "width": {"support": "photos", "models": ["narrow", "wide"], "seeds": [1, 2],
+                              "recipe": "tangent", "tasks": [5, 20, 100]},
+                    "architectures": {"support": "few", "models": ["lenet", "residual"],
+                                      "seeds": [1, 2], "recipe": "tangent", "tasks": [2, 10]},
+                    "architectures-binary": {"support": "few", "models": ["residual"],
+                                             "seeds": [1], "recipe": "tangent", "tasks": [50, 80]},
                 },
             },
         },
         "studies/symmetrization.yaml": {
             "title": "Symmetrized losses", "paper": "A paper.",
-            "losses": {"comparison": COMPARISON},
+            "losses": {"comparison": COMPARISON, "decay": ["ce", "gce", "tuned"]},
             "variants": {
                 "q": {"losses": ["sgce"], "vary": "parameter", "parameter": "q",
                       "values": [0.1, 0.4, 0.7, 1.0], "slug": "{loss}-q{value}",
@@ -191,13 +237,18 @@ def write_config(root: Path) -> None:
                 "norms": {"losses": ["unhinged", "sgce"], "vary": "score_norm",
                           "values": ["none", "l2", "bn"], "slug": "{loss}-{value}",
                           "label": "{label}, {value}"},
+                "tuned": {"losses": ["ce", "gce"], "vary": "weight_decay", "values": ["tuned"],
+                          "slug": "{loss}-{value}", "label": "{label}, tuned"},
             },
             "artefacts": artefacts["symmetrization"],
         },
         "studies/linearized.yaml": {
             "title": "Linearized networks", "paper": "Another paper.",
-            "models": {"mlp": {"label": "MLP", "model": "mlp"},
-                       "lenet": {"label": "LeNet", "model": "lenet"}},
+            "models": {"narrow": {"label": "MLP, 25 wide", "model": "mlp"},
+                       "mlp": {"label": "MLP", "model": "mlp"},
+                       "wide": {"label": "MLP, 400 wide", "model": "mlp"},
+                       "lenet": {"label": "LeNet", "model": "lenet"},
+                       "residual": {"label": "ResNet-18", "model": "resnet18"}},
             "artefacts": artefacts["linearized"],
         },
     }  # fmt: skip
@@ -228,6 +279,9 @@ def write_results(config: Config) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if "/symmetrization/runs/" in path:
             _write_run(Path(path))
+        elif "/symmetrization/tuning/" in path:
+            chosen = {"weight_decay": 0.01, "validation_accuracy": 0.75}
+            Path(path).write_text(json.dumps(chosen))
         else:
             _write_tangent(Path(path))
 
@@ -271,6 +325,9 @@ def _write_run(path: Path) -> None:
         "inputs": {},
     }
     (path.parent / "summary.json").write_text(json.dumps(summary))
+    top1 = float(accuracy[-1])
+    tests = {"last_accuracy": top1, "top5_accuracy": 0.5 + top1 / 2, "other_accuracy": top1 / 2}
+    (path.parent / "tests.json").write_text(json.dumps({"accuracies": tests}))
 
 
 def _write_tangent(path: Path) -> None:
@@ -283,7 +340,10 @@ def _write_tangent(path: Path) -> None:
                  trace=eigenvalues.sum() * 1.02, n_train=300)  # fmt: skip
     elif path.name == "nads.npz":
         directions = np.linalg.qr(random.normal(size=(64, 64)))[0]
-        np.savez(path, singular_values=np.exp(-np.arange(64) / 10), directions=directions)
+        values = np.exp(-np.arange(64) / 10)
+        np.savez(path, singular_values=values, directions=directions,
+                 expectation_singular_values=values, expectation_directions=directions,
+                 gradient_directions=directions[::-1])  # fmt: skip
     elif path.name == "alignment.csv":
         parts = []
         for task in (2, 5, 10, 20, 50, 100):
@@ -324,12 +384,13 @@ def _evolution(path: Path) -> None:
 def _write_arm(path: Path, random: np.random.Generator) -> None:
     family, arm = path.parent.name, path.stem
     tasks = {"eigenfunctions": [2, 5, 10, 20, 50, 100], "binary": [50, 200, 1000],
-             "nads": [1, 5, 20, 60]}[family]  # fmt: skip
+             "nads": [1, 5, 20, 60], "width": [5, 20, 100], "architectures": [2, 10],
+             "architectures-binary": [50, 80]}[family]  # fmt: skip
     drop = {"network": 0.11, "linear": 0.07, "linear0": 0.07, "retrained": 0.112}[arm]
     epochs, rows = np.arange(0, EPOCHS + 1), []
     for task in tasks:
         final = 1.0 - drop * np.log(task)
-        if family == "binary":
+        if family.endswith("binary"):
             final = 0.7 + (0.06 if arm == "network" else 0.04) * np.log10(task)
         speed = (20.0 if arm == "retrained" else 6.0) / (1 + np.log(task))
         done = 1 - np.exp(-epochs * speed / 10)
@@ -415,6 +476,38 @@ def test_a_truncated_record_is_named(tiny: Config, study: str, artefact: str) ->
     build = tables.build if artefact == "cost" else figures.build
     with pytest.raises(DataError, match=path.name):
         build(tiny, study, artefact)
+
+
+def test_a_model_is_taken_from_the_first_family_of_a_kind(tiny: Config) -> None:
+    select = Selection(
+        family="eigenfunctions",
+        also=("architectures", "binary"),
+        files=("runs/FAMILY/network.csv", "runs/nads/linear.csv"),
+    )
+    runs = records.linearized_runs(tiny, select, None, "network")
+    found = dict.fromkeys(zip(runs["family"], runs["model"], strict=True))
+    assert list(found) == [
+        ("eigenfunctions", "mlp"),
+        ("eigenfunctions", "lenet"),
+        ("architectures", "residual"),
+        ("binary", "mlp"),
+        ("binary", "lenet"),
+    ]
+    needed = needs.selected(tiny, "linearized", select)
+    assert "results/tiny/linearized/residual/few/seed1/runs/architectures/network.csv" in needed
+    assert "results/tiny/linearized/lenet/gaussian/seed2/runs/nads/linear.csv" in needed
+    assert len(needed) == 10 + 4
+
+
+def test_an_artefact_without_its_family_is_absent(tiny: Config) -> None:
+    families = {k: v for k, v in tiny.scale.linearized.families.items() if k != "width"}
+    linearized = tiny.scale.linearized.model_copy(update={"families": families})
+    without = tiny.model_copy(
+        update={"scale": tiny.scale.model_copy(update={"linearized": linearized})}
+    )
+    names = {name for _, name, _ in configuration.artefacts(without)}
+    assert "models" not in names  # though `eigenfunctions`, which it also takes, is there
+    assert {name for _, name, _ in configuration.artefacts(tiny)} - names == {"models"}
 
 
 def test_a_family_that_the_scale_lacks_is_not_available(tiny: Config) -> None:

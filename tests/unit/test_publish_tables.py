@@ -84,6 +84,27 @@ def test_published_numbers_stand_beside_with_their_difference(tiny: Config) -> N
     assert "(differs)" in page
 
 
+def test_every_test_set_is_a_column_with_the_published_numbers_of_its_metric(tiny: Config) -> None:
+    frame = built(tiny, "symmetrization", "test-sets")
+    assert list(dict.fromkeys(frame["column"])) == ["top 1", "top 5", "other, top 1"]
+    some = frame[(frame["loss"] == "gce") & (frame["noise"] == "symmetric-0.4")]
+    means = dict(zip(some["column"], some["mean"], strict=True))
+    assert means["other, top 1"] == pytest.approx(means["top 1"] / 2)
+    compared = some[some["published"].notna()]
+    assert list(compared["column"]) == ["top 1"] and list(compared["published"]) == [82.24]
+
+
+def test_tuned_decay_stands_beside_the_fixed_one_and_gains_are_paired(tiny: Config) -> None:
+    frame = built(tiny, "symmetrization", "fixed-tuned")
+    assert set(frame["row"]) == {"CE", "GCE"}
+    for _, cell in frame.groupby(["row", "noise"]):
+        fixed, tuned, gain = cell["mean"]
+        assert gain == pytest.approx(tuned - fixed)
+        assert [text.split(", ")[1] for text in cell["column"]] == [
+            "fixed decay", "tuned decay", "gain"
+        ]  # fmt: skip
+
+
 def test_other_data_have_no_published_column(tiny: Config) -> None:
     setting = tiny.scale.symmetrization.settings["images"]
     settings = {"images": setting.model_copy(update={"dataset": "photos"})}

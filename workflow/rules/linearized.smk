@@ -57,10 +57,11 @@ rule spectrum:
 
 
 for _family in [name for name in LINEARIZED.families if name != "nads"]:
-    _eigenfunctions = _family == "eigenfunctions"
+    _eigenfunctions = configuration.FAMILIES[_family] == "eigenfunctions"
     _spectrum = ["spectrum.npz"] if _eigenfunctions else []
-    _control = ["random.csv", "random.json"] if _eigenfunctions else []
-    _watched = ["evolution.csv", "energy.csv"] if LINEARIZED.families[_family].watch else []
+    _watches = bool(LINEARIZED.families[_family].watch)
+    _watched = ["evolution.csv", "energy.csv"] if _watches else []
+    _control = ["random.csv", "random.json"] if _watches and _eigenfunctions else []
 
     rule:
         name:

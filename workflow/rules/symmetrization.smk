@@ -41,6 +41,39 @@ rule train:
         " {wildcards.setting:q} {wildcards.noise:q} {wildcards.loss:q} > {log:q} 2>&1"
 
 
+rule evaluate:
+    input:
+        dataset=lambda wildcards: PATHS.dataset(cell(wildcards).dataset),
+        weights=expand(
+            PATHS.run("{{setting}}", "{{noise}}", "{{loss}}", "{seed}", "weights.safetensors"),
+            seed=SYMMETRIZATION.seeds,
+        ),
+    output:
+        expand(
+            PATHS.run("{{setting}}", "{{noise}}", "{{loss}}", "{seed}", "tests.json"),
+            seed=SYMMETRIZATION.seeds,
+        ),
+    log:
+        PATHS.log("evaluate", "{setting}", "{noise}", "{loss}"),
+    benchmark:
+        PATHS.benchmark("evaluate", "{setting}", "{noise}", "{loss}")
+    conda:
+        ENVIRONMENT
+    threads: lambda wildcards: cell(wildcards).recipe.threads
+    resources:
+        gpu=demand.gpus(CONFIG),
+        mem_mb=lambda wildcards, attempt: attempt
+        * demand.training_megabytes(CONFIG, cell(wildcards)),
+        runtime=lambda wildcards, attempt: attempt * 30,
+    params:
+        at=AT,
+        spec=lambda wildcards: specs.cell(cell(wildcards)),
+        code=lambda wildcards: PLAN.code(*plan.evaluation_entries(cell(wildcards))),
+    shell:
+        "firstorder evaluate {params.at:q}"
+        " {wildcards.setting:q} {wildcards.noise:q} {wildcards.loss:q} > {log:q} 2>&1"
+
+
 if SYMMETRIZATION.tuning is not None:
 
     rule tune:

@@ -23,14 +23,18 @@ from firstorder.config.resolve import (
     all_cells,
     artefacts,
     cell,
+    cell_notes,
     human_files,
     label_seeds,
     loss_group,
+    loss_named,
     losses,
     noise,
     selected_cells,
     selections,
+    tangents,
     tuning_cell,
+    variant_names,
 )
 from firstorder.config.scales import (
     Cells,
@@ -60,6 +64,7 @@ from firstorder.config.training import (
     Recipe,
 )
 from firstorder.config.values import (
+    FAMILIES,
     Count,
     FamilyName,
     Item,
@@ -75,6 +80,7 @@ from firstorder.errors import ConfigError
 from firstorder.validation import SLUG, choose, lookup
 
 __all__ = [
+    "FAMILIES",
     "SLUG",
     "Artefact",
     "Cell",
@@ -115,6 +121,7 @@ __all__ = [
     "all_cells",
     "artefacts",
     "cell",
+    "cell_notes",
     "check_noise",
     "choose",
     "human_files",
@@ -123,9 +130,12 @@ __all__ = [
     "load",
     "lookup",
     "loss_group",
+    "loss_named",
     "losses",
     "noise",
     "selected_cells",
     "selections",
+    "tangents",
     "tuning_cell",
+    "variant_names",
 ]

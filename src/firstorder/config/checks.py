@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from firstorder.config.datasets import Dataset, Noise
-from firstorder.config.resolve import losses, noise, selections
+from firstorder.config.resolve import noise, selections
 from firstorder.config.scales import Config
 from firstorder.config.studies import Variants
+from firstorder.config.values import FAMILIES
 from firstorder.errors import ConfigError
 from firstorder.validation import SLUG, choose, lookup
 
@@ -34,35 +36,65 @@ def _check_loss_names(config: Config, root: Path) -> None:
                 f"{study_file}: variants.{name}.values: {list(variants.values)!r} is not allowed: "
                 "choose from none, l2, bn"
             )
+        _check_variant_blanks(variants, f"{study_file}: variants.{name}")
+    for name, variants in config.studies.symmetrization.variants.items():
         _check_variant_names(config, variants, f"{study_file}: variants.{name}")
-    known = losses(config)
     for name, loss_entry in config.losses.items():
         for dataset in loss_entry.datasets:
             lookup(config.datasets, dataset, "dataset", f"{root}/losses.yaml: {name}.datasets")
-    groups = {
-        study_file: config.studies.symmetrization.losses,
-        root / "scales" / f"{config.settings.scale}.yaml": config.scale.symmetrization.losses,
-    }
-    for file, group in groups.items():
-        for name, members in group.items():
-            for loss in members:
-                lookup(known, loss, "loss", f"{file}: losses.{name}")
+    study = config.studies.symmetrization
+    own = config.scale.symmetrization.losses
+    scale_file = root / "scales" / f"{config.settings.scale}.yaml"
+    for file, declared in ((study_file, study.losses), (scale_file, own)):
+        groups = {**study.losses, **declared}
+        for name in declared:
+            _check_group(config, groups, name, (), f"{file}: losses.{name}")
+
+
+def _check_group(
+    config: Config,
+    groups: Mapping[str, Sequence[str]],
+    name: str,
+    above: tuple[str, ...],
+    where: str,
+) -> None:
+    """Refuse a group of unknown losses, or one that holds itself."""
+    if name in above:
+        raise ConfigError(f"{where}: {' > '.join((*above, name))}: a group cannot hold itself")
+    families = config.studies.symmetrization.variants
+    for member in groups[name]:
+        if member in config.losses or member in _variants_named(config) or member in families:
+            continue
+        lookup({**config.losses, **groups, **families}, member, "loss", where)
+        _check_group(config, groups, member, (*above, name), where)
+
+
+def _variants_named(config: Config) -> list[str]:
+    families = config.studies.symmetrization.variants.values()
+    return [
+        family.slug.format(loss=loss, value=value)
+        for family in families
+        for loss, value in itertools.product(family.losses, family.values)
+    ]
+
+
+def _check_variant_blanks(variants: Variants, where: str) -> None:
+    """Refuse formats with other blanks than those that are filled."""
+    try:
+        variants.slug.format(loss="", value="")
+        variants.label.format(label="", value="")
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: {error}: slug may hold {{loss}} and {{value}}, label {{label}} and {{value}}"
+        ) from None
 
 
 def _check_variant_names(config: Config, variants: Variants, where: str) -> None:
     """Refuse formats that do not give every variant a name of its own."""
-    names = []
+    taken = _variants_named(config)
     for base, value in itertools.product(variants.losses, variants.values):
-        try:
-            names.append(variants.slug.format(loss=base, value=value))
-            variants.label.format(label=base, value=value)
-        except (LookupError, ValueError) as error:
-            raise ConfigError(
-                f"{where}: {error}: slug may hold {{loss}} and {{value}}, label {{label}} and "
-                "{value}"
-            ) from None
-    for name in names:
-        if names.count(name) > 1 or name in config.losses or not SLUG.fullmatch(name):
+        name = variants.slug.format(loss=base, value=value)
+        if taken.count(name) > 1 or name in config.losses or not SLUG.fullmatch(name):
             raise ConfigError(
                 f"{where}.slug: {variants.slug!r} is not allowed: {name!r} must be a new name, "
                 "given once, of lower-case letters, digits, '.', '_', '+' and '-'"
@@ -82,8 +114,10 @@ def _check_symmetrization(config: Config, root: Path, scale_file: Path) -> None:
                 f"{root}/recipes.yaml: {setting.recipe}.train: {recipe.train} is not allowed: "
                 f"{setting.dataset} has {dataset.train} training examples"
             )
-    for group, cells in scale.cells.items():
-        for name, slug in itertools.product(cells.settings, cells.noises):
+    for group, products in scale.cells.items():
+        for name, slug in itertools.chain.from_iterable(
+            itertools.product(cells.settings, cells.noises) for cells in products
+        ):
             setting = lookup(scale.settings, name, "setting", f"{where}.cells.{group}")
             key = f"{where}.cells.{group}.noises"
             dataset = config.datasets[setting.dataset]
@@ -161,19 +195,20 @@ def _check_linearized(config: Config, root: Path, scale_file: Path) -> None:
                 f"{key}.watch: {list(family.watch)} is not allowed: "
                 f"choose from tasks {list(family.tasks)}"
             )
-        if name == "nads":
+        kind = FAMILIES[name]
+        if kind == "nads":
             if family.support is not None:
                 raise ConfigError(f"{key}.support: NAD tasks make their own inputs; leave it out")
             continue
         if family.support is None:
             raise ConfigError(f"{key}.support: missing; name one of {', '.join(scale.supports)}")
         support = lookup(scale.supports, family.support, "support", key)
-        most = support.train + support.test if name == "eigenfunctions" else support.train
+        most = support.train + support.test if kind == "eigenfunctions" else support.train
         if max(family.tasks) > most:
             raise ConfigError(
                 f"{key}.tasks: {max(family.tasks)} is not allowed: at most {most} on this support"
             )
-        if name == "binary" and not config.datasets[support.dataset].classes:
+        if kind == "binary" and not config.datasets[support.dataset].classes:
             raise ConfigError(f"{key}.support: dataset {support.dataset!r} has no labels")
     for name, select in selections(study):
         for model in select.models or ():

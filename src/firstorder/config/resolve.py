@@ -17,7 +17,7 @@ from firstorder.config.studies import (
     Variants,
 )
 from firstorder.config.training import Loss, Recipe
-from firstorder.config.values import Scalar, Strict
+from firstorder.config.values import FAMILIES, Scalar, Strict
 from firstorder.errors import ConfigError
 from firstorder.validation import lookup
 
@@ -71,14 +71,46 @@ def noise(config: Config, name: str) -> Noise:
 
 @once
 def losses(config: Config) -> dict[str, Loss]:
-    """All losses: those of config/losses.yaml and the variants of the study."""
+    """All losses: those of config/losses.yaml and the variants of the study that differ from them.
+
+    A variant that equals the loss that it varies is that loss, under its name: nothing is trained
+    twice. See `loss_named`.
+    """
     known = dict(config.losses)
+    for name, base, loss in _varied(config):
+        if not _same(config, loss, known[base]):
+            known[name] = loss
+    return known
+
+
+def loss_named(config: Config, name: str) -> str:
+    """The name under which loss `name` is trained: its own, or for a variant that varies nothing
+    on the data of this scale that of the loss it is made from."""
+    return _synonyms(config).get(name, name)
+
+
+@once
+def _synonyms(config: Config) -> dict[str, str]:
+    return {name: base for name, base, _ in _varied(config) if name not in losses(config)}
+
+
+def _varied(config: Config) -> Iterator[tuple[str, str, Loss]]:
+    """Name, loss that is varied, and the variant, of all variants of the study."""
     for variants in config.studies.symmetrization.variants.values():
         for base, value in itertools.product(variants.losses, variants.values):
-            name = variants.slug.format(loss=base, value=value)
-            loss = known[base].model_copy(update={"function": known[base].function or base})
-            known[name] = _vary(loss, variants, value)
-    return known
+            entry = config.losses[base]
+            loss = entry.model_copy(update={"function": entry.function or base})
+            yield variants.slug.format(loss=base, value=value), base, _vary(loss, variants, value)
+
+
+def _same(config: Config, variant: Loss, base: Loss) -> bool:
+    """Whether two losses are trained alike on all data of the scale."""
+    datasets = {setting.dataset for setting in config.scale.symmetrization.settings.values()}
+    same = {"label": "", "function": variant.function, "source": ""}
+    return all(
+        variant.on(name).model_copy(update=same) == base.on(name).model_copy(update=same)
+        for name in datasets
+    )
 
 
 def _vary(loss: Loss, variants: Variants, value: Scalar) -> Loss:
@@ -107,17 +139,24 @@ def _vary(loss: Loss, variants: Variants, value: Scalar) -> Loss:
 
 
 def loss_group(config: Config, name: str) -> tuple[str, ...]:
-    """The losses of group `name`, at this scale."""
+    """The losses of group `name`, at this scale; a group may name groups and families too."""
     study, scale = config.studies.symmetrization, config.scale.symmetrization
-    if name in scale.losses:
-        return scale.losses[name]
-    if name in study.losses:
-        return study.losses[name]
-    variants = study.variants[name]
-    return tuple(
-        variants.slug.format(loss=loss, value=value)
+    if name in study.variants and name not in scale.losses:
+        return tuple(dict.fromkeys(variant_names(config, name).values()))
+    members: list[str] = []
+    for member in scale.losses[name] if name in scale.losses else study.losses[name]:
+        named = loss_named(config, member)
+        members += [named] if named in losses(config) else loss_group(config, member)
+    return tuple(dict.fromkeys(members))
+
+
+def variant_names(config: Config, name: str) -> dict[tuple[str, Scalar], str]:
+    """The members of a family of variants: (loss, value) -> the name under which it is trained."""
+    variants = config.studies.symmetrization.variants[name]
+    return {
+        (loss, value): loss_named(config, variants.slug.format(loss=loss, value=value))
         for loss, value in itertools.product(variants.losses, variants.values)
-    )
+    }
 
 
 @once
@@ -183,14 +222,52 @@ def human_files(config: Config, dataset: str, noise_name: str) -> tuple[File, ..
 
 def selected_cells(config: Config, select: Selection) -> Iterator[tuple[str, str, str]]:
     """The (setting, noise, loss) names that a selection of the symmetrization study needs."""
-    group = config.scale.symmetrization.cells.get(select.cells or "")
-    if group is None or select.losses is None:
+    if select.losses is None:
         return
-    yield from itertools.product(group.settings, group.noises, loss_group(config, select.losses))
+    members = loss_group(config, select.losses)
+    for cells in config.scale.symmetrization.cells.get(select.cells or "", ()):
+        yield from itertools.product(cells.settings, cells.noises, members)
+
+
+def cell_notes(config: Config, name: str | None) -> tuple[str, ...]:
+    """What the scale says of a group of cells, for captions."""
+    group = config.scale.symmetrization.cells.get(name or "", ())
+    return tuple(dict.fromkeys(cells.note for cells in group if cells.note))
 
 
 def artefacts(config: Config) -> Iterator[tuple[str, str, Artefact]]:
-    """Every (study, id, artefact) of the chosen studies."""
+    """Every (study, id, artefact) of the chosen studies whose family the scale runs."""
     for study in config.settings.studies:
         for name, artefact in getattr(config.studies, study).artefacts.items():
-            yield study, name, artefact
+            own = artefact.select.model_copy(update={"also": ()})
+            if own.family is None or tangents(config, own):
+                yield study, name, artefact
+
+
+def tangents(config: Config, select: Selection) -> list[tuple[str, str, str, int]]:
+    """The (family, model, support, seed) of every initialisation of a selection's families.
+
+    A model is taken from the first family of a kind that has it. Families that the scale lacks
+    are passed over.
+    """
+    taken: set[tuple[str, str]] = set()
+    found = []
+    for family in dict.fromkeys((select.family or "", *select.also)):
+        declared = config.scale.linearized.families.get(family)
+        if declared is None:
+            continue
+        support = declared.support or "gaussian"
+        if select.dataset not in (None, _dataset(config, support)):
+            continue
+        for model in declared.models:
+            key = (FAMILIES[family], model)
+            if key in taken or not (select.models is None or model in select.models):
+                continue
+            taken.add(key)
+            found += [(family, model, support, seed) for seed in declared.seeds]
+    return found
+
+
+def _dataset(config: Config, support: str) -> str | None:
+    declared = config.scale.linearized.supports.get(support)
+    return declared.dataset if declared else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from firstorder.config.datasets import Dataset, Noise
 from firstorder.config.studies import Studies
@@ -20,12 +20,26 @@ class Setting(Strict):
 
 
 class Cells(Strict):
-    """A group of (setting, noise) pairs: their product."""
+    """(setting, noise) pairs: the product of settings and noises."""
 
     settings: tuple[str, ...]
     noises: tuple[Slug, ...]
     note: str = ""
     """Printed in the caption, for instance what stands in for data that this scale lacks."""
+
+
+def _listed(cells: Any) -> Any:
+    """One product stands for a list of one."""
+    return [cells] if isinstance(cells, dict) else cells
+
+
+_CELLS = Cells.model_json_schema()
+CellGroup = Annotated[
+    Some[Cells],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [_CELLS, {"type": "array", "items": _CELLS, "minItems": 1}]}),
+]
+"""A product of settings and noises, or a list of such products."""
 
 
 class Tuning(Strict):
@@ -45,7 +59,7 @@ class SymmetrizationScale(Strict):
     settings: dict[Slug, Setting]
     noises: dict[Slug, Noise] = {}
     """Noises whose options differ from the defaults, by name."""
-    cells: dict[str, Cells]
+    cells: dict[str, CellGroup]
     losses: dict[str, tuple[str, ...]] = {}
     """Groups of losses that differ from the study's at this scale."""
     tuning: Tuning | None = None

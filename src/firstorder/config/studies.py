@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from firstorder.config.values import Scalar, Slug, Strict
+from firstorder.config.values import FamilyName, Scalar, Slug, Strict
 
 
 class Selection(Strict):
@@ -14,15 +14,20 @@ class Selection(Strict):
     """Symmetrization: a group of (setting, noise) pairs of the scale."""
     losses: str | None = None
     """Symmetrization: a group of losses of the study."""
-    family: Literal["eigenfunctions", "binary", "nads"] | None = None
+    family: FamilyName | None = None
     """Linearized: a family of tasks of the scale; gives models, support and seeds."""
+    also: tuple[FamilyName, ...] = ()
+    """Linearized: more families. A model is taken from the first one of a kind that has it."""
     models: tuple[str, ...] | None = None
-    """Linearized: only these models of the family."""
+    """Linearized: only these models of the families."""
+    dataset: str | None = None
+    """Linearized: only families on this dataset."""
     files: tuple[str, ...] = ()
     """Which files of every selected training or initialisation.
-    Symmetrization: summary.json, history.csv, tuning.json, labels.npz.
+    Symmetrization: summary.json, history.csv, tests.json, tuning.json, labels.npz.
     Linearized: names below the initialisation's folder, as in `paths.Paths.tangent`;
-    `runs/FAMILY/ARM.csv` belongs to FAMILY, every other file to `family`."""
+    `runs/binary/ARM.csv` belongs to the family `binary`, `runs/FAMILY/ARM.csv` (as it is written)
+    to each of `family` and `also`, like every file that is not below `runs/`."""
 
 
 class Artefact(Strict):

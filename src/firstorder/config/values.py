@@ -12,13 +12,21 @@ Scalar = bool | int | float | str
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-FAMILIES = ("eigenfunctions", "binary", "nads")
-"""The families of tasks of the linearized study."""
+FAMILIES = {
+    "eigenfunctions": "eigenfunctions",
+    "architectures": "eigenfunctions",
+    "width": "eigenfunctions",
+    "binary": "binary",
+    "architectures-binary": "binary",
+    "nads": "nads",
+}
+"""The families of tasks of the linearized study, each with the kind of its tasks."""
 
 
 def _family(name: str) -> str:
     if name not in FAMILIES:
-        raise ValueError("choose from 'eigenfunctions', 'binary' or 'nads'")
+        *others, last = (f"'{known}'" for known in FAMILIES)
+        raise ValueError(f"choose from {', '.join(others)} or {last}")
     return name
 
 

@@ -10,20 +10,26 @@ from firstorder.models.registry import Shape, register
 
 
 @register("lenet")
-def lenet(num_classes: int, shape: Shape, *, activation: str = "relu") -> nn.Module:
-    """Two 5 x 5 convolutions (6 and 16 channels), then 120 and 84 units (section 4.2)."""
-    channels, height, width = shape
+def lenet(
+    num_classes: int, shape: Shape, *, activation: str = "relu", width: float = 1.0
+) -> nn.Module:
+    """Two 5 x 5 convolutions (6 and 16 channels), then 120 and 84 units, all times `width`.
+
+    Section 4.2.
+    """
+    channels, height, columns = shape
+    first, second, third, last = (max(1, round(width * units)) for units in (6, 16, 120, 84))
     return nn.Sequential(
-        nn.Conv2d(channels, 6, 5, padding=2),
+        nn.Conv2d(channels, first, 5, padding=2),
         activation_module(activation),
         nn.AvgPool2d(2),
-        nn.Conv2d(6, 16, 5, padding=2),
+        nn.Conv2d(first, second, 5, padding=2),
         activation_module(activation),
         nn.AvgPool2d(2),
         nn.Flatten(),
-        nn.Linear(flat_size(16, height, width, halvings=2), 120),
+        nn.Linear(flat_size(second, height, columns, halvings=2), third),
         activation_module(activation),
-        nn.Linear(120, 84),
+        nn.Linear(third, last),
         activation_module(activation),
-        nn.Linear(84, num_classes),
+        nn.Linear(last, num_classes),
     )

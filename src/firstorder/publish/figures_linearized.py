@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from firstorder.config import Artefact, Config
+from firstorder.config import FAMILIES, Artefact, Config
 from firstorder.publish import measures, records, style
-from firstorder.publish.arms import ARMS, by_model
+from firstorder.publish.arms import (
+    ARMS,
+    KINDS,
+    architectures,
+    by_model,
+    headings,
+    ranked_tasks,
+)
 from firstorder.publish.registry import register
 from firstorder.publish.style import Drawing
 
 LOOKS = style.looks(ARMS)
+KIND_LOOKS = style.looks(KINDS.values())
 
 
 def _line(axes: Axes, line: pd.DataFrame, arm: str) -> None:
@@ -24,28 +33,20 @@ def eigenfunction_accuracy(config: Config, declared: Artefact) -> Drawing:
     """Test accuracy of network and linearization on eigenfunction tasks against the index.
 
     One panel per model; horizontal marks are the accuracies on the binary task of labelled images
-    with the most training examples; the dotted line is the share of the larger class.
+    with the most training examples (of the families whose files are selected by name); the dotted
+    line is the share of the larger class.
     """
     select, arms = declared.select, ("network", "linear")
-    last = records.last_epochs(records.linearized_runs(config, select, "eigenfunctions", *arms))
-    curves = measures.over_seeds(last, ["label", "arm", "task"], "test_accuracy")
-    tasks = records.linearized_tasks(config, select, "eigenfunctions", "network")
-    majority = measures.over_seeds(tasks, ["label", "task"], "majority_test").assign(arm="majority")
-    binary = records.last_epochs(records.linearized_runs(config, select, "binary", *arms))
-    if not binary.empty:
-        binary = binary[binary["task"] == binary["task"].max()]
-        binary = measures.over_seeds(binary, ["label", "arm", "task"], "test_accuracy")
-    data = pd.concat(
-        [
-            curves.assign(family="eigenfunctions"),
-            majority.assign(family="eigenfunctions"),
-            binary.assign(family="binary"),
-        ],
-        ignore_index=True,
-    )
-    models = by_model(curves)
-    figure, axes = style.panels(1, len(models), height=2.9, sharey=True)
-    for (label, part), each in zip(models, axes[0], strict=True):
+    last = records.last_epochs(records.linearized_runs(config, select, None, *arms))
+    curves = measures.over_seeds(last, ["label", "family", "arm", "task"], "test_accuracy")
+    tasks = records.linearized_tasks(config, select, None, "network")
+    keys = ["label", "family", "task"]
+    majority = measures.over_seeds(tasks, keys, "majority_test").assign(arm="majority")
+    binary = _baselines(config, declared, curves["label"])
+    data = pd.concat([curves, majority, binary], ignore_index=True)
+    models, names = by_model(curves), headings(config, curves)
+    figure, axes = _grid(len(models), height=2.5)
+    for (label, part), each in zip(models, axes, strict=True):
         for arm, line in part.groupby("arm", sort=False):
             _line(each, line, str(arm))
         chance = majority[majority["label"] == label]
@@ -65,11 +66,48 @@ def eigenfunction_accuracy(config: Config, declared: Artefact) -> Drawing:
                     linestyle=(0, (6, 3)),
                     label=f"{ARMS[str(arm)]}, binary task",
                 )
-        _index_axis(each, part["task"], label)
-        style.percent(each, low=0.45)
-    axes[0, 0].set_ylabel("Test accuracy (%)")
-    style.legend_below(figure, axes[0])
+        _index_axis(each, part["task"], names[label])
+    style.accuracies(axes, data["mean"], data["std"])
+    _label_rows(axes, "Test accuracy (%)")
+    style.legend_below(figure, axes)
     return Drawing(figure, data)
+
+
+def _baselines(config: Config, declared: Artefact, labels: pd.Series) -> pd.DataFrame:
+    """Accuracies on the largest binary task of every model, from the families named by files."""
+    arms = ("network", "linear")
+    named = dict.fromkeys(
+        file.split("/")[1] for file in declared.select.files if file.startswith("runs/")
+    )
+    families = [name for name in named if FAMILIES.get(name) == "binary"]
+    if not families:
+        return pd.DataFrame()
+    select = declared.select.model_copy(
+        update={"family": families[0], "also": tuple(families[1:]), "dataset": None}
+    )
+    runs = records.last_epochs(records.linearized_runs(config, select, None, *arms))
+    if runs.empty:
+        return runs
+    largest = runs.groupby("label")["task"].transform("max")
+    runs = runs[(runs["task"] == largest) & runs["label"].isin(labels)]
+    return measures.over_seeds(runs, ["label", "family", "arm", "task"], "test_accuracy")
+
+
+def _grid(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """`count` panels that share their vertical axis: in one row up to three, else in two rows."""
+    columns = count if count <= 3 else (count + 1) // 2
+    figure, axes = style.panels(-(-count // columns), columns, height=height, sharey=True)
+    for each in axes.flat[count:]:
+        each.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def _label_rows(axes: list[Axes], label: str) -> None:
+    """Label the vertical axis of the first panel of every row."""
+    for each in axes:
+        place = each.get_subplotspec()
+        if place is not None and place.is_first_col():
+            each.set_ylabel(label)
 
 
 def _index_axis(
@@ -163,53 +201,54 @@ def _steps(axes: Axes, steps: pd.DataFrame) -> None:
 @register("binary-size")
 def binary_size(config: Config, declared: Artefact) -> Drawing:
     """Test accuracy of network and linearization against training-set size, one panel per model."""
-    runs = records.linearized_runs(config, declared.select, "binary", "network", "linear")
+    runs = records.linearized_runs(config, declared.select, None, "network", "linear")
     data = measures.over_seeds(records.last_epochs(runs), ["label", "arm", "task"], "test_accuracy")
     models = by_model(data)
-    figure, axes = style.panels(1, len(models), height=2.7, sharey=True)
-    for (label, part), each in zip(models, axes[0], strict=True):
+    figure, axes = _grid(len(models), height=2.4)
+    for (label, part), each in zip(models, axes, strict=True):
         for arm, line in part.groupby("arm", sort=False):
             _line(each, line, str(arm))
         _index_axis(each, part["task"], label, "Training examples")
-    style.accuracies(axes[0], data["mean"], data["std"])
-    axes[0, 0].set_ylabel("Test accuracy (%)")
-    style.legend_below(figure, axes[0])
+    style.accuracies(axes, data["mean"], data["std"])
+    _label_rows(axes, "Test accuracy (%)")
+    style.legend_below(figure, axes)
     return Drawing(figure, data)
 
 
 @register("alignment-accuracy")
 def alignment_accuracy(config: Config, declared: Artefact) -> Drawing:
-    """Test accuracy against the target's alignment with the initial kernel; rank correlations."""
-    arms = ("network", "linear")
-    last = records.last_epochs(
-        records.linearized_runs(config, declared.select, "eigenfunctions", *arms)
-    )
-    tasks = records.linearized_tasks(config, declared.select, "eigenfunctions", *arms)
-    keys = ["model", "seed", "arm", "task"]
-    data = last.merge(tasks[[*keys, "relative_alignment"]], on=keys)
-    models = by_model(data)
-    figure, axes = style.panels(1, len(models), height=2.7, sharey=True)
-    for (label, part), each in zip(models, axes[0], strict=True):
+    """Test accuracy against the target's alignment with the initial kernel; rank correlations.
+
+    One panel per architecture, one mark for every task, seed and width; its shape says the kind of
+    task, open marks are linearizations. The horizontal axis is alignment over trace times the
+    number of training examples: 1 for random labels, and what bounds the generalisation gap.
+    """
+    data = ranked_tasks(config, declared.select)
+    panels = [(str(name), part) for name, part in data.groupby("architecture", sort=False)]
+    figure, axes = _grid(len(panels), height=3.0)
+    for (name, part), each in zip(panels, axes, strict=True):
         found = []
         for arm, dots in part.groupby("arm", sort=False):
-            look = LOOKS[str(arm)]
-            each.plot(
-                dots["relative_alignment"],
-                dots["test_accuracy"],
-                linestyle="none",
-                marker=look.marker,
-                color=look.color,
-                alpha=0.8,
-                label=ARMS[str(arm)],
-            )
-            rho = measures.spearman(dots["relative_alignment"], dots["test_accuracy"])
-            found.append(f"{ARMS[str(arm)]} {rho:.2f}")
-        each.set_title(f"{label}\n" + r"Spearman $\rho$: " + ", ".join(found), fontsize=8)
+            rho = measures.spearman(dots["ratio"], dots["test_accuracy"])
+            found.append(f"{ARMS[str(arm)]} {rho:.2f}".replace("-", "−"))
+            for kind, marks in dots.groupby("kind", sort=False):
+                look = KIND_LOOKS[KINDS[str(kind)]]
+                each.plot(
+                    marks["ratio"],
+                    marks["test_accuracy"],
+                    linestyle="none",
+                    marker=look.marker,
+                    color=look.color,
+                    markerfacecolor=look.color if arm == "network" else "none",
+                    alpha=0.75,
+                    label=f"{KINDS[str(kind)]}, {ARMS[str(arm)]}",
+                )
+        each.set_title(f"{name}\n" + r"Spearman $\rho$: " + "\n".join(found), fontsize=8)
         style.log_values(each, "x")
-        each.set_xlabel("Alignment of the target / trace")
-        style.percent(each, low=0.45)
-    axes[0, 0].set_ylabel("Test accuracy (%)")
-    style.legend_below(figure, axes[0])
+        each.set_xlabel("Alignment / trace × examples")
+    style.accuracies(axes, data["test_accuracy"])
+    _label_rows(axes, "Test accuracy (%)")
+    style.legend_below(figure, axes)
     return Drawing(figure, data)
 
 
@@ -217,30 +256,41 @@ def alignment_accuracy(config: Config, declared: Artefact) -> Drawing:
 def model_comparison(config: Config, declared: Artefact) -> Drawing:
     """Models side by side: spectrum, and accuracy of network and linearization by index.
 
-    For initialisations or widths that are models of their own in the study file.
+    One row per architecture that comes in several initialisations or widths, which are models of
+    their own in the study file. Means over seeds, with bars of one standard deviation.
     """
     arms = ("network", "linear")
     spectrum = records.spectra(config, declared.select)
-    spectrum = measures.over_seeds(spectrum, ["label", "k"], "share")
-    last = records.last_epochs(
-        records.linearized_runs(config, declared.select, "eigenfunctions", *arms)
+    last = records.last_epochs(records.linearized_runs(config, declared.select, None, *arms))
+    order = {name: n for n, name in enumerate(config.studies.linearized.models)}
+    spectrum, last = (
+        frame.assign(architecture=architectures(config, frame)).sort_values(
+            "model", key=lambda names: names.map(order), kind="stable"
+        )
+        for frame in (spectrum, last)
     )
-    curves = measures.over_seeds(last, ["label", "arm", "task"], "test_accuracy")
-    look = style.looks(spectrum["label"])
-    figure, axes = style.panels(1, 3, height=2.6)
-    for label, line in spectrum.groupby("label", sort=False):
-        axes[0, 0].plot(line["k"], line["mean"], label=str(label), **look[str(label)].line)
-    for each, arm in zip(axes[0, 1:], arms, strict=True):
-        for label, line in curves[curves["arm"] == arm].groupby("label", sort=False):
-            style.whiskers(each, line["task"], line["mean"], line["std"], look[str(label)], "")
-        _index_axis(each, curves["task"], ARMS[arm].capitalize())
-        style.percent(each, low=0.45)
-        each.set_ylabel("Test accuracy (%)")
-    style.log_values(axes[0, 0], "x")
-    style.log_values(axes[0, 0])
-    axes[0, 0].set_xlabel("Eigenvalue index k")
-    axes[0, 0].set_ylabel("Share of the trace")
-    axes[0, 0].set_title("Initial spectrum")
-    style.legend_below(figure, axes[0])
-    data = pd.concat([spectrum.assign(metric="share"), curves.assign(metric="test_accuracy")])
+    keys = ["architecture", "label"]
+    share = measures.over_seeds(spectrum, [*keys, "k"], "share")
+    curves = measures.over_seeds(last, [*keys, "arm", "task"], "test_accuracy")
+    several = curves.groupby("architecture")["label"].transform("nunique") > 1
+    rows = list(curves[several].groupby("architecture", sort=False))
+    figure, axes = style.panels(len(rows), 3, height=2.4)
+    look = style.looks(curves["label"][several])
+    for (name, part), row in zip(rows, axes, strict=True):
+        own = share[share["architecture"] == name]
+        for label, line in own.groupby("label", sort=False):
+            row[0].plot(line["k"], line["mean"], label=str(label), **look[str(label)].line)
+        for each, arm in zip(row[1:], arms, strict=True):
+            for label, line in part[part["arm"] == arm].groupby("label", sort=False):
+                style.whiskers(each, line["task"], line["mean"], line["std"], look[str(label)], "")
+            _index_axis(each, part["task"], ARMS[arm].capitalize())
+            each.set_ylabel("Test accuracy (%)")
+        style.accuracies(row[1:], part["mean"], part["std"])
+        style.log_values(row[0], "x")
+        style.log_values(row[0])
+        row[0].set_xlabel("Eigenvalue index k")
+        row[0].set_ylabel("Share of the trace")
+        row[0].set_title("Initial spectrum")
+    style.legend_below(figure, axes[:, 0])
+    data = pd.concat([share.assign(metric="share"), curves.assign(metric="test_accuracy")])
     return Drawing(figure, data.reset_index(drop=True))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -28,7 +26,7 @@ def nads(config: Config, declared: Artefact) -> Drawing:
     )
     seed = min(keys["seed"] for keys, _ in found)
     found = [(keys, arrays) for keys, arrays in found if keys["seed"] == seed]
-    runs = records.linearized_runs(config, select, "nads", "network", "linear")
+    runs = records.linearized_runs(config, select, None, "network", "linear")
     curves = measures.over_seeds(
         records.last_epochs(runs), ["label", "arm", "task"], "test_accuracy"
     )
@@ -58,8 +56,16 @@ def nads(config: Config, declared: Artefact) -> Drawing:
         left.plot(line["task"], line["mean"], label=str(label), **look[str(label)].line)
         for arm, part in curves[curves["label"] == label].groupby("arm", sort=False):
             dashes = "-" if arm == "network" else style.LINES[1]
-            drawn: dict[str, Any] = {**look[str(label)].points, "linestyle": dashes}
-            right.plot(part["task"], part["mean"], label=f"{label}, {ARMS[str(arm)]}", **drawn)
+            style.whiskers(
+                right,
+                part["task"],
+                part["mean"],
+                part["std"],
+                look[str(label)],
+                f"{label}, {ARMS[str(arm)]}",
+                linestyle=dashes,
+                markerfacecolor=look[str(label)].color if arm == "network" else "none",
+            )
     style.log_values(left)
     left.set_ylabel(r"$\sigma_j^2 / \sigma_1^2$")
     right.set_ylabel("Test accuracy (%)")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from firstorder.config import Artefact, Config, Loss, loss_group, losses
+from firstorder.config import Artefact, Config, Loss, loss_group, losses, variant_names
 from firstorder.errors import ConfigError
 from firstorder.publish import records, style
 from firstorder.publish.registry import register
@@ -177,7 +177,13 @@ def sensitivity(config: Config, declared: Artefact) -> Drawing:
         if parameter is None:
             raise ConfigError(f"symmetrization.yaml: variants.{family}: needs `vary: parameter`")
         part = runs[runs["loss"].isin(loss_group(config, family))]
-        values = part["loss"].map({n: known[n].parameters.get(parameter) for n in known})
+        values = pd.Series(
+            [
+                known[loss].on(dataset).parameters[parameter]
+                for loss, dataset in zip(part["loss"], part["dataset"], strict=True)
+            ],
+            index=part.index,
+        )
         base = config.losses[study.variants[family].losses[0]].label
         parts.append(part.assign(family=base, parameter=parameter, value=values.astype(float)))
     keys = ["setting", "dataset", "family", "parameter", "value", "noise", "kind", "rate"]
@@ -217,12 +223,12 @@ def score_norms(config: Config, declared: Artefact) -> Drawing:
 
     Options: variants (name of the family of variants that vary score_norm).
     """
-    study = config.studies.symmetrization.variants[str(declared.options["variants"])]
+    family = str(declared.options["variants"])
+    study = config.studies.symmetrization.variants[family]
     runs = records.symmetrization_runs(config, declared.select)
     kinds = {
-        study.slug.format(loss=loss, value=value): (config.losses[loss].label, str(value))
-        for loss in study.losses
-        for value in study.values
+        name: (config.losses[loss].label, str(value))
+        for (loss, value), name in variant_names(config, family).items()
     }
     runs = runs[runs["loss"].isin(kinds)]
     runs = runs.assign(

@@ -14,14 +14,18 @@ from firstorder.config import (
     Config,
     Family,
     Selection,
+    cell_notes,
     losses,
     selected_cells,
 )
+from firstorder.config import tangents as chosen
 from firstorder.errors import ConfigError
 from firstorder.paths import Paths
 
 PUBLISHED = "config/published"
-RUN_FILES = ("summary.json", "history.csv")
+EACH = "FAMILY"
+"""Stands for each family of a selection in the names of files."""
+RUN_FILES = ("summary.json", "history.csv", "tests.json")
 
 
 def paths_of(config: Config) -> Paths:
@@ -72,10 +76,10 @@ def claim_inputs(config: Config, study: str) -> list[str]:
 
 
 def available(config: Config, study: str, select: Selection) -> bool:
-    """Whether this scale has what `select` is about (a selection of nothing is always there)."""
+    """Whether this scale has any of what `select` is about (a selection of nothing is there)."""
     if study == "symmetrization":
         return select.cells is None or select.cells in config.scale.symmetrization.cells
-    return select.family is None or bool(tangents(config, select, select.family))
+    return select.family is None or bool(tangents(config, select))
 
 
 def selected(config: Config, study: str, select: Selection) -> list[str]:
@@ -106,31 +110,29 @@ def _symmetrization(config: Config, select: Selection) -> Iterator[str]:
 
 def _linearized(config: Config, select: Selection) -> Iterator[str]:
     for file in select.files:
-        family = family_of(select, file)
-        for model, support, seed in tangents(config, select, family):
-            yield paths_of(config).tangent(model, support, seed, file)
+        for family, model, support, seed in tangents(config, select, *families_of(select, file)):
+            name = file.replace(f"runs/{EACH}/", f"runs/{family}/")
+            yield paths_of(config).tangent(model, support, seed, name)
 
 
-def family_of(select: Selection, file: str) -> str:
-    """The family to which a file of an initialisation belongs."""
-    if file.startswith("runs/"):
-        return file.split("/")[1]
+def families_of(select: Selection, file: str) -> tuple[str, ...]:
+    """The families to which a file of an initialisation belongs."""
+    if file.startswith("runs/") and not file.startswith(f"runs/{EACH}/"):
+        return (file.split("/")[1],)
     if select.family is None:
         raise ConfigError(f"linearized.yaml: select.files: {file!r} needs a `family`")
-    return select.family
+    return (select.family, *select.also)
 
 
-def tangents(config: Config, select: Selection, family: str) -> list[tuple[str, str, int]]:
-    """The (model, support, seed) of every selected initialisation of `family`.
+def tangents(config: Config, select: Selection, *families: str) -> list[tuple[str, str, str, int]]:
+    """The (family, model, support, seed) of every selected initialisation of `families`.
 
-    Empty when the scale does not have the family, or none of the selected models.
+    Those of the selection unless others are named. Empty when the scale does not have them, or
+    none of the selected models.
     """
-    declared = family_declared(config, family)
-    if declared is None:
-        return []
-    models = [m for m in declared.models if select.models is None or m in select.models]
-    support = declared.support or "gaussian"
-    return [(model, support, seed) for model in models for seed in declared.seeds]
+    if families:
+        select = select.model_copy(update={"family": families[0], "also": families[1:]})
+    return chosen(config, select)
 
 
 def family_declared(config: Config, family: str) -> Family | None:
@@ -157,17 +159,27 @@ def description(config: Config, study: str, artefact_id: str) -> dict[str, str]:
 def data(config: Config, study: str, select: Selection) -> str:
     """The data behind a selection, in words."""
     if study == "symmetrization":
-        group = config.scale.symmetrization.cells.get(select.cells or "")
-        if group is None:
-            return "none: computed from the definitions"
-        settings = config.scale.symmetrization.settings
-        titles = dict.fromkeys(config.datasets[settings[s].dataset].title for s in group.settings)
-        return "; ".join([*titles, group.note] if group.note else titles)
+        group = config.scale.symmetrization.cells.get(select.cells or "", ())
+        titles = dict.fromkeys(
+            _trained_on(config, name) for part in group for name in part.settings
+        )
+        notes = cell_notes(config, select.cells)
+        return "; ".join((*titles, *notes)) or "none: computed from the definitions"
     parts = dict.fromkeys(
         _support(config, family)
-        for family in dict.fromkeys(family_of(select, file) for file in select.files)
+        for file in select.files
+        for family in dict.fromkeys(
+            found for found, *_ in tangents(config, select, *families_of(select, file))
+        )
     )
     return "; ".join(part for part in parts if part) or "none: computed from the definitions"
+
+
+def _trained_on(config: Config, setting: str) -> str:
+    """The dataset of a setting, and how much of it is trained on where that is not all."""
+    chosen = config.scale.symmetrization.settings[setting]
+    title, count = config.datasets[chosen.dataset].title, config.recipes[chosen.recipe].train
+    return title if count is None else f"{title} ({count:,} training images)"
 
 
 def _support(config: Config, family: str) -> str:
@@ -187,8 +199,7 @@ def seeds(config: Config, study: str, select: Selection) -> str:
     if study == "symmetrization":
         used = config.scale.symmetrization.seeds if select.cells else ()
     elif select.family is not None:
-        declared = family_declared(config, select.family)
-        used = declared.seeds if declared else ()
+        used = tuple(dict.fromkeys(seed for *_, seed in tangents(config, select)))
     return ", ".join(map(str, used)) or "none"
 
 

@@ -128,6 +128,23 @@ def _number(value: Any) -> float:
     return float("nan") if value is None or value == "" else float(value)
 
 
+def symmetrization_tests(config: Config, select: Selection) -> pd.DataFrame:
+    """One row per test set and number of guesses of every training of the selection.
+
+    Columns: the training's keys, metric (as in tests.json), accuracy (a fraction).
+    """
+    paths = needs.paths_of(config)
+    rows = []
+    for keys in _cells(config, select):
+        path = paths.run(keys["setting"], keys["noise"], keys["loss"], keys["seed"], "tests.json")
+        try:
+            for metric, accuracy in read_json(path)["accuracies"].items():
+                rows.append({**keys, "metric": metric, "accuracy": _number(accuracy)})
+        except (KeyError, TypeError, AttributeError):
+            raise _broken(path) from None
+    return pd.DataFrame(rows)
+
+
 def symmetrization_histories(config: Config, select: Selection) -> pd.DataFrame:
     """One row per epoch of every training of the selection: its keys, then history.csv."""
     paths = needs.paths_of(config)
@@ -192,8 +209,10 @@ def _cells(config: Config, select: Selection) -> Iterator[dict[str, Any]]:
             }
 
 
-def linearized_runs(config: Config, select: Selection, family: str, *arms: str) -> pd.DataFrame:
-    """One row per task and epoch of the arms of a family.
+def linearized_runs(
+    config: Config, select: Selection, family: str | None, *arms: str
+) -> pd.DataFrame:
+    """One row per task and epoch of the arms of a family; None: of those of the selection.
 
     Columns: model, label, support, seed, family, arm, then those of ARM.csv. Empty when the scale
     lacks the family.
@@ -201,23 +220,25 @@ def linearized_runs(config: Config, select: Selection, family: str, *arms: str) 
     frames = []
     for keys in _tangents(config, select, family):
         for arm in arms:
-            path = _tangent_path(config, keys, f"runs/{family}/{arm}.csv")
-            frames.append(_keyed({**keys, "family": family, "arm": arm}, read_csv(path, RUN)))
+            path = _tangent_path(config, keys, f"runs/{keys['family']}/{arm}.csv")
+            frames.append(_keyed({**keys, "arm": arm}, read_csv(path, RUN)))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def linearized_tasks(config: Config, select: Selection, family: str, *arms: str) -> pd.DataFrame:
+def linearized_tasks(
+    config: Config, select: Selection, family: str | None, *arms: str
+) -> pd.DataFrame:
     """One row per task of the arms of a family: keys, task, and the fields of ARM.json's tasks."""
     rows = []
     for keys in _tangents(config, select, family):
         for arm in arms:
-            path = _tangent_path(config, keys, f"runs/{family}/{arm}.json")
+            path = _tangent_path(config, keys, f"runs/{keys['family']}/{arm}.json")
             record = read_json(path)
             if not isinstance(record.get("tasks"), dict):
                 raise _broken(path)
             for task in sorted(record["tasks"], key=int):
                 fields = record["tasks"][task]
-                rows.append({**keys, "family": family, "arm": arm, "task": int(task), **fields})
+                rows.append({**keys, "arm": arm, "task": int(task), **fields})
     return pd.DataFrame(rows)
 
 
@@ -230,20 +251,19 @@ def last_epochs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def linearized_csv(config: Config, select: Selection, name: str) -> pd.DataFrame:
-    """alignment.csv, evolution.csv or energy.csv of the selection's family, with its keys."""
+    """alignment.csv, evolution.csv or energy.csv of the selection's families, with its keys."""
     columns = {"alignment.csv": ALIGNMENT, "evolution.csv": EVOLUTION, "energy.csv": ENERGY}[name]
-    family = select.family or ""
-    frames = [
-        _keyed(keys, read_csv(_tangent_path(config, keys, f"runs/{family}/{name}"), columns))
-        for keys in _tangents(config, select, family)
-    ]
+    frames = []
+    for keys in _tangents(config, select):
+        path = _tangent_path(config, keys, f"runs/{keys['family']}/{name}")
+        frames.append(_keyed(keys, read_csv(path, columns)))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def spectra(config: Config, select: Selection) -> pd.DataFrame:
     """One row per kept eigenvalue: keys, k (from 1), eigenvalue, trace, share, cumulative."""
     frames = []
-    for keys in _tangents(config, select, select.family or ""):
+    for keys in _tangents(config, select):
         arrays = read_arrays(_tangent_path(config, keys, "spectrum.npz"), "eigenvalues", "trace")
         values = np.asarray(arrays["eigenvalues"], dtype=float)
         trace = float(arrays["trace"])
@@ -264,14 +284,17 @@ def tangent_arrays(
     config: Config, select: Selection, name: str, *arrays: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """Keys and named arrays of an npz file (spectrum.npz, nads.npz) of every initialisation."""
-    for keys in _tangents(config, select, select.family or ""):
+    for keys in _tangents(config, select):
         yield keys, read_arrays(_tangent_path(config, keys, name), *arrays)
 
 
-def _tangents(config: Config, select: Selection, family: str) -> Iterator[dict[str, Any]]:
-    for model, support, seed in needs.tangents(config, select, family):
+def _tangents(
+    config: Config, select: Selection, family: str | None = None
+) -> Iterator[dict[str, Any]]:
+    families = () if family is None else (family,)
+    for name, model, support, seed in needs.tangents(config, select, *families):
         label = config.studies.linearized.models[model].label
-        yield {"model": model, "label": label, "support": support, "seed": seed}
+        yield {"model": model, "label": label, "support": support, "seed": seed, "family": name}
 
 
 def _tangent_path(config: Config, keys: dict[str, Any], name: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from firstorder.config import Artefact, Config
 from firstorder.publish import measures, records
-from firstorder.publish.arms import ARMS
+from firstorder.publish.arms import ARMS, against_reference, headings
 from firstorder.publish.registry import register
 from firstorder.publish.table import Table, mark_best, plus_minus, spread
 
@@ -71,14 +71,15 @@ def _accuracy(values: pd.Series) -> dict[str, Any]:
 def eigenfunctions(config: Config, declared: Artefact) -> Table:
     """Accuracies of network and linearization on every eigenfunction task, and its difficulty."""
     arms = ("network", "linear")
-    runs = records.linearized_runs(config, declared.select, "eigenfunctions", *arms)
-    tasks = records.linearized_tasks(config, declared.select, "eigenfunctions", "network")
-    last = records.last_epochs(runs)
+    last = records.last_epochs(records.linearized_runs(config, declared.select, None, *arms))
+    tasks = records.linearized_tasks(config, declared.select, None, "network")
+    names = headings(config, last)
     rows: list[dict[str, Any]] = []
     for label, part in last.groupby("label", sort=False):
         for task, cell in part.groupby("task", sort=False):
             about = tasks[(tasks["label"] == label) & (tasks["task"] == task)]
-            base = {"section": label, "row": f"{task}", "corner": "Index j", "task": task}
+            section = names[str(label)].replace("\n", ", ")
+            base = {"section": section, "row": f"{task}", "corner": "Index j", "task": task}
             for arm in arms:
                 same = cell[cell["arm"] == arm]
                 for name in ("train_accuracy", "test_accuracy"):
@@ -132,3 +133,92 @@ def spikes(config: Config, declared: Artefact) -> Table:
         "trained index in the trained kernel; scale: the median growth."
     )
     return Table(pd.DataFrame(rows), (SPREAD, note))
+
+
+AMPLITUDES = {
+    "half": "ε/2, as in the released code",
+    "full": "ε, as the text is believed to have it",
+}
+
+
+@register("nad-table")
+def directions(config: Config, declared: Artefact) -> Table:
+    """Accuracies on the linear tasks of anisotropy directions, and what the directions are like.
+
+    One section per model, one row per index: squared singular value over the first, mean radial
+    frequency, the share of the direction in the first j ones of the two other definitions, and
+    the accuracies of network and linearization.
+    """
+    select, arms = declared.select, ("network", "linear")
+    last = records.last_epochs(records.linearized_runs(config, select, None, *arms))
+    indices = sorted(set(last["task"]))
+    about = measures.directions(records.tangent_arrays(config, select, *measures.NADS), indices)
+    rows: list[dict[str, Any]] = []
+    for (label, task), cell in last.groupby(["label", "task"], sort=False):
+        base = {"section": label, "row": f"{task}", "corner": "Index j", "task": task}
+        own = about[(about["label"] == label) & (about["task"] == task)]
+        for name, column, digits in (
+            ("relative", "σ_j² / σ_1²", 2),
+            ("frequency", "cycles per image", 2),
+            ("expectation", "in first j, expectation (%)", 0),
+            ("gradient", "in first j, gradients (%)", 0),
+        ):
+            mean, std, n = spread(own[name] * (100.0 if "%" in column else 1.0))
+            text = f"{mean:.2g}" if name == "relative" else plus_minus(mean, np.nan, digits)
+            rows.append({**base, "column": column, "mean": mean, "std": std, "n": n, "text": text})
+        for arm in arms:
+            same = cell[cell["arm"] == arm]
+            for part in ("train", "test"):
+                column = f"{ARMS[arm]}, {part} (%)"
+                rows.append({**base, "column": column, **_accuracy(same[f"{part}_accuracy"])})
+    options = config.scale.linearized.families["nads"].options
+    used = str(options.get("amplitude", "half"))
+    other = next(name for name in AMPLITUDES if name != used)
+    note = (
+        f"Signal ±{AMPLITUDES[used]}, at ε = {options.get('epsilon', 1.0):g} and noise σ = "
+        f"{options.get('sigma', 1.0):g}; the other convention, {AMPLITUDES[other]}, is the same "
+        f"task at {'twice' if used == 'full' else 'half'} this ε. In first j: squared norm of the "
+        "direction's projection on the first j directions of the mean mixed derivative over "
+        "Gaussian inputs, or of the gradients of random networks (2020)."
+    )
+    frame = pd.DataFrame(rows).drop(columns="eligible").assign(best=False)
+    return Table(frame, (SPREAD, note))
+
+
+@register("reference-table")
+def reference(config: Config, declared: Artefact) -> Table:
+    """Our curves beside a reference measurement, index by index, and how alike their shapes are.
+
+    Options: reference: rows of index, linearization, network, linear on the trained kernel;
+    accuracies as fractions.
+    """
+    table = against_reference(config, declared.select, declared.options["reference"])
+    rho = pd.Series(
+        {
+            arm: measures.spearman(part["mean"], part["reference"])
+            for arm, part in table.groupby("arm", sort=False)
+        }
+    )
+    rows: list[dict[str, Any]] = []
+    for record in table.to_dict("records"):
+        arm, ours = ARMS[record["arm"]], 100.0 * record["mean"]
+        base = {"section": "", "row": str(record["task"]), "corner": "Index j"}
+        std = 100.0 * record["std"]
+        said = {"mean": ours, "std": std, "n": record["count"], "text": plus_minus(ours, std)}
+        known = 100.0 * record["reference"]
+        rows += [
+            {**base, "column": f"{arm} (%)", **said},
+            {
+                **base,
+                "column": f"{arm}, reference (%)",
+                "mean": known,
+                "text": plus_minus(known, np.nan),
+            },
+        ]
+    listed = ", ".join(f"{ARMS[str(arm)]} {value:.2f}" for arm, value in rho.items())
+    note = (
+        f"Spearman's correlation with the reference over the common indices: {listed}."
+        if rho.notna().any()
+        else "No common indices."
+    )
+    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, note.replace("-", "−")))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from firstorder.config import Artefact, Config
+from firstorder.config import Artefact, Config, loss_named, losses, variant_names
 from firstorder.publish import grid, records
 from firstorder.publish.registry import register
 from firstorder.publish.table import (
@@ -142,6 +142,78 @@ def _unnamed(
     return extra
 
 
+@register("test-sets")
+def test_sets(config: Config, declared: Artefact) -> Table:
+    """Losses by test sets and number of guesses, one section per setting and noise.
+
+    The published numbers of a column are those of its metric.
+    """
+    tests = records.symmetrization_tests(config, declared.select)
+    tests = tests.assign(section=_sections(config, tests), status="finished")
+    rows = []
+    for metric, part in tests.groupby("metric", sort=False):
+        anchors = published(declared.published, str(metric))
+        part = part.rename(columns={"accuracy": str(metric)})
+        for _, cell in part.groupby(["section", "noise", "loss"], sort=False):
+            entry = _entry(config, cell.reset_index(drop=True), str(metric), anchors)
+            clean = entry["column"] == "clean"  # the noise, if any, is in the data themselves
+            section = entry["section"].rpartition(", ")[0] if clean else entry["section"]
+            noise = "" if clean else f", {entry['column']}"
+            rows.append({**entry, "section": section + noise, "column": _test_set(str(metric))})
+    notes = [SPREAD] if tests["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
+    if any(row["published_text"] for row in rows):
+        notes.append(COMPARED)
+    return Table(mark_best(pd.DataFrame(rows)), tuple(notes))
+
+
+def _test_set(metric: str) -> str:
+    """`last_accuracy`, `top5_accuracy`, `NAME_accuracy` or `NAME_top5_accuracy` as a heading."""
+    name = metric.removesuffix("_accuracy")
+    guesses = "top 5" if name.endswith("top5") else "top 1"
+    name = name.removesuffix("top5").removesuffix("_")
+    return guesses if name in ("", "last") else f"{name}, {guesses}"
+
+
+@register("fixed-tuned")
+def fixed_tuned(config: Config, declared: Artefact) -> Table:
+    """Accuracy with the recipe's weight decay, and with the decay tuned for the loss.
+
+    Options: variants (name of the family of variants with tuned weight decay).
+    """
+    runs = records.symmetrization_runs(config, declared.select)
+    runs = runs.assign(section=_sections(config, runs))
+    names = variant_names(config, str(declared.options["variants"]))
+    rows: list[dict[str, Any]] = []
+    for (base, _), tuned in names.items():
+        if tuned not in set(runs["loss"]):
+            continue  # a scale may run fewer losses
+        for (section, noise), cell in runs.groupby(["section", "noise"], sort=False):
+            label = noise_label(config, str(noise), cell["kind"].iloc[0], cell["rate"].iloc[0])
+            fixed, own = (
+                cell[cell["loss"] == loss].set_index("seed")["last_accuracy"]
+                for loss in (base, tuned)
+            )
+            shared = {
+                "section": section,
+                "row": config.losses[base].label,
+                "corner": "Loss",
+                "setting": cell["setting"].iloc[0],
+                "dataset": cell["dataset"].iloc[0],
+                "noise": noise,
+            }
+            for loss, what, values in (
+                (base, "fixed decay", fixed),
+                (tuned, "tuned decay", own),
+                (tuned, "gain", own - fixed),
+            ):
+                mean, std, n = spread(100.0 * values)
+                gain = what == "gain"
+                text = grid.signed(mean) if gain and n else plus_minus(mean, std)
+                named = {"loss": loss, "column": f"{label}, {what}", "eligible": not gain}
+                rows.append({**shared, **named, "mean": mean, "std": std, "n": n, "text": text})
+    return Table(mark_best(pd.DataFrame(rows)), (SPREAD, "Gains are paired by seed, in points."))
+
+
 @register("cost-table")
 def cost(config: Config, declared: Artefact) -> Table:
     """Milliseconds of a training step per loss, and the ratio to the first loss of the group."""
@@ -225,10 +297,12 @@ def pairs(config: Config, declared: Artefact) -> Table:
 
     Options: pairs (lists of two loss ids).
     """
+    known = losses(config)
     runs = records.symmetrization_runs(config, declared.select)
     runs = runs.assign(section=_sections(config, runs))
     rows = []
-    for first, second in declared.options["pairs"]:
+    for pair in declared.options["pairs"]:
+        first, second = (loss_named(config, name) for name in pair)
         if not {first, second} <= set(runs["loss"]):
             continue  # a scale may run fewer losses
         for (section, noise), cell in runs.groupby(["section", "noise"], sort=False):
@@ -236,7 +310,7 @@ def pairs(config: Config, declared: Artefact) -> Table:
                 cell[cell["loss"] == loss].set_index("seed")["last_accuracy"]
                 for loss in (first, second)
             )
-            labels = [cell[cell["loss"] == loss]["label"].iloc[0] for loss in (first, second)]
+            labels = [known[loss].label for loss in (first, second)]
             mean, std, n = spread(100.0 * (b - a))
             text = grid.signed(mean) + ("" if np.isnan(std) else f" ± {std:.2f}")
             rate = cell["rate"].iloc[0]

@@ -100,8 +100,8 @@ def networks(config: Config, model: str, seed: int, family: str, code: str = "")
     """Train the network on all tasks of a family, each from the same initialisation.
 
     A task that was finished before, with the same settings, code and inputs, is not trained
-    again; one that was interrupted goes on from its checkpoint. Eigenfunctions also get a
-    negative control: the labels of the watched tasks, shuffled.
+    again; one that was interrupted goes on from its checkpoint. Watched eigenfunctions also get a
+    negative control: their labels, shuffled.
     """
     from firstorder.linearized.network import Watch
     from firstorder.linearized.tasks import describe, shuffled
@@ -135,12 +135,12 @@ def networks(config: Config, model: str, seed: int, family: str, code: str = "")
     job.write("network", outcomes, describe(gram, tasks), inputs, began, device)
     if watched:
         _write_evolution(job, {task: outcomes[task] for task in watched})
-    if family == "eigenfunctions":
+    if watched and job.kind == "eigenfunctions":
         began = time.perf_counter()
         controls = [
             shuffled(task, streams.torch_stream(seed, f"random-{task.index}"))
             for task in tasks
-            if task.index in (watched or job.declared.tasks[-1:])
+            if task.index in watched
         ]
         outcomes = {
             task.index: job.train(task, "random", images, device, decisive) for task in controls
@@ -162,7 +162,7 @@ def rotation(config: Config, model: str, seed: int, family: str, code: str = "")
     job = Job.of(config, model, seed, family, code)
     gram = read_array(job.start.path("kernel.npy"))
     tasks = _tasks(job)
-    if family == "binary":
+    if job.kind == "binary":
         tasks = [max(tasks, key=lambda task: task.index)]
     weights = {task.index: job.run(f"network-{task.index}.safetensors") for task in tasks}
     inputs = [*job.inputs(*TANGENT_INPUTS), *weights.values()]
@@ -178,7 +178,7 @@ def rotation(config: Config, model: str, seed: int, family: str, code: str = "")
         outcomes[task.index] = read_outcome(found["outcome"])
         rows += found["alignment"]
     job.write("retrained", outcomes, describe(gram, tasks), inputs, began, device)
-    if family == "eigenfunctions":
+    if job.kind == "eigenfunctions":
         write_csv(job.run("alignment.csv"), ALIGNMENT, rows)
 
 
@@ -234,7 +234,7 @@ def nads(config: Config, model: str, seed: int, code: str = "") -> None:
 
 def _tasks(job: Job) -> list[Task]:
     """The tasks of a family, in the order of their indices."""
-    return _eigenfunctions(job) if job.family == "eigenfunctions" else _binary(job)
+    return _eigenfunctions(job) if job.kind == "eigenfunctions" else _binary(job)
 
 
 def _eigenfunctions(job: Job) -> list[Task]:
@@ -247,7 +247,7 @@ def _eigenfunctions(job: Job) -> list[Task]:
     vectors, train = _eigenvectors(job), _train_count(job)
     if max(job.declared.tasks) > len(vectors):
         raise ConfigError(
-            f"families.eigenfunctions.tasks: {max(job.declared.tasks)} is not allowed: "
+            f"families.{job.family}.tasks: {max(job.declared.tasks)} is not allowed: "
             f"{len(vectors)} eigenvectors are kept; raise linearized.eigenvectors"
         )
     return [
@@ -345,7 +345,7 @@ def _rotate(job: Job, task: Task, weights: str, device: torch.device) -> dict[st
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         return {"outcome": asdict(Outcome("diverged", [], {}, 0.0)), "alignment": []}
     gram, rows = None, []
-    if job.family == "eigenfunctions":
+    if job.kind == "eigenfunctions":
         gram = ntk(module, images, memory_gib=memory)
         rows = _alignments(job, task, gram, device)
     if gram is None or list(module.buffers()):

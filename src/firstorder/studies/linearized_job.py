@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstorder import files, finished, memory, specs, streams
-from firstorder.config import Config, Family, Recipe, TangentModel
+from firstorder.config import FAMILIES, Config, Family, Recipe, TangentModel
 from firstorder.errors import DataError
 from firstorder.paths import Paths
 from firstorder.provenance import record
@@ -142,6 +142,11 @@ class Job:
     def recipe(self) -> Recipe:
         return self.config.recipes[self.declared.recipe]
 
+    @property
+    def kind(self) -> str:
+        """Of the tasks: eigenfunctions, binary or nads."""
+        return FAMILIES[self.family]
+
     @cached_property
     def examples(self) -> Examples:
         return examples(self.config, self.start.support)
@@ -167,7 +172,7 @@ class Job:
         return [
             *([self.start.where.dataset(self._dataset)] if self.declared.support else []),
             *(self.start.path(name) for name in names),
-            *([self.start.path("spectrum.npz")] if self.family == "eigenfunctions" else []),
+            *([self.start.path("spectrum.npz")] if self.kind == "eigenfunctions" else []),
         ]
 
     def identity(self, task: int, arm: str, inputs: Sequence[str], **more: Any) -> str:
@@ -262,9 +267,7 @@ class Job:
         from firstorder.training.loop import peak_memory
 
         rows = [
-            {"task": task} | row
-            for task, outcome in outcomes.items()
-            for row in evaluated(outcome)
+            {"task": task} | row for task, outcome in outcomes.items() for row in evaluated(outcome)
         ]
         write_csv(self.run(f"{arm}.csv"), ("task", *COLUMNS), rows)
         tasks = {

@@ -103,7 +103,7 @@ def tune(config: Config, cell: Cell, code: str = "") -> None:
     rows: list[dict[str, Any]] = []
     inputs: list[str] = []
     for value in sorted(grid):
-        loss = cell.loss.model_copy(update={penalty: value})
+        loss = cell.loss.model_copy(update={"weight_decay": 0.0, penalty: value})
         trainings = Trainings(config, cell.model_copy(update={"loss": loss}), code)
         for seed in cell.seeds:
             inputs = trainings.inputs(seed)

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from firstorder.config import Claim, Config, losses
+from firstorder.config import Claim, Config, loss_named, losses
 from firstorder.publish import records
 from firstorder.publish.claims.verdict import Verdict, judged, not_run
 from firstorder.publish.measures import number_range
@@ -150,7 +150,9 @@ def scores_explode(config: Config, claim: Claim) -> Verdict:
     diverged = runs.set_index(keys)["status"].eq("diverged")
     growth = growth.mask(diverged.reindex(growth.index, fill_value=False), float("inf"))
     loss = growth.index.get_level_values("loss")
-    raw, normalised = growth[loss.isin(options["raw"])], growth[loss.isin(options["normalised"])]
+    groups = ("raw", "normalised")
+    names = {group: [loss_named(config, name) for name in options[group]] for group in groups}
+    raw, normalised = (growth[loss.isin(names[group])] for group in groups)
     if raw.empty or normalised.empty:
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
     factor = float(options.get("factor", 1000.0))
@@ -160,8 +162,8 @@ def scores_explode(config: Config, claim: Claim) -> Verdict:
         least > factor > most,
         f"The largest raw score grows {least:.2g}-fold or more without normalisation and at most "
         f"{most:.2g}-fold with it; last test accuracies are "
-        f"{number_range(100 * accuracy[accuracy.index.isin(options['raw'])], 1)} % and "
-        f"{number_range(100 * accuracy[accuracy.index.isin(options['normalised'])], 1)} %.",
+        f"{number_range(100 * accuracy[accuracy.index.isin(names['raw'])], 1)} % and "
+        f"{number_range(100 * accuracy[accuracy.index.isin(names['normalised'])], 1)} %.",
         raw_growth=least,
         normalised_growth=most,
     )
@@ -174,7 +176,7 @@ def gain(config: Config, claim: Claim) -> Verdict:
     Options: loss, reference, rates, gap, classes.
     """
     options = claim.options
-    loss, reference = options["loss"], options["reference"]
+    loss, reference = (loss_named(config, options[name]) for name in ("loss", "reference"))
     means = _means(_runs(config, claim), "last_accuracy")
     if means.empty or not {loss, reference} <= set(means.columns):
         return not_run(ABSENT)
