@@ -29,8 +29,8 @@ lint: .venv/installed ## check formatting, types, the workflow and the configura
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint
 
-bench: .venv/installed ## measure speed
-	@$(RUN) pytest tests/benchmarks
+bench: .venv/installed ## measure speed against other libraries (ITEMS="kernel training")
+	@$(RUN) python tests/benchmarks $(ITEMS)
 
 schema: .venv/installed ## write config/schema/ after a change of src/firstorder/config.py
 	@$(RUN) python -m firstorder.schema

@@ -1,221 +1,134 @@
-"""How much faster the linearized computations are than the obvious ones.
-
-    python tests/benchmarks/bench_linearized.py [--examples 2048] [--threads 1]
-
-Prints CPU seconds (median), which contention on the machine hardly moves, and ratios; with
-several threads, wall seconds. Peers (jax, neural-tangents) run where they are installed.
-"""
+"""Training a linearized LeNet: function space and the factored Jacobian against jvp."""
 
 from __future__ import annotations
 
-import argparse
-import resource
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from bench_kernel import problem
+from timing import Line, absent, alternate, compare
+from torch import Tensor
+from torch.func import grad, vjp
 
-from firstorder import models
 from firstorder.config import Recipe
-from firstorder.linearized import factored, function_space, spectrum
+from firstorder.linearized import factored, function_space
 from firstorder.linearized.kernel import ntk
-from firstorder.linearized.tangent import linearize, outputs, parameters_of
+from firstorder.linearized.tangent import function, linearize, outputs, parameters_of
+
+BATCH, EPOCHS, TARGETS = 128, 100, 13
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--examples", type=int, default=2048)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    clock = time.process_time if arguments.threads == 1 else time.perf_counter
-    generator = torch.Generator().manual_seed(0)
-    module = models.build("lenet", 1, (3, 32, 32), init="lecun", generator=generator)
-    x = torch.randn(arguments.examples, 3, 32, 32, generator=generator)
-    print(f"LeNet, {arguments.examples} examples, {arguments.threads} threads")
-    for title, group in (
-        ("kernel", kernels(module, x, clock)),
-        ("linearized training, one epoch", trainings(module, x, clock)),
-        ("spectrum", spectra(module, x, clock)),
-    ):
-        print(title)
-        first = None
-        for name, seconds in group:
-            first = first or seconds
-            print(f"  {name:<52} {1e3 * seconds:10.1f} ms {seconds / first:8.2f}", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory of the process: {peak:.2f} GiB")
+class Jvp:
+    """Training of the linearization by automatic differentiation, the obvious way."""
+
+    def __init__(self, count: int) -> None:
+        self.module, self.x = problem("lenet", count)
+        self.y = (torch.arange(count) % 2)[:, None]
+        self.f0 = outputs(self.module, self.x)
+        self.f_lin = linearize(self.module)
+
+    def epoch(self) -> None:
+        """Gradients through torch.func.jvp."""
+        delta = {name: torch.zeros_like(v) for name, v in parameters_of(self.module).items()}
+
+        def loss(d: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            return function_space.cross_entropy(self.f_lin(d, x), y).mean()
+
+        for x, y in self.batches():
+            gradient = grad(loss)(delta, x, y)
+            delta = {name: value - 0.01 * gradient[name] for name, value in delta.items()}
+
+    def epoch_by_vjp(self) -> None:
+        """Outputs by jvp, gradients by vjp at the initialisation, written by hand."""
+        f, start = function(self.module), parameters_of(self.module)
+        delta = {name: torch.zeros_like(v) for name, v in start.items()}
+        for x, y in self.batches():
+            scores = self.f_lin(delta, x)
+            _, pull = vjp(lambda theta, images=x: f(theta, images), start)
+            (gradient,) = pull((torch.sigmoid(scores) - y) / BATCH)
+            delta = {name: value - 0.01 * gradient[name] for name, value in delta.items()}
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self.x) - BATCH + 1, BATCH):
+            yield self.x[start : start + BATCH], self.y[start : start + BATCH, 0].float()
+
+    @property
+    def steps(self) -> int:
+        return len(self.x) // BATCH
 
 
-def median(function: Callable[[], Any], clock: Callable[[], float], repeat: int = 3) -> float:
-    """Median seconds of `function`, after one call that warms up."""
-    function()
-    seconds = []
-    for _ in range(repeat):
-        began = clock()
-        function()
-        seconds.append(clock() - began)
-    return statistics.median(seconds)
+def in_function_space(count: int = 10_000, tests: int = 2_000) -> Iterator[Line]:
+    """All targets and epochs of one support, the kernel known, against jvp (extrapolated)."""
+    module, x = problem("lenet", count + tests)
+    K = ntk(module, x)
+    y = torch.randint(2, (count + tests, TARGETS), generator=torch.Generator().manual_seed(1))
+    recipe = Recipe(model="scalar", epochs=EPOCHS, batch=BATCH, lr=0.01, drop_last=True)
+    f0 = outputs(module, x)
+
+    def ours() -> None:
+        function_space.train(
+            K[:count, :count].contiguous(),
+            f0[:count],
+            y[:count],
+            K[count:, :count].contiguous(),
+            f0[count:],
+            y[count:],
+            recipe,
+            function_space.batches(count, recipe, 1, "cpu"),
+        )
+
+    jvp = Jvp(8 * BATCH)
+    times = alternate({"ours": ours, "jvp": jvp.epoch, "vjp": jvp.epoch_by_vjp}, 3)
+    all_steps = TARGETS * EPOCHS * (count // BATCH)
+    peers = {
+        "training by torch.func.jvp": times["jvp"].times(all_steps / jvp.steps),
+        "training by jvp and vjp at theta_0": times["vjp"].times(all_steps / jvp.steps),
+    }
+    item = f"function space, {TARGETS} x {EPOCHS} epochs"
+    note = dict.fromkeys(peers, f"N={count}; theirs extrapolated from {jvp.steps} steps")
+    yield from compare(item, times["ours"], peers, note)
 
 
-def kernels(
-    module: nn.Module, x: Tensor, clock: Callable[[], float]
-) -> Iterator[tuple[str, float]]:
-    yield "layer Gram", median(lambda: ntk(module, x), clock)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"  (peak memory of the process so far: {before:.2f} GiB)")
-    yield (
-        "Jacobian blocks of this package",
-        median(lambda: ntk(module, x, method="jacobian"), clock, 1),
-    )
-    yield (
-        "torch.func tutorial: vmap(grad), whole Jacobian",
-        median(lambda: contraction(module, x), clock, 1),
-    )
-    yield from peers(module, x, clock)
+def factored_epoch(jvp: Jvp) -> Callable[[], None]:
+    """The epoch of `jvp`, from the factors of its Jacobian."""
+    jacobian = factored.factor(jvp.module, jvp.x, block=BATCH)
 
-
-def contraction(module: nn.Module, x: Tensor) -> Tensor:
-    """J J^T from per-example gradients, in chunks of 128."""
-    gradient = vmap(
-        grad(lambda theta, image: functional_call(module, theta, (image[None],))[0, 0]), (None, 0)
-    )
-    parameters = parameters_of(module)
-    rows = [
-        torch.cat([g.flatten(1) for g in gradient(parameters, part).values()], 1)
-        for part in x.split(128)
-    ]
-    J = torch.cat(rows)
-    return J @ J.T
-
-
-def trainings(
-    module: nn.Module, x: Tensor, clock: Callable[[], float]
-) -> Iterator[tuple[str, float]]:
-    count = len(x)
-    recipe = Recipe(model="scalar", epochs=1, batch=128, lr=0.01, drop_last=True)
-    y = (torch.arange(count) % 2)[:, None]
-    K, f0, none = ntk(module, x), outputs(module, x), torch.empty(0)
-
-    def in_function_space(targets: Tensor) -> None:
-        columns = targets.shape[1]
-        test = (none.reshape(0, count), none, none.reshape(0, columns))
-        order = function_space.batches(count, recipe, 1, "cpu")
-        function_space.train(K, f0, targets, *test, recipe, order)
-
-    yield "function space, 1 target (kernel known)", median(lambda: in_function_space(y), clock)
-    many = y.expand(count, 13).contiguous()
-    yield "function space, 13 targets", median(lambda: in_function_space(many), clock)
-    jacobian = factored.factor(module, x, block=128)
-
-    def with_factors() -> None:
+    def ours() -> None:
         delta = {name: zero[None].clone() for name, zero in jacobian.zero.items()}
         for position, block in enumerate(jacobian.blocks):
-            part = slice(128 * position, 128 * (position + 1))
+            part = slice(BATCH * position, BATCH * (position + 1))
             one = factored.Jacobian((block,), jacobian.zero)
-            scores = f0[part, None] + factored.product(one, delta)
-            slopes = (torch.sigmoid(scores) - y[part]) / block.count
+            scores = jvp.f0[part, None] + factored.product(one, delta)
+            slopes = (torch.sigmoid(scores) - jvp.y[part]) / block.count
             for name, value in factored.transposed(one, slopes).items():
                 delta[name] -= 0.01 * value
 
-    yield "factored Jacobian", median(with_factors, clock)
-    f_lin = linearize(module)
-
-    def by_jvp() -> None:
-        delta = {name: torch.zeros_like(v) for name, v in parameters_of(module).items()}
-
-        def loss(d: dict[str, Tensor], part: slice) -> Tensor:
-            return function_space.cross_entropy(f_lin(d, x[part]), y[part, 0].float()).mean()
-
-        for start in range(0, count - 127, 128):
-            gradient = grad(loss)(delta, slice(start, start + 128))
-            delta = {name: value - 0.01 * gradient[name] for name, value in delta.items()}
-
-    yield "torch.func.jvp, gradient through it", median(by_jvp, clock, 1)
+    return ours
 
 
-def spectra(
-    module: nn.Module, x: Tensor, clock: Callable[[], float]
-) -> Iterator[tuple[str, float]]:
-    K = ntk(module, x)
-    jacobian = factored.factor(module, x)
-    count = len(K)
-    yield "10 vectors, decompose (Lanczos)", median(lambda: spectrum.decompose(K, 10), clock)
-    yield (
-        "10 vectors, block Krylov",
-        median(lambda: spectrum.block_krylov(lambda v: (K @ v.float()).double(), count, 10), clock),
-    )
-    yield (
-        "10 vectors, factored products",
-        median(
-            lambda: spectrum.block_krylov(
-                lambda v: factored.kernel_product(jacobian, v.float()).double(), count, 10
-            ),
-            clock,
-            1,
-        ),
-    )
-    yield (
-        "everything, decompose (divide and conquer)",
-        median(lambda: spectrum.decompose(K, count), clock, 1),
-    )
-    yield (
-        "everything, torch.linalg.eigh in float64",
-        median(lambda: torch.linalg.eigh(K.double()), clock, 1),
-    )
+def by_factors(count: int = 2048) -> Iterator[Line]:
+    """One epoch with the factored Jacobian against one by automatic differentiation."""
+    jvp = Jvp(count)
+    ours = factored_epoch(jvp)
+    times = alternate({"ours": ours, "jvp": jvp.epoch, "vjp": jvp.epoch_by_vjp})
+    setup = alternate({"": lambda: factored.factor(jvp.module, jvp.x, block=BATCH)}, 3)[""]
+    item = f"factored Jacobian, 1 epoch, N={count}"
+    named = {"torch.func.jvp": times["jvp"], "jvp and vjp at theta_0": times["vjp"]}
+    note = dict.fromkeys(named, f"setting up once: {setup}")
+    yield from compare(item, times["ours"], named, note)
 
 
-def peers(module: nn.Module, x: Tensor, clock: Callable[[], float]) -> Iterator[tuple[str, float]]:
-    """The same kernel in JAX, by Jacobian contraction, where the package is installed."""
+def by_factors_jax(count: int = 2048) -> Iterator[Line]:
+    """The same epoch by compiled JAX."""
+    item = f"factored Jacobian, 1 epoch, N={count}"
     try:
-        import jax  # type: ignore[import-not-found, unused-ignore]
-        from jax import numpy  # type: ignore[import-not-found, unused-ignore]
+        import peers_jax
     except ImportError:
-        print("  (jax is not installed: skipped)")
+        yield absent(item, "JAX, compiled jvp step")
         return
-
-    weights = [numpy.asarray(value.numpy()) for value in parameters_of(module).values()]
-
-    def network(theta: Any, image: Any) -> Any:
-        z = image[None]
-        for w, b in ((theta[0], theta[1]), (theta[2], theta[3])):
-            z = jax.lax.conv(z, w, (1, 1), "SAME") + b[None, :, None, None]
-            z = jax.nn.relu(z)
-            z = jax.lax.reduce_window(z, 0.0, jax.lax.add, (1, 1, 2, 2), (1, 1, 2, 2), "VALID") / 4
-        z = z.reshape(1, -1)
-        for w, b in ((theta[4], theta[5]), (theta[6], theta[7])):
-            z = jax.nn.relu(z @ w.T + b)
-        return (z @ theta[8].T + theta[9])[0, 0]
-
-    @jax.jit
-    def kernel(theta: Any, images: Any) -> Any:
-        gradient = jax.vmap(jax.grad(network), (None, 0))
-        leaves = [leaf.reshape(len(images), -1) for leaf in gradient(theta, images)]
-        return sum(leaf @ leaf.T for leaf in leaves)
-
-    images = numpy.asarray(x.numpy())
-    yield (
-        "JAX: vmap(grad), contraction by leaf",
-        median(lambda: kernel(weights, images).block_until_ready(), clock, 1),
-    )
-    try:
-        import neural_tangents  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        print("  (neural-tangents is not installed: skipped)")
-        return
-    peer = neural_tangents.empirical_ntk_fn(
-        lambda theta, batch: jax.vmap(network, (None, 0))(theta, batch)[:, None], vmap_axes=0
-    )
-    compiled = jax.jit(lambda theta, batch: peer(batch, None, theta))
-    yield (
-        "neural-tangents: Jacobian contraction",
-        median(lambda: compiled(weights, images).block_until_ready(), clock, 1),
-    )
-
-
-if __name__ == "__main__":
-    main()
+    jvp = Jvp(count)
+    theta, images = peers_jax.parameters(jvp.module), peers_jax.images(jvp.x)
+    targets = peers_jax.jnp.asarray(jvp.y[:, 0].float().numpy())
+    epoch = peers_jax.linearized_step(peers_jax.lenet, theta, images, targets)
+    times = alternate({"ours": factored_epoch(jvp), "jax": epoch})
+    yield from compare(item, times["ours"], {"JAX, compiled jvp step": times["jax"]})

@@ -9,11 +9,12 @@ step, of which the table shows medians and the range over the repetitions.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
+from collections.abc import Iterator
 
 import torch
 from PIL import Image
+from timing import Line, Timing, compare, print_header, print_line
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -97,6 +98,34 @@ def ours(name: str, data: Data, device: torch.device) -> float:
     return result.seconds_per_step
 
 
+def pairs(
+    name: str, steps: int, device: torch.device, workers: int, repetitions: int
+) -> list[tuple[float, float]]:
+    """Seconds a step of the usual loop and of ours, for every repetition."""
+    generator = torch.Generator().manual_seed(0)
+    size = steps * BATCH
+    images = torch.randint(0, 256, (size, 3, 32, 32), generator=generator).to(torch.uint8)
+    labels = torch.randint(0, 10, (size,), generator=generator)
+    data = Data(images, labels, labels, images[:BATCH], labels[:BATCH])
+    found = []
+    for turn in range(repetitions + 1):
+        before = ours(name, data, device) if turn % 2 else None  # the order alternates
+        theirs = usual(name, data, device, workers)
+        found.append((theirs, before or ours(name, data, device)))
+    return found[1:]  # the first warms up
+
+
+def lines(workers: int = 0, repetitions: int = 5) -> Iterator[Line]:
+    """LeNet and CNN-8 with batches of 128; the times are those of a step."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    steps = {"lenet": 8, "cnn8": 2} if device.type == "cpu" else {"lenet": 100, "cnn8": 100}
+    for name, count in steps.items():
+        theirs, mine = zip(*pairs(name, count, device, workers, repetitions), strict=True)
+        peers = {"DataLoader and torchvision": Timing(theirs)}
+        note = {"DataLoader and torchvision": f"{workers} workers, {loop.device_name(device)}"}
+        yield from compare(f"training step, {name}", Timing(mine), peers, note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
@@ -104,29 +133,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    steps = {"lenet": 8, "cnn8": 2} if device.type == "cpu" else {"lenet": 100, "cnn8": 100}
-    print(f"{loop.device_name(device)}, batch {BATCH}, {options.workers} loader workers")
-    print(f"{'model':8}{'usual ms':>26}{'ours ms':>26}{'ratio (range)':>22}")
-    for name, count in steps.items():
-        generator = torch.Generator().manual_seed(0)
-        size = count * BATCH
-        images = torch.randint(0, 256, (size, 3, 32, 32), generator=generator).to(torch.uint8)
-        labels = torch.randint(0, 10, (size,), generator=generator)
-        data = Data(images, labels, labels, images[:BATCH], labels[:BATCH])
-        pairs = []
-        for turn in range(options.repetitions + 1):
-            before = ours(name, data, device) if turn % 2 else None  # the order alternates
-            theirs = usual(name, data, device, options.workers)
-            pairs.append((theirs, before or ours(name, data, device)))
-        pairs = pairs[1:]  # the first warms up
-        ratios = [theirs / mine for theirs, mine in pairs]
-        columns = [
-            f"{1e3 * statistics.median(c):.1f} ({1e3 * min(c):.1f}-{1e3 * max(c):.1f})"
-            for c in zip(*pairs, strict=True)
-        ]
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        print(f"{name:8}{columns[0]:>26}{columns[1]:>26}{ratio:>22}")
+    print_header()
+    for line in lines(options.workers, options.repetitions):
+        print_line(line)
 
 
 if __name__ == "__main__":

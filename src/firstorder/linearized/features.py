@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn import functional
 
+from firstorder.linearized.gemm import batched_gram
 from firstorder.linearized.layers import Factor, Factors, Outer, Patches, Rows, concatenate
 from firstorder.linearized.tangent import frozen, function, parameters_of, scalar
 
@@ -23,6 +24,12 @@ FeatureMap = Callable[[Tensor], Factors]
 
 CHUNK = 64
 """Examples in one forward and backward pass: the activations stay in the processor's cache."""
+
+PATCH_NUMBERS = {"cpu": 2**20, "cuda": 2**28}
+"""How many numbers of patches are copied at once: those of a CPU stay in its cache as well."""
+
+PART_BYTES = {"cpu": 2**26, "cuda": 2**32}
+"""Largest factors of one pass: larger blocks of host memory are fetched anew every time."""
 
 
 def feature_map(module: nn.Module, probe: Tensor, chunk: int = CHUNK) -> FeatureMap:
@@ -33,10 +40,11 @@ def feature_map(module: nn.Module, probe: Tensor, chunk: int = CHUNK) -> Feature
     batch norm layer that is called once; else the Jacobian itself.
     """
     if _supported(module):
-        layers, exact = layer_map(module, chunk), _norms_by_autograd(module, probe)
-        own = squared_norms(layers(probe), probe)
+        factors, exact = layer_map(module)(probe), _norms_by_autograd(module, probe)
+        own = squared_norms(factors, probe)
         if torch.allclose(own, exact, rtol=1e-3, atol=1e-12 * float(exact.max())):
-            return layers
+            fitting = PART_BYTES[probe.device.type] * len(probe) // max(1, factors.bytes)
+            return layer_map(module, min(chunk, max(8, fitting)))
     return jacobian_map(module, min(chunk, 32))
 
 
@@ -54,7 +62,7 @@ def jacobian_map(module: nn.Module, chunk: int = 32) -> FeatureMap:
         }
         return Factors(len(x), layers)
 
-    return lambda x: concatenate([features(part) for part in x.split(chunk)])
+    return lambda x: concatenate(map(features, x.split(chunk)), len(x))
 
 
 def layer_map(module: nn.Module, chunk: int = CHUNK) -> FeatureMap:
@@ -93,7 +101,7 @@ def layer_map(module: nn.Module, chunk: int = CHUNK) -> FeatureMap:
         }
         return Factors(len(x), factors)
 
-    return lambda x: concatenate([features(part) for part in x.split(chunk)])
+    return lambda x: concatenate(map(features, x.split(chunk)), len(x))
 
 
 def squared_norms(factors: Factors, x: Tensor) -> Tensor:
@@ -143,15 +151,14 @@ def _dense(name: str, layer: nn.Linear, x: Tensor, gradient: Tensor) -> Factor:
     bias = f"{name}.bias" if layer.bias is not None else None
     if x.dim() == 2:
         return Outer(x, gradient, f"{name}.weight", bias)
-    shape = layer.weight.shape
-    x, gradient = x.flatten(1, -2), gradient.flatten(1, -2)
-    return _positions(f"{name}.weight", bias, shape, x, gradient)
+    patches, gradient = x.flatten(1, -2).mT, gradient.flatten(1, -2).mT
+    return _positions(f"{name}.weight", bias, layer.weight.shape, patches, gradient)
 
 
 def _convolution(name: str, layer: nn.Conv2d, x: Tensor, gradient: Tensor) -> Factor:
     bias = f"{name}.bias" if layer.bias is not None else None
-    patches = _patches(layer, x)
-    return _positions(f"{name}.weight", bias, layer.weight.shape, patches, gradient.flatten(2).mT)
+    shape = layer.weight.shape
+    return _positions(f"{name}.weight", bias, shape, _patches(layer, x), gradient.flatten(2))
 
 
 def _positions(
@@ -159,22 +166,29 @@ def _positions(
 ) -> Factor:
     """A layer applied at T positions, in the form whose kernel costs fewer operations.
 
-    `patches` (N, T, I) and `gradient` (N, T, O). A kernel entry costs I O products with the
-    per-example gradient and T^2 (I + O) with the patches.
+    `gradient` (N, O, T), and `patches` (N, I, T) or a view of it with more axes. A kernel entry
+    costs I O products with the per-example gradient and T^2 (I + O) with the patches.
     """
-    positions, width, outputs = patches.shape[1], patches.shape[2], gradient.shape[2]
+    outputs, positions = gradient.shape[1:]
+    width = shape[1:].numel()
     if width * outputs > positions**2 * (width + outputs):
-        return Patches(patches.contiguous(), gradient.contiguous(), weight, bias, shape)
-    rows = (gradient.mT @ patches).flatten(1)
-    shapes = {weight: shape}
+        patches = patches.reshape(len(patches), width, positions)
+        return Patches(patches.mT.contiguous(), gradient.mT.contiguous(), weight, bias, shape)
+    weights, shapes = outputs * width, {weight: shape}
     if bias:
-        rows = torch.cat([rows, gradient.sum(1)], 1)
         shapes[bias] = torch.Size([outputs])
+    rows = gradient.new_empty(len(gradient), weights + (outputs if bias else 0))
+    step = max(1, PATCH_NUMBERS[gradient.device.type] // (width * positions))
+    parts = zip(rows.split(step), gradient.split(step), patches.split(step), strict=True)
+    for own, g, p in parts:
+        own[:, :weights] = batched_gram(g, p.reshape(len(p), width, positions)).flatten(1)
+    if bias:
+        rows[:, weights:] = gradient.sum(2)
     return Rows(rows, shapes)
 
 
 def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """What the filter sees at every position: (N, T, C h w), filter elements in weight order."""
+    """What the filter sees at every position: a view (N, C, h, w, H, W) of the padded images."""
     height, width = layer.kernel_size
     if layer.padding == "same":
         pad = (height // 2, width // 2)
@@ -184,8 +198,7 @@ def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
         pad = layer.padding  # type: ignore[assignment]
     x = functional.pad(x, (pad[1], pad[1], pad[0], pad[0]))
     views = x.unfold(2, height, layer.stride[0]).unfold(3, width, layer.stride[1])
-    # (N, C, H, W, h, w) -> (N, C, h, w, H, W): the copy runs along the rows of the image
-    return views.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3).mT
+    return views.permute(0, 1, 4, 5, 2, 3)  # copied, it is read along the rows of the images
 
 
 def _normalisation(name: str, layer: nn.BatchNorm2d, x: Tensor, gradient: Tensor) -> Factor:

@@ -42,6 +42,14 @@ def gram(a: Tensor, b: Tensor) -> Tensor:
     return a @ b.T
 
 
+def batched_gram(a: Tensor, b: Tensor) -> Tensor:
+    """a_i b_i^T for a (N, m, k) and b (N, n, k)."""
+    on_cpu = a.device.type == "cpu" and a.dtype == torch.float32
+    if on_cpu and _batched_onednn_is_exact(*a.shape[1:], b.shape[1]):
+        return _batched_onednn(a, b)
+    return torch.bmm(a, b.mT)
+
+
 def _onednn(a: Tensor, b: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
 
@@ -58,5 +66,32 @@ def _onednn_is_exact() -> bool:
     try:
         error = (_onednn(a, a).double() - exact).abs().max() / exact.abs().max()
     except (AttributeError, RuntimeError, TypeError):
+        return False
+    return bool(error < 2e-6)
+
+
+def _batched_onednn(a: Tensor, b: Tensor) -> Tensor:
+    """torch hands batches to oneDNN only with the licence to multiply in bfloat16."""
+    switch: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = switch.fp32_precision
+    try:
+        switch.fp32_precision = "bf16"
+        return torch.bmm(a, b.mT)
+    finally:
+        switch.fp32_precision = before
+
+
+@cache
+def _batched_onednn_is_exact(m: int, k: int, n: int) -> bool:
+    """Whether oneDNN leaves the licence unused for (m, k) (k, n).
+
+    Processors without matrix units for bfloat16 have no use for it.
+    """
+    a = torch.linspace(-1.0, 1.0, 2 * m * k).reshape(2, m, k).sin()
+    b = torch.linspace(-2.0, 2.0, 2 * n * k).reshape(2, n, k).cos()
+    exact = a.double() @ b.double().mT
+    try:
+        error = (_batched_onednn(a, b).double() - exact).abs().max() / exact.abs().max()
+    except (AttributeError, RuntimeError):
         return False
     return bool(error < 2e-6)
