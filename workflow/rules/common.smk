@@ -2,7 +2,7 @@
 import sys
 
 from firstorder import config as configuration
-from firstorder import demand, plan, specs
+from firstorder import demand, plan, specs, warm
 from firstorder.errors import UserError
 from firstorder.paths import Paths
 from firstorder.publish import needs
@@ -143,3 +143,9 @@ def report_labels(wildcards):
 PLAN = plan.freeze(PLAN)
 # Where a printed command finds its configuration when it is run by hand.
 AT = [f"--scale={CONFIG.settings.scale}", f"--results={CONFIG.settings.results}"]
+
+
+onstart:
+    # Jobs of this machine only: elsewhere their process has other parents than this one.
+    if workflow.local_exec:
+        warm.announce()
