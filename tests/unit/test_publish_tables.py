@@ -193,3 +193,16 @@ def test_the_main_anchors_are_those_of_the_published_table(
     ):
         assert anchors[key]["mean"] == mean
         assert std is None or anchors[key]["std"] == std
+
+
+def test_a_table_of_which_nothing_is_run_says_so(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = needs.artefact(tiny, "symmetrization", "pairs")
+    options = {"pairs": [["rce", "nfl"]]}
+    monkeypatch.setattr(
+        needs, "artefact", lambda *_: declared.model_copy(update={"options": options})
+    )
+    assert grid.sections(built(tiny, "symmetrization", "pairs")) == []
+    page = needs.paths_of(tiny).table("symmetrization", "pairs", "html")
+    assert tables.EMPTY in Path(page).read_text()

@@ -29,6 +29,10 @@ TEX = {
 }  # fmt: skip
 
 
+COLUMNS = ("section", "row", "corner", "column", "text")
+"""What every tidy frame has."""
+
+
 @dataclass(frozen=True)
 class Text:
     """One cell."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from firstorder import files
 from firstorder.config import Config
 from firstorder.publish import (
@@ -12,6 +14,8 @@ from firstorder.publish import (
     tables_symmetrization,  # noqa: F401
 )
 
+EMPTY = "Nothing of this table is run at this scale."
+
 
 def build(config: Config, study: str, artefact_id: str) -> None:
     """Make one table: CSV (tidy, full digits), Markdown, LaTeX and HTML."""
@@ -19,11 +23,14 @@ def build(config: Config, study: str, artefact_id: str) -> None:
     where = f"{study}.yaml: artefacts.{artefact_id}.draw"
     table = registry.lookup(declared.draw, where)(config, declared)
     paths = needs.paths_of(config)
-    caption = " ".join([needs.caption(config, study, artefact_id), *table.notes])
-    laid_out = grid.sections(table.frame)
+    frame, notes = table.frame, table.notes
+    if frame.empty:  # a scale may declare fewer losses or tasks
+        frame, notes = pd.DataFrame(columns=grid.COLUMNS), (EMPTY,)
+    caption = " ".join([needs.caption(config, study, artefact_id), *notes])
+    laid_out = grid.sections(frame)
     label = f"{study}-{artefact_id}"
     pages = {
-        "csv": table.frame.to_csv(index=False, lineterminator="\n"),
+        "csv": frame.to_csv(index=False, lineterminator="\n"),
         "md": grid.markdown(laid_out, declared.title, caption),
         "tex": grid.latex(laid_out, declared.title, caption, label),
         "html": grid.webpage(laid_out, declared.title, caption),
