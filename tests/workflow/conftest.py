@@ -118,7 +118,19 @@ def shrink(scale: dict[str, Any]) -> None:
         setting["recipe"] = "tiny"
     for cells in study["cells"].values():
         cells["noises"] = cells["noises"][:2]
-    study["losses"] = {"comparison": ["ce", "gce", "sgce"]}
+    study["losses"] = {
+        "comparison": ["ce", "gce", "sgce"],
+        "curves": ["ce", "sgce"],
+        "every": ["ce", "mae"],
+        "unhinged-norms": ["unhinged"],
+        "score-norms": ["sgce-none", "sgce-l2"],
+        "sensitivity": ["sgce-q0.9", "alpha_mae-alpha8.0"],
+        "q": ["sgce-q0.9"],
+        "alpha": ["alpha_mae-alpha8.0"],
+        "decay": ["ce", "ce-tuned"],
+        "tuned": ["ce-tuned"],
+    }
+    study["tuning"].update(weight_decays=[0.0, 0.01])
     linearized = scale["linearized"]
     linearized["eigenvectors"] = 20
     for support in linearized["supports"].values():
