@@ -1,14 +1,21 @@
 """A SLURM cluster of one node on loopback, for tests: no systemd, no database, two pretend GPUs.
 
-Everything lies in one folder: configuration (found through SLURM_CONF), authentication key and
-socket, state and logs. Nothing below /etc is read or written, and `stop` ends every daemon.
+Everything lies in one folder: configuration, authentication key and socket, state, logs, and
+`bin` with the client commands that know all this. Nothing below /etc is read or written. `stop`
+ends every daemon and every job.
 
-    python tests/slurm/cluster.py FOLDER    start; prints the environment to use; stops on Enter
+Memory is enforced by polling: every second slurmd adds up what the processes of a job hold and
+kills the job when that is more than it asked for (JobAcctGather). Control groups are not used, so
+that an unprivileged container will do; clusters that use them kill at once.
+
+    python tests/slurm/cluster.py FOLDER    start; prints the path to use; stops on Enter
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -16,23 +23,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROGRAMS = (
-    "setpriv",
-    "munged",
-    "slurmctld",
-    "slurmd",
-    "sbatch",
-    "srun",
-    "squeue",
-    "scontrol",
-    "scancel",
-    "sinfo",
-)
+DAEMONS = ("munged", "slurmctld", "slurmd")
+CLIENTS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel", "sinfo")
+PROGRAMS = ("setpriv", *DAEMONS, *CLIENTS)
 ADMIN = "/usr/sbin:/sbin"
+REFUSED = re.compile(r"permission denied|operation not permitted|read-only file|cgroup", re.I)
+"""What a daemon prints where it may not do its work."""
 
 CONFIGURATION = """\
 ClusterName=firstorder
@@ -50,7 +50,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-ProctrackType=proctrack/linuxproc
+# by process group: control groups may be missing, and parenthood ends with the parent
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
@@ -65,6 +66,7 @@ MinJobAge=86400
 KillWait=10
 ReturnToService=2
 MpiDefault=none
+MailProg=/bin/true
 AccountingStorageType=accounting_storage/none
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:toy:2 State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=1-0 DefMemPerCPU=500 State=UP
@@ -83,6 +85,10 @@ def missing() -> str | None:
     return None
 
 
+class UnavailableError(Exception):
+    """This machine does not let a cluster start; the text says why."""
+
+
 @dataclass
 class Cluster:
     """A running cluster."""
@@ -91,12 +97,13 @@ class Cluster:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def environment(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What a user of the cluster has in the environment."""
-        return {
-            **inherited,
-            "SLURM_CONF": str(self.folder / "slurm.conf"),
-            "PATH": f"{self.folder}/bin:{inherited['PATH']}:{ADMIN}",
+        """What a user of the cluster has in the environment: nothing but its commands."""
+        kept = {
+            name: value
+            for name, value in inherited.items()
+            if not name.startswith(("SLURM", "SBATCH_", "SRUN_", "SQUEUE_", "MUNGE_"))
         }
+        return {**kept, "PATH": f"{self.folder}/bin:{inherited['PATH']}:{ADMIN}"}
 
     def ask(self, *command: str) -> str:
         """The output of a SLURM command."""
@@ -108,22 +115,23 @@ class Cluster:
         return done.stdout
 
     def start(self) -> None:
-        """Bring the daemons up."""
+        """Bring the daemons up; raises UnavailableError where the machine forbids it."""
         folder = self.folder
-        for name in ("state", "spool", "gpu"):
+        for name in ("state", "spool", "gpu", "bin"):
             (folder / name).mkdir(parents=True)
-        for index in range(2):  # GRES binds to device files; these are /dev/null
-            os.mknod(folder / "gpu" / str(index), 0o666 | 0o020000, os.makedev(1, 3))
+        for index in range(2):  # a device file for each GPU, to which SLURM binds it
+            (folder / "gpu" / str(index)).symlink_to("/dev/null")
         key = folder / "munge.key"
-        key.touch(mode=0o400)
+        key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
         host = socket.gethostname().split(".")[0]
+        controller, daemon = free_ports(2)
         (folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 host=host,
                 folder=folder,
-                controller=free_port(),
-                daemon=free_port(),
+                controller=controller,
+                daemon=daemon,
                 cores=os.cpu_count(),
                 memory=memory_megabytes() * 9 // 10,
             )
@@ -131,57 +139,62 @@ class Cluster:
         (folder / "gres.conf").write_text(
             f"NodeName={host} Name=gpu Type=toy File={folder}/gpu/[0-1]\n"
         )
-        # SLURM 22.05 refuses to start without a cgroup plugin that it can load
-        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-        # The executor starts srun inside a job without SLURM_CONF; this srun knows it.
-        real = shutil.which("srun", path=self.environment()["PATH"])
-        srun = folder / "bin" / "srun"
-        srun.parent.mkdir()
-        srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
-        srun.chmod(0o755)
+        path = self.environment()["PATH"]
+        (folder / "cgroup.conf").write_text(f"CgroupPlugin={cgroup_plugin(path)}\n")
+        # Snakemake removes SLURM_CONF within a job; these commands find the cluster without.
+        for name in CLIENTS:
+            real, client = shutil.which(name, path=path), folder / "bin" / name
+            conf = shlex.quote(f"{folder}/slurm.conf")
+            client.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {real} "$@"\n')
+            client.chmod(0o755)
         self.launch(
             "munged",
             *("--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket"),
             *(f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log"),
             *(f"--seed-file={folder}/munged.seed", "--num-threads=2"),
         )
-        self.wait("munge", "munge", "-n", "-S", f"{folder}/munge.socket")
+        self.wait("munge", "-n", "-S", f"{folder}/munge.socket")
         self.launch("slurmctld", "-D")
-        self.wait("slurmctld", "scontrol", "ping")
+        self.wait("scontrol", "ping")
         self.launch("slurmd", "-D")
-        self.wait("slurmd", "sinfo", "-h", "-p", "cpu", "-t", "idle,alloc,mix", "-o", "%n")
+        self.wait("sinfo", "-h", "-p", "cpu", "-t", "idle,alloc,mix", "-o", "%n")
 
-    def launch(self, *command: str) -> None:
+    def launch(self, name: str, *arguments: str) -> None:
         """Start a daemon in the foreground of its own process group; it ends with this process."""
-        with open(self.folder / f"{command[0]}.out", "wb") as output:
+        with open(self.folder / f"{name}.out", "wb") as output:
             self.processes.append(
                 subprocess.Popen(
-                    ("setpriv", "--pdeathsig", "TERM", *command),
-                    env=self.environment(),
+                    ("setpriv", "--pdeathsig", "TERM", name, *arguments),
+                    env={**self.environment(), "SLURM_CONF": f"{self.folder}/slurm.conf"},
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
                 )
             )
 
-    def wait(self, what: str, *command: str, seconds: float = 30) -> None:
-        """Wait until a command succeeds and prints something."""
+    def wait(self, *command: str, seconds: float = 30) -> None:
+        """Wait until the newest daemon is there: a command succeeds and prints something."""
+        daemon = DAEMONS[len(self.processes) - 1]
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and self.processes[-1].poll() is None:
             with suppress(RuntimeError, subprocess.TimeoutExpired):
                 if self.ask(*command).strip():
                     return
             time.sleep(0.2)
-        logs = "".join(path.read_text()[-2000:] for path in self.folder.glob("*.out"))
-        raise RuntimeError(f"{what} did not come up within {seconds:g} s\n{logs}")
+        said = (self.folder / f"{daemon}.out").read_text()
+        for line in reversed(said.splitlines()):
+            if REFUSED.search(line):
+                raise UnavailableError(f"{daemon} does not start here: {line.strip()}")
+        raise RuntimeError(f"{daemon} did not come up within {seconds:g} s\n{said[-2000:]}")
 
     def stop(self) -> None:
         """End all jobs and daemons."""
-        with suppress(RuntimeError, subprocess.TimeoutExpired):
-            self.ask("scancel", "--user=root")
-            end = time.monotonic() + 20
-            while self.ask("squeue", "-h", "-t", "running,completing") and time.monotonic() < end:
-                time.sleep(0.2)
+        if len(self.processes) == len(DAEMONS):
+            with suppress(RuntimeError, subprocess.TimeoutExpired):
+                self.ask("scancel", "--user=root")
+                end = time.monotonic() + 20
+                while self.running() and time.monotonic() < end:
+                    time.sleep(0.2)
         for process in reversed(self.processes):
             process.terminate()
             try:
@@ -189,6 +202,24 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        for pid in self.processes_of_jobs():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def running(self) -> str:
+        """The jobs that SLURM has not ended."""
+        return self.ask("squeue", "-h", "-t", "running,completing")
+
+    def processes_of_jobs(self) -> list[int]:
+        """Processes of this cluster's jobs, and those of SLURM that watch them."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                name, variables = (entry / "comm").read_text(), (entry / "environ").read_bytes()
+                ours = f"{self.folder}/".encode() in variables
+                if ours and (name.startswith("slurmstepd") or b"\0SLURM_JOB_ID=" in variables):
+                    found.append(int(entry.name))
+        return found
 
 
 @contextmanager
@@ -202,11 +233,23 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         made.stop()
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def cgroup_plugin(path: str) -> str:
+    """The control groups' plugin: SLURM loads one although nothing here uses it."""
+    slurmd = shutil.which("slurmd", path=path) or "slurmd"
+    version = subprocess.run((slurmd, "-V"), capture_output=True, text=True).stdout
+    found = re.search(r"(\d+)\.(\d+)", version)
+    # 22.05 knows no `disabled`; later versions do, and then start without control groups.
+    old = found is not None and (int(found[1]), int(found[2])) < (23, 11)
+    return "cgroup/v1" if old else "disabled"
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports on loopback that nobody listens on."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def memory_megabytes() -> int:
@@ -216,6 +259,6 @@ def memory_megabytes() -> int:
 
 if __name__ == "__main__":
     with cluster(Path(sys.argv[1]).resolve()) as running:
-        print(f"export SLURM_CONF={running.environment()['SLURM_CONF']}")
+        print(f'export PATH="{running.folder}/bin:$PATH"')
         print(running.ask("sinfo", "-o", "%P %a %D %T %c %m %G"))
         input("Enter stops the cluster ")

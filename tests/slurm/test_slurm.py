@@ -1,7 +1,7 @@
 """The workflow on a real SLURM: requests, preemption, and requests that grow on retry.
 
 One cluster of one node for all tests, started in a temporary folder on loopback. Skipped, with
-the reason, where SLURM's daemons are not installed or cannot be started.
+the reason, where SLURM's daemons are not installed or may not be started.
 """
 
 from __future__ import annotations
@@ -13,23 +13,43 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.slurm.cluster import Cluster, cluster, missing
-from tests.workflow.conftest import ROOT, Project, environment, make_project
+from workflow.conftest import ROOT, Project, environment, make_project
 
-REASON = missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+from firstorder import config as configuration
+from firstorder import demand
+from firstorder.config import Config
+
+from .cluster import Cluster, UnavailableError, cluster, missing
+
+if REASON := missing():
+    pytest.skip(REASON, allow_module_level=True)
+# Limits are for a machine that others load; alone, a test takes a minute or two.
+PATIENCE = 900.0
+pytestmark = pytest.mark.timeout(PATIENCE + 60)
 
 # The profile is that of the project; only how often SLURM is asked is quicker than on a real one.
-QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")
+QUICK = ("--slurm-init-seconds-before-status-checks", "1")
+# As in docs/cluster.md: three trainings after one another in one allocation with one GPU.
+GROUPED = (
+    *("--groups", "train=trainings", "--group-components", "trainings=3"),
+    *("--cores", "2", "--resources", "gpu=1", "--set-resource-scopes", "gpu=local"),
+)
 RUNS = "results/tiny/symmetrization/runs/digits/symmetric-0.0"
+LABELS = "results/tiny/symmetrization/labels/digits/symmetric-0.0/seed1.npz"
 CHECKPOINTS = "results/tiny/checkpoints"
 LOGS = "results/tiny/logs/train/digits/symmetric-0.0"
+TARGET = f"{RUNS}/ce/seed1/summary.json"
+
+VERBS = ("networks", "tangent", "rotation")
+# Steps of seconds, which run where Snakemake runs.
+LOCAL = {"all", "labels", "table", "figure", "claims", "manifest", "crate", "paper"}
 
 Jobs = dict[str, dict[str, str]]
 """Jobs as SLURM knows them: id -> fields of `scontrol show job`."""
@@ -37,8 +57,33 @@ Jobs = dict[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("slurm")) as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(cluster(tmp_path_factory.mktemp("slurm")))
+        except UnavailableError as refusal:
+            pytest.skip(str(refusal))
         yield running
+
+
+@pytest.fixture(scope="module")
+def prepared(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with one long training on CPUs that often saves its state: all but the training."""
+    project = make(tmp_path_factory.mktemp("prepared") / "project", device="cpu")
+    project.edit("config.yaml", lambda value: value.update(checkpoint_seconds=0.5))
+    project.edit("recipes.yaml", lambda value: value["tiny"].update(epochs=1000, batch=8))
+    project.edit(
+        "scales/tiny.yaml", lambda value: value["symmetrization"].update(seeds=[1], losses={})
+    )
+    project.snakemake(LABELS)
+    return project
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same, trained without a scheduler."""
+    project = copied(prepared, tmp_path_factory.mktemp("undisturbed") / "project")
+    project.snakemake(TARGET)
+    return project
 
 
 def make(folder: Path, device: str) -> Project:
@@ -49,20 +94,15 @@ def make(folder: Path, device: str) -> Project:
     return project
 
 
-def slow(project: Project, **recipe: Any) -> None:
-    """Make the trainings long, and let them save their state often."""
-    project.edit("config.yaml", lambda value: value.update(checkpoint_seconds=0.5))
-    project.edit("recipes.yaml", lambda value: value["tiny"].update(recipe))
-    project.edit(
-        "scales/tiny.yaml", lambda value: value["symmetrization"].update(seeds=[1], losses={})
-    )
+def copied(project: Project, folder: Path) -> Project:
+    """A copy of a project, with what it has computed."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder)
 
 
 @contextmanager
-def submitted(
-    project: Project, slurm: Cluster, *arguments: str
-) -> Iterator[Callable[[float], str]]:
-    """A workflow on the cluster; what is given waits for its end and returns what it printed."""
+def submitted(project: Project, slurm: Cluster, *arguments: str) -> Iterator[Callable[[], None]]:
+    """A workflow on the cluster; what is given waits for its end."""
     output = project.folder / "snakemake.log"
     with open(output, "w") as log:
         process = subprocess.Popen(
@@ -76,13 +116,12 @@ def submitted(
             stderr=subprocess.STDOUT,
         )
 
-        def finish(seconds: float) -> str:
+        def finish() -> None:
             try:
-                process.wait(timeout=seconds)
+                process.wait(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
-                pytest.fail(f"not done in {seconds:g} s:\n{output.read_text()[-6000:]}")
+                pytest.fail(f"not done in {PATIENCE:g} s:\n{output.read_text()[-6000:]}")
             assert process.returncode == 0, output.read_text()[-6000:]
-            return output.read_text()
 
         try:
             yield finish
@@ -90,9 +129,11 @@ def submitted(
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+                for job in jobs(slurm, project):
+                    slurm.ask("scancel", job)
 
 
-def wait_for(what: str, found: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(what: str, found: Callable[[], object], seconds: float = PATIENCE / 3) -> None:
     """Wait until `found` is true."""
     end = time.monotonic() + seconds
     while not found():
@@ -110,127 +151,160 @@ def jobs(slurm: Cluster, project: Project) -> Jobs:
     return dict(sorted(found.items(), key=lambda item: int(item[0])))
 
 
-def trainings(slurm: Cluster, project: Project, loss: str = "") -> list[dict[str, str]]:
-    """The jobs that train, in the order of submission."""
-    return [
-        fields
-        for fields in jobs(slurm, project).values()
-        if fields["Comment"].startswith("rule_train_") and fields["Comment"].endswith(loss)
-    ]
+def requests(fields: dict[str, str]) -> tuple[str, str, int, int, int]:
+    """What a job asked for: partition, GPUs, CPUs, MiB of memory, minutes."""
+    memory = re.search(r"mem=(\d+)M", fields["TRES"])
+    assert memory, fields["TRES"]
+    hours, minutes, _ = fields["TimeLimit"].split(":")
+    gpus = fields.get("TresPerJob", "")
+    cpus = int(fields["NumCPUs"])
+    return fields["Partition"], gpus, cpus, int(memory[1]), 60 * int(hours) + int(minutes)
 
 
-def megabytes(fields: dict[str, str]) -> int:
-    """The memory that a job asked for."""
-    match = re.search(r"mem=(\d+)M", fields["TRES"])
-    assert match, fields["TRES"]
-    return int(match.group(1))
+def declared(config: Config, comment: str) -> tuple[str, str, int, int, int]:
+    """What the rule of a job declares for its first attempt, in the form of `requests`."""
+    rule, wildcards = comment.removeprefix("rule_").split("_wildcards_")
+    if rule == "prepare":
+        return "cpu", "", 1, demand.prepare_megabytes(config, wildcards), 60
+    if rule == "train":
+        # The digits have 1 MiB; the recipe has the default 2000 MiB and 10 minutes.
+        return "gpu", "gres:gpu:1", 1, 2000 + 3 * 1 + 4 * 1, 5 + 10
+    scale = config.scale.linearized
+    if rule in ("kernel", "spectrum"):
+        (support,) = (name for name in scale.supports if f"_{name}_" in wildcards)
+        ask = demand.kernel_megabytes if rule == "kernel" else demand.spectrum_megabytes
+        return "gpu", "gres:gpu:1", scale.threads, ask(config, support), scale.kernel_minutes
+    family = rule.rpartition("_")[2]
+    memory, minutes = demand.family_megabytes(config, family), demand.family_minutes(config, family)
+    return "gpu", "gres:gpu:1", 1, memory, minutes
 
 
-def resumed(project: Project, loss: str) -> int:
-    """After how many steps a training last went on from a checkpoint."""
-    found = re.findall(r"after (\d+) steps", (project.folder / LOGS / f"{loss}.log").read_text())
+def outcomes(slurm: Cluster, project: Project) -> list[tuple[str, str]]:
+    """How the jobs of a project ended, and how often SLURM put them back into the queue."""
+    return [(fields["JobState"], fields["Restarts"]) for fields in jobs(slurm, project).values()]
+
+
+def resumed(project: Project) -> int:
+    """After how many steps the training last went on from a checkpoint."""
+    found = re.findall(r"after (\d+) steps", (project.folder / LOGS / "ce.log").read_text())
     return int(found[-1]) if found else 0
 
 
-def smallest(scale: dict[str, Any]) -> None:
-    """Leave a pair of losses and one noise of every kind; all rules still have a job."""
-    study = scale["symmetrization"]
-    study["seeds"] = [1]
-    study["losses"] = {"comparison": ["ce", "unhinged"], "curves": ["ce"], "unhinged": ["unhinged"]}
-    for cells in study["cells"].values():
-        cells["noises"] = cells["noises"][:1]
-
-
-def test_the_whole_tiny_scale_runs_through_slurm_with_the_requests_of_its_rules(
-    slurm: Cluster, tmp_path: Path
-) -> None:
-    project = make(tmp_path, device="auto")
-    project.edit("scales/tiny.yaml", smallest)
-    with submitted(project, slurm) as finish:
-        finish(400)
-    assert (project.folder / "results/tiny/paper.pdf").read_bytes().startswith(b"%PDF")
-    by_rule: dict[str, list[dict[str, str]]] = {}
-    for fields in jobs(slurm, project).values():
-        assert fields["JobState"] == "COMPLETED", fields
-        rule = re.match(r"rule_(\w+?)(_wildcards|$)", fields["Comment"])
-        assert rule, fields["Comment"]
-        by_rule.setdefault(rule[1], []).append(fields)
-    tangent = {
-        f"{verb}_{family}"
-        for verb in ("networks", "tangent", "rotation")
-        for family in ("binary", "eigenfunctions")
-    }
-    assert set(by_rule) == {"prepare", "train", "kernel", "spectrum"} | tangent
-    for rule, submissions in by_rule.items():
-        for fields in submissions:
-            computes = rule != "prepare"
-            assert fields["Partition"] == ("gpu" if computes else "cpu"), rule
-            assert ("gres/gpu=1" in fields["TRES"]) == computes, rule
-    (training,) = trainings(slurm, project, "symmetric-0.0_ce")
-    # The digits take 2 MiB as bytes: 2000 + 3 * 1 + 4 * 1 MiB and 5 + 10 minutes.
-    assert megabytes(training) == 2007
-    assert training["TimeLimit"] == "00:15:00"
-    assert training["CPUs/Task"] == "1"
-
-
-def test_a_training_goes_on_where_it_was_after_a_requeue_and_after_a_cancellation(
-    slurm: Cluster, tmp_path: Path
-) -> None:
-    undisturbed = make(tmp_path / "undisturbed", device="cpu")
-    slow(undisturbed, epochs=1000, batch=8)
-    undisturbed.snakemake(f"{RUNS}/ce/seed1/summary.json")
-
-    project = make(tmp_path / "disturbed", device="cpu")
-    slow(project, epochs=1000, batch=8)
-    # Made here, so that only the training is a job.
-    project.snakemake("results/tiny/symmetrization/labels/digits/symmetric-0.0/seed1.npz")
-    checkpoints = project.folder / CHECKPOINTS
-    with submitted(project, slurm, f"{RUNS}/ce/seed1/summary.json") as finish:
-        wait_for("a checkpoint", lambda: list(checkpoints.glob("*.safetensors")), 90)
-        (first,) = jobs(slurm, project)
-        slurm.ask("scontrol", "requeue", first)
-        # SLURM holds a requeued job back for two minutes; nobody wants to wait for them here.
-        wait_for("the end", lambda: jobs(slurm, project)[first]["JobState"] == "PENDING", 60)
-        slurm.ask("scontrol", "update", f"JobId={first}", "StartTime=now")
-        wait_for("resumption", lambda: resumed(project, "ce") > 0, 90)
-        slurm.ask("scancel", first)
-        finish(240)
+def assert_same(project: Project, undisturbed: Project) -> None:
+    """The training has the same bytes as without a scheduler and its disturbances."""
     for name in ("history.csv", "weights.safetensors"):
         ours, theirs = (it.folder / RUNS / "ce/seed1" / name for it in (project, undisturbed))
         assert ours.read_bytes() == theirs.read_bytes(), name
-    cancelled, retried = trainings(slurm, project)
-    assert (cancelled["JobState"], cancelled["Restarts"]) == ("CANCELLED", "1")
-    assert (retried["JobState"], retried["Restarts"]) == ("COMPLETED", "0")
-    assert {fields["Partition"] for fields in (cancelled, retried)} == {"cpu"}
-    assert resumed(project, "ce") > 0
+    assert json.loads((project.folder / TARGET).read_text())["status"] == "finished"
 
 
-def test_a_job_over_its_memory_or_time_is_retried_with_more(slurm: Cluster, tmp_path: Path) -> None:
-    greedy = make(tmp_path / "greedy", device="cpu")
-    slow(greedy, epochs=500, batch=8, memory_mb=400)
-    stuck = make(tmp_path / "stuck", device="cpu")
-    slow(stuck, epochs=500, batch=8)
-    for project in (greedy, stuck):
-        project.snakemake("results/tiny/symmetrization/labels/digits/symmetric-0.0/seed1.npz")
-    target, minutes = f"{RUNS}/ce/seed1/summary.json", "train:runtime=attempt"
+def test_every_kind_of_job_runs_through_slurm_with_the_requests_of_its_rule(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    """One cell and one family; more of them are the same rules with other values."""
+    project = make(tmp_path / "project", device="auto")
+
+    def shrink(scale: dict[str, Any]) -> None:
+        study = scale["symmetrization"]
+        study.update(seeds=[1], losses={"comparison": ["ce", "unhinged"]})
+        study["cells"]["symmetric"]["noises"] = ["symmetric-0.4"]
+
+    project.edit("scales/tiny.yaml", shrink)
+    table = "results/tiny/tables/symmetrization-accuracy-symmetric.html"
+    family = "results/tiny/linearized/mlp/photo_patches/seed1/runs/eigenfunctions"
+    targets = (table, f"{family}/linear.csv", f"{family}/retrained.csv")
+    planned = {rule: n for rule, n in project.planned(*targets).items() if rule not in LOCAL}
+    with submitted(project, slurm, *targets) as finish:
+        finish()
+    for target in targets:
+        assert (project.folder / target).stat().st_size > 0, target
+    ended = jobs(slurm, project).values()
+    rules = Counter(re.split("rule_|_wildcards_", fields["Comment"])[1] for fields in ended)
+    once = ("kernel", "spectrum", *(f"{verb}_eigenfunctions" for verb in VERBS))
+    assert rules == planned == {"prepare": 2, "train": 2, **dict.fromkeys(once, 1)}
+    assert {fields["JobState"] for fields in ended} == {"COMPLETED"}
+    config = configuration.load(project.folder / "config")
+    for fields in ended:
+        assert requests(fields) == declared(config, fields["Comment"]), fields["Comment"]
+
+
+def test_a_training_goes_on_where_it_was_after_a_requeue_and_after_a_cancellation(
+    slurm: Cluster, prepared: Project, undisturbed: Project, tmp_path: Path
+) -> None:
+    project = copied(prepared, tmp_path / "project")
+    checkpoints = project.folder / CHECKPOINTS
+    with submitted(project, slurm, TARGET) as finish:
+        wait_for("a checkpoint", lambda: list(checkpoints.glob("*.safetensors")))
+        (first,) = jobs(slurm, project)
+        slurm.ask("scontrol", "requeue", first)
+        # SLURM holds a requeued job back for two minutes; nobody wants to wait for them here.
+        wait_for("the end", lambda: jobs(slurm, project)[first]["JobState"] == "PENDING")
+        slurm.ask("scontrol", "update", f"JobId={first}", "StartTime=now")
+        wait_for("resumption", lambda: resumed(project) > 0)
+        slurm.ask("scancel", first)
+        finish()
+    assert_same(project, undisturbed)
+    assert outcomes(slurm, project) == [("CANCELLED", "1"), ("COMPLETED", "0")]
+    # With device=cpu nothing asks for a GPU.
+    assert {requests(fields)[:2] for fields in jobs(slurm, project).values()} == {("cpu", "")}
+    assert resumed(project) > 0
+
+
+def test_a_job_over_its_memory_or_time_is_retried_with_more(
+    slurm: Cluster, prepared: Project, undisturbed: Project, tmp_path: Path
+) -> None:
+    greedy, stuck = (copied(prepared, tmp_path / name) for name in ("greedy", "stuck"))
+    greedy.edit("recipes.yaml", lambda value: value["tiny"].update(memory_mb=400))
     with (
-        submitted(stuck, slurm, target, "--set-resources", minutes) as finish_stuck,
-        submitted(greedy, slurm, target) as finish_greedy,
+        submitted(stuck, slurm, TARGET) as finish_stuck,
+        submitted(greedy, slurm, TARGET) as finish_greedy,
     ):
         checkpoints = stuck.folder / CHECKPOINTS
-        wait_for("a checkpoint", lambda: list(checkpoints.glob("*.safetensors")), 120)
+        wait_for("a checkpoint", lambda: list(checkpoints.glob("*.safetensors")))
         (first,) = jobs(slurm, stuck)
-        # Like a file system that hangs: the job does nothing until its minute is over.
+        # Like a file system that hangs: the job does nothing until its time is over, which is
+        # cut to a minute here.
         slurm.ask("scancel", "--signal=STOP", first)
-        finish_greedy(300)
-        finish_stuck(300)
+        slurm.ask("scontrol", "update", f"JobId={first}", "TimeLimit=1")
+        finish_greedy()
+        finish_stuck()
     for project in (greedy, stuck):
-        summary = json.loads((project.folder / RUNS / "ce/seed1/summary.json").read_text())
-        assert summary["status"] == "finished"
-    asked = [megabytes(fields) for fields in trainings(slurm, greedy)]
+        assert_same(project, undisturbed)
+    asked = [requests(fields)[3] for fields in jobs(slurm, greedy).values()]
     assert len(asked) > 1 and asked == [407 * attempt for attempt in range(1, len(asked) + 1)]
     assert "exceeded memory limit" in (slurm.folder / "slurmd.log").read_text()
-    late, retried = trainings(slurm, stuck)
-    assert (late["JobState"], late["TimeLimit"]) == ("TIMEOUT", "00:01:00")
-    assert (retried["JobState"], retried["TimeLimit"]) == ("COMPLETED", "00:02:00")
-    assert resumed(stuck, "ce") > 0
+    assert outcomes(slurm, stuck) == [("TIMEOUT", "0"), ("COMPLETED", "0")]
+    limits = [requests(fields)[4] for fields in jobs(slurm, stuck).values()]
+    assert limits == [1, 30]
+    assert resumed(stuck) > 0
+
+
+def test_grouped_trainings_share_one_allocation_and_one_gpu(
+    slurm: Cluster, prepared: Project, tmp_path: Path
+) -> None:
+    project = copied(prepared, tmp_path / "project")
+    project.edit("config.yaml", lambda value: value.update(device="auto"))
+    project.edit("recipes.yaml", lambda value: value["tiny"].update(epochs=3, threads=2))
+    losses = ["ce", "gce", "unhinged"]
+    project.edit(
+        "scales/tiny.yaml",
+        lambda value: value["symmetrization"].update(losses={"comparison": losses}),
+    )
+    targets = [f"{RUNS}/{loss}/seed1/summary.json" for loss in losses]
+    with submitted(project, slurm, *targets, *GROUPED) as finish:
+        finish()
+    for target in targets:
+        assert json.loads((project.folder / target).read_text())["status"] == "finished"
+    (job,) = jobs(slurm, project).values()
+    assert job["JobState"] == "COMPLETED"
+    # One after the other: the CPUs and memory of one, the minutes of all three.
+    assert requests(job) == ("gpu", "gres:gpu:1", 2, 2007, 45)
+
+
+def test_stopping_a_cluster_leaves_no_process(slurm: Cluster, tmp_path: Path) -> None:
+    with cluster(tmp_path / "other") as other:
+        # A process that leaves its job is lost to SLURM; the other one outlives no job.
+        other.ask("sbatch", "--wrap", "setsid sleep 1000 & sleep 1000")
+        wait_for("the job", lambda: len(other.processes_of_jobs()) >= 4)
+    assert [process.poll() is None for process in other.processes] == [False] * 3
+    wait_for("its end", lambda: not other.processes_of_jobs(), 10)
