@@ -1,5 +1,6 @@
 # Kernels, and the trainings of networks and their linearizations. A job is a model, a seed and a
-# family of tasks.
+# family of tasks. What computes on all cores for seconds has priority over what trains on one for
+# minutes: it would wait for all cores to be free while the others have nothing that is ready.
 
 
 rule kernel:
@@ -15,6 +16,7 @@ rule kernel:
         PATHS.benchmark("kernel", "{model}", "{support}", "{seed}")
     conda:
         ENVIRONMENT
+    priority: 2
     threads: LINEARIZED.threads
     resources:
         gpu=demand.gpus(CONFIG),
@@ -41,6 +43,7 @@ rule spectrum:
         PATHS.benchmark("spectrum", "{model}", "{support}", "{seed}")
     conda:
         ENVIRONMENT
+    priority: 2
     threads: LINEARIZED.threads
     resources:
         gpu=demand.gpus(CONFIG),
@@ -77,6 +80,7 @@ for _family in [name for name in LINEARIZED.families if name != "nads"]:
             PATHS.benchmark(f"tangent_{_family}", "{model}", "{seed}")
         conda:
             ENVIRONMENT
+        priority: 1
         threads: LINEARIZED.threads
         resources:
             gpu=demand.gpus(CONFIG),
@@ -150,6 +154,7 @@ for _family in [name for name in LINEARIZED.families if name != "nads"]:
             PATHS.benchmark(f"rotation_{_family}", "{model}", "{seed}")
         conda:
             ENVIRONMENT
+        priority: 1
         threads: LINEARIZED.threads
         resources:
             gpu=demand.gpus(CONFIG),
