@@ -239,7 +239,9 @@ def artefacts(config: Config) -> Iterator[tuple[str, str, Artefact]]:
     """Every (study, id, artefact) of the chosen studies whose family the scale runs."""
     for study in config.settings.studies:
         for name, artefact in getattr(config.studies, study).artefacts.items():
-            own = artefact.select.model_copy(update={"also": ()})
+            own = artefact.select
+            if own.dataset is None:  # else any family on that dataset will do
+                own = own.model_copy(update={"also": ()})
             if own.family is None or tangents(config, own):
                 yield study, name, artefact
 

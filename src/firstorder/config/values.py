@@ -16,6 +16,7 @@ FAMILIES = {
     "eigenfunctions": "eigenfunctions",
     "architectures": "eigenfunctions",
     "width": "eigenfunctions",
+    "photos": "eigenfunctions",
     "binary": "binary",
     "architectures-binary": "binary",
     "nads": "nads",
