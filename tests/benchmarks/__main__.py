@@ -20,6 +20,7 @@ import bench_evaluation
 import bench_kernel
 import bench_linearized
 import bench_spectrum
+import bench_stacked
 import bench_training
 import torch
 from timing import Line, print_header, print_line
@@ -36,6 +37,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "spectrum": bench_spectrum.top,
     "implicit": bench_spectrum.implicit,
     "training": bench_training.lines,
+    "stacked": bench_stacked.stacked,
     "evaluation": bench_evaluation.evaluations,
 }
 
