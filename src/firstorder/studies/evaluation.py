@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 GUESSES = 5
-BATCH = 256
 
 
 def evaluate(config: Config, cell: Cell, code: str = "") -> None:
@@ -96,18 +95,20 @@ def _accuracies(
     import torch
 
     from firstorder.data.images import evaluation_view, standardise
+    from firstorder.training.metrics import evaluation_batch
 
     dataset = config.datasets[cell.dataset]
     augment = {str(kind): value for kind, value in cell.recipe.augment.items()}
+    size = evaluation_batch(device.type, images[:1].size)
     right: list[Tensor] = []
     with torch.inference_mode():
-        for start in range(0, len(labels), BATCH):
-            batch = torch.from_numpy(images[start : start + BATCH]).to(device)
+        for start in range(0, len(labels), size):
+            batch = torch.from_numpy(images[start : start + size]).to(device)
             if augment:
                 batch = evaluation_view(batch, augment)
             scores = module(standardise(batch, dataset.mean, dataset.std))
             guesses = scores.topk(min(GUESSES, scores.shape[1]), dim=1).indices.cpu()
-            own = torch.from_numpy(labels[start : start + BATCH])
+            own = torch.from_numpy(labels[start : start + size])
             right.append(guesses == own[:, None])
     hits = torch.cat(right).double()
     return float(hits[:, 0].mean()), float(hits.sum(1).mean())

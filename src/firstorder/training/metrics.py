@@ -33,6 +33,11 @@ EVALUATED_NUMBERS = {"cpu": 2**17, "cuda": 2**23}
 """How many input numbers an evaluation batch may hold: the CPU's caches want small batches."""
 
 
+def evaluation_batch(device: str, numbers: int) -> int:
+    """How many images, of so many numbers each, to evaluate at once on a kind of device."""
+    return max(16, EVALUATED_NUMBERS[device] // max(1, numbers))
+
+
 def predict(scores: Tensor) -> Tensor:
     """Predicted labels (B,): the largest score, or the sign of a single one (0 or 1)."""
     if scores.shape[1] == 1:
@@ -131,8 +136,7 @@ def evaluate(
     for module in modules:
         module.eval()
     normaliser = modules[1]
-    numbers = max(1, inputs.images[:1].numel())
-    size = max(16, EVALUATED_NUMBERS[labels.device.type] // numbers)
+    size = evaluation_batch(labels.device.type, inputs.images[:1].numel())
     losses, maxima, predictions = [], [], []
     for start in range(0, len(inputs), size):
         scores = scores_of(inputs.span(start, start + size))
