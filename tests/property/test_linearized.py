@@ -165,7 +165,7 @@ def heavy_tailed(count: int, seed: int = 0) -> Tensor:
     return (K + K.T) / 2
 
 
-@pytest.mark.parametrize(("count", "k"), [(60, 60), (60, 20), (200, 10)])
+@pytest.mark.parametrize(("count", "k"), [(60, 60), (60, 12), (200, 10)])
 def test_eigenpairs_solve_their_equation_whatever_the_method(count: int, k: int) -> None:
     K = heavy_tailed(count)
     found = spectrum.decompose(K, k)
