@@ -35,6 +35,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "factored": bench_linearized.by_factors,
     "factored-jax": bench_linearized.by_factors_jax,
     "spectrum": bench_spectrum.top,
+    "spectrum-large": bench_spectrum.large,
     "implicit": bench_spectrum.implicit,
     "training": bench_training.lines,
     "stacked": bench_stacked.stacked,

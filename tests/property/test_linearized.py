@@ -165,7 +165,7 @@ def heavy_tailed(count: int, seed: int = 0) -> Tensor:
     return (K + K.T) / 2
 
 
-@pytest.mark.parametrize(("count", "k"), [(60, 60), (60, 12), (200, 10)])
+@pytest.mark.parametrize(("count", "k"), [(60, 60), (60, 12), (200, 10), (600, 75)])
 def test_eigenpairs_solve_their_equation_whatever_the_method(count: int, k: int) -> None:
     K = heavy_tailed(count)
     found = spectrum.decompose(K, k)
@@ -178,6 +178,21 @@ def test_eigenpairs_solve_their_equation_whatever_the_method(count: int, k: int)
         assert relative(pairs.values, expected) < 1e-9
         assert bool((pairs.values.diff() < 0).all())
     assert relative(krylov.vectors, found.vectors[: len(krylov.vectors)]) < 1e-6
+
+
+def test_a_spectrum_too_flat_for_a_krylov_space_is_decomposed_as_a_whole() -> None:
+    count, k = 800, 10
+    generator = torch.Generator().manual_seed(0)
+    Q = torch.linalg.qr(torch.randn(count, count, generator=generator, dtype=F64)).Q
+    values = 1 + torch.rand(count, generator=generator, dtype=F64).sort(descending=True).values
+    values[1::2] = values[::2]  # pairs: no vector is unique, their planes are
+    K = (Q * values) @ Q.T
+    K = (K + K.T) / 2
+    assert spectrum._block_krylov(lambda v: K @ v, count, k, 1e-9, "cpu")[1] > 1e-9
+    pairs = spectrum.decompose(K, k)
+    assert relative(pairs.values, values[:k]) < 1e-12
+    U = pairs.vectors
+    assert relative(U.T @ U, Q[:, :k] @ Q[:, :k].T) < 1e-9
 
 
 def test_a_matrix_free_spectrum_equals_that_of_the_kernel() -> None:

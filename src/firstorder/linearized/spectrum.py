@@ -1,29 +1,33 @@
 """Eigenvectors of a kernel, and the binary tasks that they define.
 
-| method        | when                                  | cost for N examples and k vectors        |
-|---------------|---------------------------------------|------------------------------------------|
-| full          | k > N / 4, N <= 12,000; float64       | 6 N^3, divide and conquer                |
-| subset        | k > 100, N <= 12,000; float64         | 4 N^3 / 3 + 2 k N^2, relatively robust   |
-| Lanczos       | k <= 100                              | about 3 k products of N^2                |
-| block Krylov  | N > 12,000, or the kernel is implicit | a few products of N^2 (k + 20)           |
+| method       | when                                            | cost for N examples, k vectors  |
+|--------------|-------------------------------------------------|---------------------------------|
+| block Krylov | k <= N / 8, N > 12,000, or an implicit kernel   | about 2.5 k products of N^2     |
+| full         | else, and where the Krylov space does not do    | 6 N^3, divide and conquer       |
+
+Both are float64 up to N = 12,000; beyond, products have the precision of the kernel.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse.linalg
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 DENSE = 12_000
 """Largest N whose float64 kernel is decomposed as a whole."""
-LANCZOS = 100
-"""Largest k for which Lanczos is the faster way."""
+FEW = 8
+"""A Krylov space is the faster way to at most one in so many eigenvectors."""
+RESIDUAL = 1e-9
+"""Largest residual of float64 eigenpairs, as a share of the largest eigenvalue."""
+SINGLE = 1e-6
+"""The same for products in float32."""
 
 
 @dataclass(frozen=True)
@@ -42,60 +46,81 @@ def decompose(kernel: Tensor, k: int, device: torch.device | str = "cpu") -> Spe
     """The k leading eigenpairs of a symmetric `kernel` (N, N); all of them if k >= N."""
     count = len(kernel)
     k = min(k, count)
-    if count > DENSE and k < count // 4:
-        moved = kernel.to(device)
-        return block_krylov(lambda v: (moved @ v.to(moved)).to(v), count, k, device=device)
-    if torch.device(device).type == "cuda":
-        values, vectors = torch.linalg.eigh(kernel.to(device, torch.float64))
+    large, few = count > DENSE, k * FEW <= count
+    moved = kernel.to(device) if large and few else kernel.to(device, torch.float64)
+    if few:
+        tolerance = SINGLE if large else RESIDUAL
+        pairs, residual = _block_krylov(
+            lambda v: (moved @ v.to(moved)).to(v), count, k, tolerance, device
+        )
+        if residual <= tolerance:
+            return pairs
+        if large:
+            warnings.warn(f"the spectrum has a residual of {residual:.1e}", stacklevel=2)
+            return pairs
+    if moved.device.type != "cpu":
+        values, vectors = torch.linalg.eigh(moved)
         return _ordered(values.cpu(), vectors.cpu(), k)
-    matrix = kernel.double().numpy()
     # scipy's library has threads of its own: as many as torch was given, not one per core.
     with threadpool_limits(torch.get_num_threads(), user_api="blas"):
-        if k <= min(LANCZOS, count // 8):
-            found = scipy.sparse.linalg.eigsh(matrix, k=k, which="LA", v0=_start(count, 1)[:, 0])
-        elif k <= count // 4:  # above, divide and conquer finds all of them sooner
-            found = scipy.linalg.eigh(matrix, driver="evr", subset_by_index=[count - k, count - 1])
-        else:
-            found = scipy.linalg.eigh(matrix, driver="evd")
+        found = scipy.linalg.eigh(moved.numpy(), driver="evd")
     return _ordered(torch.from_numpy(found[0]), torch.from_numpy(found[1]), k)
 
 
+Product = Callable[[Tensor], Tensor]
+"""A positive semi-definite operator: v (N, b) -> K v."""
+
+
 def block_krylov(
-    product: Callable[[Tensor], Tensor],
+    product: Product,
     count: int,
     k: int,
     *,
-    tolerance: float = 1e-6,
-    products: int = 12,
+    tolerance: float = SINGLE,
     device: torch.device | str = "cpu",
 ) -> Spectrum:
-    """The k leading eigenpairs of the positive semi-definite operator v (N, b) -> K v.
+    """The k leading eigenpairs of an operator on vectors of `count` numbers.
 
-    Rayleigh-Ritz on a growing Krylov space of blocks of k + 20 columns (at most `products` of
-    them), until every residual |K u - lambda u| is below `tolerance` times the largest
-    eigenvalue. The vectors are float64; the precision of the operator is its own.
+    Rayleigh-Ritz on a growing Krylov space (of at most 4 k + 500 dimensions), until every residual
+    |K u - lambda u| is below `tolerance` times the largest eigenvalue. The vectors are float64;
+    the precision of the operator is its own. Of an eigenvalue that occurs more often than a block
+    is wide (16 to 64 columns), some vectors may be missing.
     """
-    width = min(k + 20, count)
-    block = torch.from_numpy(_start(count, width)).to(device)
-    basis = torch.linalg.qr(block).Q
-    images = product(basis)
-    newest = images
+    return _block_krylov(product, count, k, tolerance, device)[0]
+
+
+def _block_krylov(
+    product: Product, count: int, k: int, tolerance: float, device: torch.device | str
+) -> tuple[Spectrum, float]:
+    """Eigenpairs, and their largest residual as a share of the largest eigenvalue.
+
+    Narrow blocks reach a polynomial of higher degree with as many products as wide ones; below
+    16 columns, products are bound by memory.
+    """
+    width = min(max(16, k // 16), 64, count)
+    largest = min(count, 4 * k + 500)
+    block = torch.linalg.qr(torch.from_numpy(_start(count, width)).to(device)).Q
+    basis, images = block[:, :0], block[:, :0]
+    small = block.new_empty(0, 0)
+    judged = 2.2 * k + 2 * width
     while True:
-        small = basis.T @ images
-        values, rotation = torch.linalg.eigh((small + small.T) / 2)
-        values, rotation = values[-k:], rotation[:, -k:]
-        residual = (images @ rotation - (basis @ rotation) * values).norm(dim=0).max()
-        full = basis.shape[1] >= min(count, products * width)
-        if full or residual <= tolerance * values[-1]:
-            return _ordered(values.cpu(), (basis @ rotation).cpu(), k)
+        image = product(block)
+        cross = basis.T @ image
+        small = torch.cat([torch.cat([small, cross], 1), torch.cat([cross.T, block.T @ image], 1)])
+        basis, images = torch.cat([basis, block], 1), torch.cat([images, image], 1)
+        size = basis.shape[1]
+        if size >= min(judged, largest):
+            judged = 1.2 * size
+            values, rotation = torch.linalg.eigh((small + small.T) / 2)
+            values, rotation = values[-k:], rotation[:, -k:]
+            vectors = basis @ rotation
+            error = (images @ rotation - vectors * values).norm(dim=0).max()
+            residual = float(error / values[-1].clamp(min=torch.finfo(values.dtype).tiny))
+            if residual <= tolerance or size >= largest:
+                return _ordered(values.cpu(), vectors.cpu(), k), residual
         for _ in range(2):  # twice is enough for orthogonality in floating point
-            newest = newest - basis @ (basis.T @ newest)
-        newest = torch.linalg.qr(newest).Q[:, : count - basis.shape[1]]
-        for _ in range(2):
-            newest = torch.linalg.qr(newest - basis @ (basis.T @ newest)).Q
-        basis = torch.cat([basis, newest], 1)
-        newest = product(newest)
-        images = torch.cat([images, newest], 1)
+            image = torch.linalg.qr(image - basis @ (basis.T @ image)).Q
+        block = image[:, : count - size]
 
 
 def nystrom(kernel_rows: Tensor, trace: float, k: int) -> tuple[Spectrum, float]:
