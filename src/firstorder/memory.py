@@ -1,11 +1,29 @@
-"""What is said when the memory of a device or of the machine does not suffice."""
+"""The machine's memory: how tensors come by it, and what is said when it does not suffice."""
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from firstorder.errors import OutOfMemoryError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+@functools.cache
+def keep_freed() -> None:
+    """Have the C library (glibc; others are left alone) hand freed tensors to the next ones.
+
+    By default it returns large blocks to the system, which clears every page again on the way
+    back: a third of the time of a training step on a CPU. Peak memory stays the same, but what
+    a process has once used (in blocks below 2 GiB) it keeps until it ends.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+        if mallopt is not None:
+            mallopt(option, 2**31 - 1)
 
 
 def shortage(error: BaseException) -> str | None:

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from firstorder import memory
 from firstorder.linearized.features import (
     FeatureMap,
     feature_map,
@@ -48,6 +49,7 @@ def ntk(
     Computed in the precision and on the device of the module; `memory_gib` bounds the memory of
     the factors, not that of the result. `jacobian` is the slow method that knows no layers.
     """
+    memory.keep_freed()
     with full_precision():
         features = _feature_map(module, x1, method)
         symmetric = x2 is None

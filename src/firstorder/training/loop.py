@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from firstorder import streams
+from firstorder import memory, streams
 from firstorder.config import Recipe
 from firstorder.training import metrics, sgd
 from firstorder.training.checkpoint import Checkpoint
@@ -166,6 +166,7 @@ class Training:
         standardise: Standardise,
         augment: Augment | None,
     ) -> None:
+        memory.keep_freed()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         # Channels last is what oneDNN and cuDNN compute in; other layouts they convert on the way.
