@@ -22,7 +22,7 @@ from firstorder.linearized.tangent import frozen, function, parameters_of, scala
 FeatureMap = Callable[[Tensor], Factors]
 """A batch (N, ...) to the factors of its Jacobian."""
 
-CHUNK = 64
+CHUNK = 128
 """Examples in one forward and backward pass: the activations stay in the processor's cache."""
 
 PATCH_NUMBERS = {"cpu": 2**20, "cuda": 2**28}

@@ -29,7 +29,7 @@ COLUMNS = (
 
 LABELLING = ("train_accuracy", "clean_accuracy", "wrong_fitted", "wrong_corrected")
 
-EVALUATED_NUMBERS = {"cpu": 2**17, "cuda": 2**23}
+EVALUATED_NUMBERS = {"cpu": 2**16, "cuda": 2**23}
 """How many input numbers an evaluation batch may hold: the CPU's caches want small batches."""
 
 
