@@ -20,19 +20,18 @@ LOOKS = style.looks(ARMS)
 def end_alignment(config: Config, declared: Artefact) -> Drawing:
     """Alignment of the trained kernel with the initial eigenfunctions, one curve per trained task.
 
-    Log-log; grey: alignment at initialisation; a ring marks the trained index. Rows: models,
-    columns: training and test part. The first seed.
+    Log-log; grey: alignment at initialisation; a ring marks the trained index j, whose colour goes
+    from dark to light. Rows: models, columns: training and test part. The first seed.
     """
     alignment = records.linearized_csv(config, declared.select, "alignment.csv")
     data = alignment[(alignment["seed"] == alignment["seed"].min())]
     data = data[data["part"].isin(("train", "test"))]
     models, parts = by_model(data), {"train": "training part", "test": "test part"}
-    shown = sorted(set(data["task"]))
-    look = style.looks(["initial", *map(str, shown)])
+    colors = style.graded(data["task"])
     figure, axes = style.panels(len(models), 2, height=2.6, sharex=True, sharey="row")
     for (label, part), row in zip(models, axes, strict=True):
         for (name, title), each in zip(parts.items(), row, strict=True):
-            _spikes(each, part[part["part"] == name], look)
+            _spikes(each, part[part["part"] == name], colors)
             each.set_title(f"{label}, {title}")
             style.log_values(each, "x")
             style.log_values(each)
@@ -43,9 +42,9 @@ def end_alignment(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-def _spikes(axes: Axes, part: pd.DataFrame, look: dict[str, style.Look]) -> None:
+def _spikes(axes: Axes, part: pd.DataFrame, colors: dict[int, str]) -> None:
     for task, line in part.groupby("task", sort=True):
-        color = look[str(task)].color
+        color = colors[int(str(task))]
         axes.plot(line["k"], line["trained"], color=color, linewidth=0.9, label=f"j = {task}")
         spike = line[line["k"] == task]
         axes.plot(

@@ -43,6 +43,7 @@ METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
     "png": {},
 }
+TICK_POINTS = 7.5
 RC = {
     "svg.hashsalt": "firstorder",
     "svg.fonttype": "path",
@@ -52,8 +53,8 @@ RC = {
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
     "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
+    "xtick.labelsize": TICK_POINTS,
+    "ytick.labelsize": TICK_POINTS,
     "legend.fontsize": 7.5,
     "legend.frameon": False,
     "axes.spines.top": False,
@@ -125,6 +126,13 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     }
 
 
+def graded(values: Iterable[int]) -> dict[int, str]:
+    """One colour per value, from dark for the smallest to light for the largest."""
+    distinct = sorted(set(values))
+    colors = seaborn.color_palette("viridis", len(distinct) + 1)  # the lightest is too light
+    return dict(zip(distinct, colors.as_hex(), strict=False))
+
+
 def panels(
     rows: int, columns: int, height: float = 2.1, width: float = WIDE, **sharing: Any
 ) -> tuple[Figure, np.ndarray]:
@@ -194,12 +202,22 @@ def log_values(axes: Axes, axis: str = "y") -> None:
 
 
 def log_index(axes: Axes, ticks: Iterable[int]) -> None:
-    """A logarithmic axis of indices or sizes, ticks at the values that were run."""
+    """A logarithmic axis of indices or sizes, ticks at the values that were run.
+
+    Of two whose labels would touch, the first has one.
+    """
     axes.set_xscale("log")
+    values = sorted(set(ticks))
+    inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    decade = 0.9 * inches / max(1.0, np.log10(values[-1] / values[0]))
+    digit = 0.65 * TICK_POINTS / 72
     kept: list[int] = []
-    for tick in sorted(set(ticks)):
-        if not kept or tick / kept[-1] >= 1.7:
-            kept.append(tick)
+    for tick in values:
+        if kept:
+            characters = 1 + (len(str(tick)) + len(str(kept[-1]))) / 2
+            if np.log10(tick / kept[-1]) * decade < characters * digit:
+                continue
+        kept.append(tick)
     axes.set_xticks(kept, [str(tick) for tick in kept])
     axes.xaxis.set_minor_locator(NullLocator())
 
