@@ -71,18 +71,17 @@ def verify(config: Config, width: int = 100) -> tuple[str, int]:
     """The verdicts as lines for a terminal of `width` columns, and how many claims fail."""
     frame = judge(config)
     lines = [f"Scale {config.settings.scale}: {config.scale.data}"]
+    names = frame["claim"].str.len().max() + 2
     for study, part in _studies(frame):
         lines += ["", _title(config, study)]
         for row in part.to_dict("records"):
-            lines += _paragraph(f"{row['claim']:<8}{SHORT[row['status']]:<9}", row["title"], width)
-            lines += _paragraph("", row["verdict"], width)
+            start = f"{row['claim']:<{names}}{SHORT[row['status']]:<9}"
+            for text in (row["title"], row["verdict"]):
+                margin = " " * len(start)
+                lines += textwrap.wrap(text, width, initial_indent=start, subsequent_indent=margin)
+                start = margin
     lines += ["", *_counts(frame)]
     return "\n".join(lines), int((frame["status"] == FAILS).sum())
-
-
-def _paragraph(start: str, text: str, width: int) -> list[str]:
-    margin = " " * 17
-    return textwrap.wrap(text, width, initial_indent=f"{start:17}", subsequent_indent=margin)
 
 
 def _counts(frame: pd.DataFrame) -> Iterator[str]:
