@@ -7,6 +7,7 @@ more when it is tried again.
 from __future__ import annotations
 
 from firstorder.config import Cell, Config
+from firstorder.linearized import DENSE
 
 GIB = 1024
 BASE = 1500
@@ -63,14 +64,17 @@ def kernel_megabytes(config: Config, support: str) -> int:
 def spectrum_megabytes(config: Config, support: str) -> int:
     """Memory to decompose a kernel.
 
-    A small one: the matrix, and in float64 its copy, its eigenvectors and the work space of
-    divide and conquer. A large one: the matrix twice, and bases of a dozen blocks of vectors.
+    One that may be decomposed as a whole: the matrix, and in float64 its copy, its eigenvectors
+    and the work space of divide and conquer. A larger one: the matrix twice, and the bases of a
+    Krylov space.
     """
     declared = config.scale.linearized.supports[support]
     count = declared.train + declared.test
-    vectors = 8 * count * (config.scale.linearized.eigenvectors + 20) // 2**20
-    whole = 9 * _matrix_megabytes(config, support)
-    return BASE + min(whole, 2 * _matrix_megabytes(config, support) + 30 * vectors)
+    matrix = _matrix_megabytes(config, support)
+    if count <= DENSE:
+        return BASE + 9 * matrix
+    bases = 3 * 8 * count * (4 * config.scale.linearized.eigenvectors + 500) // 2**20
+    return BASE + 2 * matrix + bases
 
 
 def family_megabytes(config: Config, family: str) -> int:

@@ -1,1 +1,4 @@
 """First-order approximations of networks at their initialisation: tangents, kernels, tasks."""
+
+DENSE = 12_000
+"""Largest number of examples whose kernel is decomposed as a whole, and in float64."""

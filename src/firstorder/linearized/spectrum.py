@@ -20,8 +20,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-DENSE = 12_000
-"""Largest N whose float64 kernel is decomposed as a whole."""
+from firstorder.linearized import DENSE
+
 FEW = 8
 """A Krylov space is the faster way to at most one in so many eigenvectors."""
 RESIDUAL = 1e-9
