@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.browser import Browser, program, running
-from tests.workflow.conftest import ROOT, Project, make_project
+from workflow.conftest import ROOT, Project, make_project
 
 from firstorder import config as configuration
 from firstorder.paths import Paths
+
+from .browser import Browser, program, running
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on the path")
 
