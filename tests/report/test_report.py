@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 import socket
 import sys
@@ -16,6 +17,7 @@ from workflow.conftest import ROOT, Project, make_project
 
 from firstorder import config as configuration
 from firstorder.paths import Paths
+from firstorder.publish import tables
 
 from .browser import Browser, program, running
 
@@ -98,8 +100,10 @@ def test_every_artefact_is_rendered(project: Project, page: Browser) -> None:
             title = re.search(r"<h1>(.*?)</h1>", decoded(source).decode())
             assert title is not None, path
             frame = page.inside()
-            page.wait("document.querySelectorAll('table tbody tr').length > 0", frame)
-            assert page.evaluate("document.querySelector('h1').innerHTML", frame) == title[1]
+            rows = "document.querySelectorAll('table tbody tr').length > 0"
+            page.wait(f"{rows} || document.body.innerText.includes({tables.EMPTY!r})", frame)
+            heading = page.evaluate("document.querySelector('h1').innerHTML", frame)
+            assert html.unescape(heading) == html.unescape(title[1])
         else:
             page.wait(f"document.querySelector('iframe')?.src == results[{path!r}].data_uri")
             assert decoded(page.evaluate(f"results[{path!r}].data_uri")).startswith(b"%PDF")
