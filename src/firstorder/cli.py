@@ -30,7 +30,9 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command line; what the user can mend is one line and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Only the package's own progress: matplotlib's font library reports every table of a font.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("firstorder").setLevel(logging.INFO)
     try:
         commands.main(standalone_mode=False)
     except click.exceptions.Abort:
