@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import peers_torch
 import torch
-from timing import Line, absent, alternate, compare
+from timing import Line, absent, alternate, compare, other_process
 from torch import Tensor, nn
 
 from firstorder import models
@@ -55,22 +56,38 @@ def lenet_torch(count: int = 2048) -> Iterator[Line]:
     item = f"kernel, LeNet, N={count}"
     module, x = problem("lenet", count)
     jobs: dict[str, Callable[[], Any]] = {
-        "torch.func, vmap(grad)": lambda: peers_torch.contraction(module, x),
         "our oracle: blocks of the Jacobian": lambda: ntk(module, x, method="jacobian"),
     }
-    try:
-        jobs["BackPACK"] = peers_torch.backpack_contraction(module, x)
-    except ImportError:
-        yield absent(item, "BackPACK")
-    yield from race(item, lambda: ntk(module, x), jobs)
+    with other_process() as other:
+        jobs["torch.func, vmap(grad)"] = lambda: other.submit(contraction, "lenet", count).result()
+        if importlib.util.find_spec("backpack"):
+            jobs["BackPACK"] = lambda: other.submit(backpack, "lenet", count).result()
+        else:
+            yield absent(item, "BackPACK")
+        yield from race(item, lambda: ntk(module, x), jobs)
     yield Line(item, "peak memory of a process", *memory("lenet", count), "")
 
 
 def resnet_torch(count: int = 128) -> Iterator[Line]:
     """ResNet-18 against PyTorch, whose Jacobian takes 45 MB an example."""
     module, x = problem("resnet18", count)
-    jobs = {"torch.func, vmap(grad)": lambda: peers_torch.contraction(module, x, 16)}
-    yield from race(f"kernel, ResNet-18, N={count}", lambda: ntk(module, x), jobs, 2)
+    with other_process() as other:
+        jobs = {
+            "torch.func, vmap(grad)": lambda: other.submit(
+                contraction, "resnet18", count, 16
+            ).result()
+        }
+        yield from race(f"kernel, ResNet-18, N={count}", lambda: ntk(module, x), jobs, 2)
+
+
+def contraction(name: str, count: int, *block: int) -> np.ndarray:
+    """The peer's kernel; as an array, which another process hands over by value."""
+    return peers_torch.contraction(*problem(name, count), *block).detach().numpy()
+
+
+def backpack(name: str, count: int) -> np.ndarray:
+    """The same with BackPACK."""
+    return peers_torch.backpack_contraction(*problem(name, count))().detach().numpy()
 
 
 def resnet_jax(count: int = 128) -> Iterator[Line]:

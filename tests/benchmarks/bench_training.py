@@ -4,8 +4,7 @@ The usual loop reads PIL images through a DataLoader with torchvision transforms
 uses torch.optim.SGD and reads the loss at every step. Model, weights, batch size, augmentation,
 clipping and precision (float32) are the same. The two take turns; what counts is the time of a
 step, of which the table shows medians and the range over the repetitions. On a CPU the usual loop
-has a process of its own, in which freed memory goes back to the system as its users have it: ours
-keeps it (`firstorder.memory.keep_freed`), and would do so for both.
+has a process of its own.
 """
 
 from __future__ import annotations
@@ -13,13 +12,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from multiprocessing import get_context
 
 import torch
 from PIL import Image
-from timing import Line, Timing, compare, print_header, print_line
+from timing import Line, Timing, compare, other_process, print_header, print_line
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -120,13 +117,6 @@ def pairs(
             theirs = other.submit(*call).result() if other else usual(*call[1:])
             found.append((theirs, before or ours(name, data, device)))
     return found[1:]  # the first warms up
-
-
-def other_process() -> ProcessPoolExecutor:
-    """A process that shares nothing with this one but the number of threads."""
-    return ProcessPoolExecutor(
-        1, get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),)
-    )
 
 
 def lines(workers: int = 0, repetitions: int = 5) -> Iterator[Line]:

@@ -6,8 +6,12 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
+
+import torch
 
 ENOUGH = 1.0
 """Seconds that a job is given in a turn."""
@@ -32,6 +36,17 @@ class Timing:
     def __str__(self) -> str:
         low, high = min(self.seconds), max(self.seconds)
         return f"{_short(self.median)} ({_short(low)}-{_short(high)}) s"
+
+
+def other_process() -> ProcessPoolExecutor:
+    """A process for a peer that computes with torch: it shares only the number of threads.
+
+    There freed memory goes back to the system, as the peer's users have it. The engine keeps it
+    (`firstorder.memory.keep_freed`), and would do so for both.
+    """
+    return ProcessPoolExecutor(
+        1, get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),)
+    )
 
 
 def alternate(jobs: dict[str, Callable[[], Any]], repetitions: int = 5) -> dict[str, Timing]:
