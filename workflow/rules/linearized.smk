@@ -14,9 +14,9 @@ rule kernel:
         PATHS.log("kernel", "{model}", "{support}", "{seed}"),
     benchmark:
         PATHS.benchmark("kernel", "{model}", "{support}", "{seed}")
+    priority: 2
     conda:
         ENVIRONMENT
-    priority: 2
     threads: LINEARIZED.threads
     resources:
         gpu=demand.gpus(CONFIG),
@@ -41,9 +41,9 @@ rule spectrum:
         PATHS.log("spectrum", "{model}", "{support}", "{seed}"),
     benchmark:
         PATHS.benchmark("spectrum", "{model}", "{support}", "{seed}")
+    priority: 2
     conda:
         ENVIRONMENT
-    priority: 2
     threads: LINEARIZED.threads
     resources:
         gpu=demand.gpus(CONFIG),
@@ -78,9 +78,9 @@ for _family in [name for name in LINEARIZED.families if name != "nads"]:
             PATHS.log(f"tangent_{_family}", "{model}", "{seed}"),
         benchmark:
             PATHS.benchmark(f"tangent_{_family}", "{model}", "{seed}")
+        priority: 1
         conda:
             ENVIRONMENT
-        priority: 1
         threads: LINEARIZED.threads
         resources:
             gpu=demand.gpus(CONFIG),
@@ -152,9 +152,9 @@ for _family in [name for name in LINEARIZED.families if name != "nads"]:
             PATHS.log(f"rotation_{_family}", "{model}", "{seed}"),
         benchmark:
             PATHS.benchmark(f"rotation_{_family}", "{model}", "{seed}")
+        priority: 1
         conda:
             ENVIRONMENT
-        priority: 1
         threads: LINEARIZED.threads
         resources:
             gpu=demand.gpus(CONFIG),
