@@ -7,7 +7,7 @@ more when it is tried again.
 from __future__ import annotations
 
 from firstorder.config import Cell, Config
-from firstorder.linearized import DENSE
+from firstorder.linearized import DENSE, krylov_dimensions
 
 GIB = 1024
 BASE = 1500
@@ -73,7 +73,7 @@ def spectrum_megabytes(config: Config, support: str) -> int:
     matrix = _matrix_megabytes(config, support)
     if count <= DENSE:
         return BASE + 9 * matrix
-    bases = 3 * 8 * count * (4 * config.scale.linearized.eigenvectors + 500) // 2**20
+    bases = 3 * 8 * count * krylov_dimensions(config.scale.linearized.eigenvectors) // 2**20
     return BASE + 2 * matrix + bases
 
 

@@ -2,7 +2,7 @@
 
 | method       | when                                            | cost for N examples, k vectors  |
 |--------------|-------------------------------------------------|---------------------------------|
-| block Krylov | k <= N / 8, N > 12,000, or an implicit kernel   | about 2.5 k products of N^2     |
+| block Krylov | k <= N / 8, or an implicit kernel               | about 2.5 k products of N^2     |
 | full         | else, and where the Krylov space does not do    | 6 N^3, divide and conquer       |
 
 Both are float64 up to N = 12,000; beyond, products have the precision of the kernel.
@@ -20,7 +20,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from firstorder.linearized import DENSE
+from firstorder.linearized import DENSE, krylov_dimensions
 
 FEW = 8
 """A Krylov space is the faster way to at most one in so many eigenvectors."""
@@ -50,13 +50,12 @@ def decompose(kernel: Tensor, k: int, device: torch.device | str = "cpu") -> Spe
     moved = kernel.to(device) if large and few else kernel.to(device, torch.float64)
     if few:
         tolerance = SINGLE if large else RESIDUAL
-        pairs, residual = _block_krylov(
-            lambda v: (moved @ v.to(moved)).to(v), count, k, tolerance, device
+        pairs, residual = block_krylov(
+            lambda v: (moved @ v.to(moved)).to(v), count, k, tolerance=tolerance, device=device
         )
-        if residual <= tolerance:
-            return pairs
-        if large:
+        if large and residual > tolerance:
             warnings.warn(f"the spectrum has a residual of {residual:.1e}", stacklevel=2)
+        if large or residual <= tolerance:
             return pairs
     if moved.device.type != "cpu":
         values, vectors = torch.linalg.eigh(moved)
@@ -78,27 +77,19 @@ def block_krylov(
     *,
     tolerance: float = SINGLE,
     device: torch.device | str = "cpu",
-) -> Spectrum:
-    """The k leading eigenpairs of an operator on vectors of `count` numbers.
-
-    Rayleigh-Ritz on a growing Krylov space (of at most 4 k + 500 dimensions), until every residual
-    |K u - lambda u| is below `tolerance` times the largest eigenvalue. The vectors are float64;
-    the precision of the operator is its own. Of an eigenvalue that occurs more often than a block
-    is wide (16 to 64 columns), some vectors may be missing.
-    """
-    return _block_krylov(product, count, k, tolerance, device)[0]
-
-
-def _block_krylov(
-    product: Product, count: int, k: int, tolerance: float, device: torch.device | str
 ) -> tuple[Spectrum, float]:
-    """Eigenpairs, and their largest residual as a share of the largest eigenvalue.
+    """The k leading eigenpairs of an operator on vectors of `count` numbers, and their residual.
 
-    Narrow blocks reach a polynomial of higher degree with as many products as wide ones; below
-    16 columns, products are bound by memory.
+    Rayleigh-Ritz on a growing Krylov space, until every residual |K u - lambda u| is below
+    `tolerance` times the largest eigenvalue, or the space has `krylov_dimensions(k)`; the largest
+    residual is returned in the same unit. The vectors are float64; the precision of the operator
+    is its own. Of an eigenvalue that occurs more often than a block is wide (16 to 64 columns),
+    some vectors may be missing.
     """
+    # Narrow blocks reach a polynomial of higher degree with as many products as wide ones; below
+    # 16 columns, products are bound by memory.
     width = min(max(16, k // 16), 64, count)
-    largest = min(count, 4 * k + 500)
+    largest = min(count, krylov_dimensions(k))
     block = torch.linalg.qr(torch.from_numpy(_start(count, width)).to(device)).Q
     basis, images = block[:, :0], block[:, :0]
     small = block.new_empty(0, 0)
