@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import subprocess
 import sys
@@ -59,9 +60,11 @@ def lenet_torch(count: int = 2048) -> Iterator[Line]:
         "our oracle: blocks of the Jacobian": lambda: ntk(module, x, method="jacobian"),
     }
     with other_process() as other:
-        jobs["torch.func, vmap(grad)"] = lambda: other.submit(contraction, "lenet", count).result()
+        jobs["torch.func, vmap(grad)"] = lambda: other.submit(
+            theirs, "torch.func", "lenet", count
+        ).result()
         if importlib.util.find_spec("backpack"):
-            jobs["BackPACK"] = lambda: other.submit(backpack, "lenet", count).result()
+            jobs["BackPACK"] = lambda: other.submit(theirs, "BackPACK", "lenet", count).result()
         else:
             yield absent(item, "BackPACK")
         yield from race(item, lambda: ntk(module, x), jobs)
@@ -74,20 +77,24 @@ def resnet_torch(count: int = 128) -> Iterator[Line]:
     with other_process() as other:
         jobs = {
             "torch.func, vmap(grad)": lambda: other.submit(
-                contraction, "resnet18", count, 16
+                theirs, "torch.func", "resnet18", count, 16
             ).result()
         }
         yield from race(f"kernel, ResNet-18, N={count}", lambda: ntk(module, x), jobs, 2)
 
 
-def contraction(name: str, count: int, *block: int) -> np.ndarray:
-    """The peer's kernel; as an array, which another process hands over by value."""
-    return peers_torch.contraction(*problem(name, count), *block).detach().numpy()
+def theirs(library: str, name: str, count: int, chunk: int = 128) -> np.ndarray:
+    """A peer's kernel; as an array, which another process hands over by value."""
+    return peer(library, name, count, chunk)().detach().numpy()
 
 
-def backpack(name: str, count: int) -> np.ndarray:
-    """The same with BackPACK."""
-    return peers_torch.backpack_contraction(*problem(name, count))().detach().numpy()
+@functools.cache
+def peer(library: str, name: str, count: int, chunk: int) -> Callable[[], Tensor]:
+    """How a peer computes a kernel; the network and the images are made once in a process."""
+    module, x = problem(name, count)
+    if library == "BackPACK":
+        return peers_torch.backpack_contraction(module, x, chunk)
+    return functools.partial(peers_torch.contraction, module, x, chunk)
 
 
 def resnet_jax(count: int = 128) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import scipy.linalg
 import scipy.sparse.linalg
@@ -35,15 +35,21 @@ def top(count: int = 4096) -> Iterator[Line]:
     """The top 100 and 1,000 of N = 4,096."""
     K = kernel(count)
     for k, turns in ((100, 3), (1000, 1)):
-        yield from drivers(K, k, turns, torch_eigh, lanczos)
+        more = {
+            "all of them (torch.linalg.eigh)": lambda: torch.linalg.eigh(K.double()),
+            "scipy eigsh (the original's)": functools.partial(lanczos, K, k),
+        }
+        yield from drivers(K, k, turns, more)
 
 
 def large(count: int = 12_000) -> Iterator[Line]:
     """The top 1,000 of N = 12,000, once."""
-    yield from drivers(kernel(count), 1000, 1)
+    yield from drivers(kernel(count), 1000, 1, {})
 
 
-def drivers(K: Tensor, k: int, turns: int, *more: Callable[[Tensor, int], None]) -> Iterator[Line]:
+def drivers(
+    K: Tensor, k: int, turns: int, more: Mapping[str, Callable[[], object]]
+) -> Iterator[Line]:
     """The method chosen for k vectors against LAPACK's, and against `more`."""
     count = len(K)
     times = alternate(
@@ -51,20 +57,15 @@ def drivers(K: Tensor, k: int, turns: int, *more: Callable[[Tensor, int], None])
             "ours": lambda: spectrum.decompose(K, k),
             "all of them (scipy eigh, evd)": lambda: subset(K, count, "evd"),
             f"these {k} only (scipy eigh, evr)": lambda: subset(K, k, "evr"),
-            **{peer.__doc__ or "": functools.partial(peer, K, k) for peer in more},
+            **more,
         },
         turns,
     )
     yield from compare(f"top {k} of N={count}", times.pop("ours"), times)
 
 
-def torch_eigh(K: Tensor, k: int) -> None:
-    """all of them (torch.linalg.eigh)"""
-    torch.linalg.eigh(K.double())
-
-
 def lanczos(K: Tensor, k: int) -> None:
-    """scipy eigsh (the original's)"""
+    """The k leading eigenpairs by implicitly restarted Lanczos."""
     with threadpool_limits(torch.get_num_threads(), user_api="blas"):
         scipy.sparse.linalg.eigsh(K.double().numpy(), k=k, which="LA")
 

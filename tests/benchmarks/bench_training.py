@@ -113,8 +113,8 @@ def pairs(
     with other_process() if device.type == "cpu" else nullcontext() as other:
         for turn in range(repetitions + 1):
             before = ours(name, data, device) if turn % 2 else None  # the order alternates
-            call = (usual, name, data, device, workers)
-            theirs = other.submit(*call).result() if other else usual(*call[1:])
+            case = (name, data, device, workers)
+            theirs = other.submit(usual, *case).result() if other else usual(*case)
             found.append((theirs, before or ours(name, data, device)))
     return found[1:]  # the first warms up
 
