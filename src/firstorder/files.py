@@ -9,10 +9,43 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def beside(path: Path) -> Path:
+    """A temporary name beside `path` for this process; what killed processes left there is removed.
+
+    Of another machine's processes nothing is known: what those left stays.
+    """
+    start, end = f".{path.stem}.{platform.node()}-", f".tmp{path.suffix}"
+    for name in os.listdir(path.parent):
+        if name.startswith(start) and name.endswith(end):
+            process = name.removeprefix(start).removesuffix(end)
+            if process.isdecimal() and not _lives(int(process)):
+                _remove(path.with_name(name))
+    return path.with_name(f"{start}{os.getpid()}{end}")
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return process != os.getpid()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -25,7 +58,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = beside(path)
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)

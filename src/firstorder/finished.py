@@ -8,13 +8,12 @@ training is asked for again. Deleting `results/<scale>/checkpoints` forgets them
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from firstorder.files import read_json, sha256, write_json
+from firstorder.files import beside, read_json, sha256, write_json
 
 HASHES = "sha256.json"
 """Name of the list of what the kept files held: they share their bytes with the results, so damage
@@ -24,9 +23,9 @@ to a result is damage to them."""
 def keep(folder: str | Path, files: Mapping[str, str]) -> None:
     """Keep `files` (name -> path) in `folder`, all or none."""
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = beside(folder)
+    temporary.mkdir()
     for name, path in files.items():
         _link(Path(path), temporary / name)
     write_json(temporary / HASHES, {name: sha256(path) for name, path in files.items()})
@@ -44,8 +43,7 @@ def restore(folder: str | Path, files: Mapping[str, str]) -> bool:
     for name, path in files.items():
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        temporary.unlink(missing_ok=True)
+        temporary = beside(target)
         _link(folder / name, temporary)
         temporary.replace(target)
     return True

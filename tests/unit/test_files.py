@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
+import signal
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,30 @@ def test_the_temporary_name_lies_beside_the_file_and_keeps_its_suffix(tmp_path: 
         assert temporary.suffix == ".svg"
         temporary.write_text("<svg/>")
     assert path.is_file()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path: Path, folder: bool) -> None:
+    path = tmp_path / "figure.svg"
+    child = os.fork()
+    if child == 0:
+        with files.replacing(path) as temporary:
+            temporary.mkdir() if folder else temporary.write_text("<sv")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(names(tmp_path)) == 1 and not path.exists()
+    files.write_text(path, "<svg/>")
+    assert names(tmp_path) == ["figure.svg"]
+
+
+def test_a_write_leaves_alone_what_others_are_writing(tmp_path: Path) -> None:
+    here = platform.node()
+    others = [f".a.{here}-{os.getppid()}.tmp.svg", ".a.elsewhere-999999999.tmp.svg"]
+    others += [f".b.{here}-999999999.tmp.svg", f".a.{here}-999999999.tmp.pdf", ".a.notes.tmp.svg"]
+    for name in others:
+        (tmp_path / name).write_text("half")
+    files.write_text(tmp_path / "a.svg", "<svg/>")
+    assert names(tmp_path) == sorted([*others, "a.svg"])
 
 
 def test_the_bytes_are_on_disk_before_the_rename(
