@@ -11,6 +11,9 @@ from firstorder.errors import OutOfMemoryError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
+OF_CUDA = ("CUDA error: out of memory", "ALLOC_FAILED")
+"""What CUDA and its libraries say in an ordinary error when the device's memory is exhausted."""
+
 
 @functools.cache
 def keep_freed() -> None:
@@ -35,6 +38,8 @@ def shortage(error: BaseException) -> str | None:
     of_device = type(error).__name__ == "OutOfMemoryError" and isinstance(error, RuntimeError)
     if of_device or "DefaultCPUAllocator" in text:
         return text.partition("DefaultCPUAllocator: ")[2] or text.partition(". GPU ")[0]
+    if isinstance(error, RuntimeError) and any(sign in text for sign in OF_CUDA):
+        return str(error).strip().splitlines()[0]
     return text or "the machine has no more" if isinstance(error, MemoryError) else None
 
 

@@ -67,10 +67,18 @@ def alternate(jobs: dict[str, Callable[[], Any]], repetitions: int = 5) -> dict[
 def _seconds(job: Callable[[], Any], calls: int) -> float:
     seconds = []
     for _ in range(calls):
+        _wait()
         began = time.perf_counter()
         job()
+        _wait()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
+
+
+def _wait() -> None:
+    """Wait for the GPU, where one is in use: a job returns before its work there is done."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 @dataclass(frozen=True)

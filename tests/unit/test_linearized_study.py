@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,25 @@ def test_kernel_and_spectrum_hold_what_their_readers_expect(config: Config) -> N
         assert np.allclose(vectors @ kernel @ vectors.T, np.diag(values), atol=1e-4 * values[0])
         assert spectrum["trace"] == pytest.approx(kernel.trace(dtype=np.float64))
         assert spectrum["n_train"] == TRAIN
+
+
+def test_only_the_kernel_of_the_network_has_its_alignments_as_eigenvalues(
+    config: Config, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(start(config, "gradients.csv"))
+    assert list(frame) == ["k", "eigenvalue", "alignment"]
+    assert list(frame["k"]) == [1, 2, 5, 10]
+    with np.load(start(config, "spectrum.npz")) as spectrum:
+        assert np.array_equal(frame["eigenvalue"], spectrum["eigenvalues"][frame["k"] - 1])
+    assert np.allclose(frame["alignment"], frame["eigenvalue"], rtol=1e-5)
+    wrong = configuration(tmp_path)
+    prepare(wrong)
+    linearized.kernel(wrong, "mlp", "tiny", 1)
+    kernel = np.load(start(wrong, "kernel.npy"))
+    np.save(start(wrong, "kernel.npy"), np.float32(1.01) * kernel)
+    linearized.spectrum(wrong, "mlp", "tiny", 1)
+    frame = pd.read_csv(start(wrong, "gradients.csv"))
+    assert np.allclose(1.01 * frame["alignment"], frame["eigenvalue"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +273,24 @@ def test_a_finished_family_is_written_again_without_training(
     linearized.networks(config, "mlp", 1, "binary")
     assert file(config, "network.csv", "binary").read_text() == before
     assert file(config, "network-10.safetensors", "binary").exists()
+
+
+def test_the_memory_of_a_family_is_that_of_its_largest_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configuration(tmp_path, epochs=1)
+    prepare(config)
+    run_until_networks(config, "mlp", "binary")
+    train, peaks = network.train, iter([2**60, 1])
+
+    def measured(*given: Any, **named: Any) -> Any:
+        return replace(train(*given, **named), peak_memory_bytes=next(peaks))
+
+    monkeypatch.setattr(network, "train", measured)
+    linearized.networks(config, "mlp", 1, "binary")
+    assert (
+        json.loads(file(config, "network.json", "binary").read_text())["peak_memory_bytes"] == 2**60
+    )
 
 
 def test_a_diverged_network_is_a_result(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from firstorder import models, streams
 from firstorder.config import Recipe
+from firstorder.data import images
 from firstorder.losses import normalisation
 from firstorder.training import loop
 from firstorder.training.data import Data
@@ -293,6 +294,35 @@ def test_progress_leaves_a_few_plain_lines_in_a_log(capsys: pytest.CaptureFixtur
     run(network(), digits(128), recipe(epochs=20), progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10 and lines[-1].startswith("epoch 20/20 train loss")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_never_waits_for_the_gpu(precision: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (64, 3, 16, 16), generator=generator).to(torch.uint8)
+    labels = torch.randint(0, 10, (64,), generator=generator)
+    every = {"resized-crop": 12, "crop": 1, "flip": 0.5, "rotate": 20, "jitter": 0.4}
+    training = loop.Training(
+        models.build("cnn4", 10, (3, 12, 12), generator=streams.torch_stream(1, "init")),
+        Data(pictures, labels, labels, pictures, labels),
+        recipe(augment=every, precision=precision, momentum=0.9, weight_decay=1e-3),
+        cross_entropy,
+        1,
+        torch.device("cuda"),
+        normaliser=normalisation.build("bn", 10),
+        l1=1e-4,
+        weight_decay=1e-3,
+        standardise=lambda batch: images.standardise(batch, (0.5,) * 3, (0.25,) * 3),
+        augment=None,
+    )
+    index = torch.arange(64, device="cuda")
+    training.step(index, training.data.labels, 0.1)  # brings constants to the device
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training.step(index, training.data.labels, 0.1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,6 +7,7 @@ applied can be compared with torchvision image by image.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ ASPECT = (3 / 4, 4 / 3)
 """Width over height of a resized crop, log-uniform."""
 TRIES = 10
 """Draws of a box before the whole image is taken."""
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+"""The changes of a jitter."""
 GREY = (0.2989, 0.587, 0.114)
 """Luminance of red, green and blue (ITU-R 601)."""
 
@@ -42,10 +45,11 @@ def standardise(
     Computed in float32 (float64 if that is asked for) whatever the final type.
     """
     wide = torch.promote_types(dtype, torch.float32)
-    scale = torch.tensor([1 / (255 * s) for s in std], dtype=wide, device=images.device)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], dtype=wide)
+    scale = _constant(tuple(1 / (255 * s) for s in std), wide, images.device)
+    shifts = tuple(-m / s for m, s in zip(mean, std, strict=True))
+    shift = _constant(shifts, wide, images.device)
     pixels = images.to(dtype=wide, memory_format=memory_format)
-    pixels.mul_(scale.view(-1, 1, 1)).add_(shift.to(images.device).view(-1, 1, 1))
+    pixels.mul_(scale.view(-1, 1, 1)).add_(shift.view(-1, 1, 1))
     return pixels.to(dtype)
 
 
@@ -66,7 +70,7 @@ class Augmentation:
     factors: Tensor | None = None
     """(B, 4) brightness, contrast, saturation (1: unchanged) and hue (0: unchanged, in turns)."""
     order: Tensor | None = None
-    """(B, 4) the order in which the four are applied."""
+    """(B, 4) the order in which the four are applied: BRIGHTNESS, CONTRAST, SATURATION, HUE."""
 
 
 def augment(batch: Tensor, spec: Spec, generator: torch.Generator) -> Tensor:
@@ -110,9 +114,11 @@ def draw_augmentation(shape: Sequence[int], spec: Spec, generator: torch.Generat
             raise ConfigError(
                 f"augment: jitter needs 3 colour channels, these images have {channels}"
             )
-        low = torch.tensor([max(0.0, 1 - strength)] * 3 + [-strength / 2], device=device)
-        high = torch.tensor([1 + strength] * 3 + [strength / 2], device=device)
-        drawn["factors"] = low + (high - low) * uniform(count, 4)
+        factors = uniform(count, 4)
+        lowest, highest = max(0.0, 1 - strength), 1 + strength
+        low = _constant((*[lowest] * 3, -strength / 2), factors.dtype, device)
+        high = _constant((*[highest] * 3, strength / 2), factors.dtype, device)
+        drawn["factors"] = low + (high - low) * factors
         drawn["order"] = uniform(count, 4).argsort(dim=1)
     return Augmentation(size=size, **drawn)
 
@@ -187,15 +193,42 @@ def jitter(batch: Tensor, factors: Tensor, order: Tensor) -> Tensor:
 
 
 def jitter_unit(pixels: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """`jitter` for values in [0, 1], without rounding."""
-    changes = (_brightness, _contrast, _saturation, _hue)
-    pixels = pixels.clone()
-    for stage in range(len(changes)):
-        for kind, change in enumerate(changes):
-            chosen = (order[:, stage] == kind).nonzero().squeeze(1)
-            factor = factors[chosen, kind].view(-1, 1, 1, 1)
-            pixels[chosen] = change(pixels[chosen], factor)
+    """`jitter` for values in [0, 1], without rounding.
+
+    Changes before that of hue are made in the first three stages, changes after it in the last
+    three, each on all images and kept where it is due: picking images out would wait for the
+    device.
+    """
+    hue = order.argsort(dim=1)[:, HUE]
+    for stage in range(3):
+        pixels = _blended(pixels, factors, order[:, stage], stage < hue)
+    pixels = _hue(pixels, factors[:, HUE].view(-1, 1, 1, 1))
+    for stage in range(1, 4):
+        pixels = _blended(pixels, factors, order[:, stage], stage > hue)
     return pixels
+
+
+def _blended(pixels: Tensor, factors: Tensor, kind: Tensor, chosen: Tensor) -> Tensor:
+    """Images (B, 3, H, W), changed in brightness, contrast or saturation where `chosen` (B,).
+
+    `kind` (B,) says in which: blended with black, with the mean grey or with the grey image.
+    """
+    factor = factors.gather(1, kind[:, None]).view(-1, 1, 1, 1)
+    kind, chosen = kind.view(-1, 1, 1, 1), chosen.view(-1, 1, 1, 1)
+    grey = _grey(pixels)
+    mean = grey.mean(dim=(1, 2, 3), keepdim=True)
+    other = grey.where(kind == SATURATION, mean.where(kind == CONTRAST, torch.zeros_like(mean)))
+    return (factor * pixels + (1 - factor) * other).clamp(0, 1).where(chosen, pixels)
+
+
+@functools.cache
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers (K,) on a device, for reading only.
+
+    They are kept because copying them there would make every batch wait for the device.
+    """
+    with torch.inference_mode(False):  # whoever asks first, training can use them too
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _draw_boxes(height: int, width: int, uniform: Tensor) -> Tensor:
@@ -215,8 +248,9 @@ def _draw_boxes(height: int, width: int, uniform: Tensor) -> Tensor:
     boxes = torch.cat([top, left, h, w], dim=1)
     whole_w = min(width, round(height * ASPECT[1]))
     whole_h = min(height, round(width / ASPECT[0]))
-    whole = [(height - whole_h) // 2, (width - whole_w) // 2, whole_h, whole_w]
-    return torch.where(fits.any(dim=1, keepdim=True), boxes, boxes.new_tensor(whole))
+    centred = ((height - whole_h) // 2, (width - whole_w) // 2, whole_h, whole_w)
+    whole = _constant(centred, boxes.dtype, boxes.device)
+    return torch.where(fits.any(dim=1, keepdim=True), boxes, whole)
 
 
 def _resize_matrix(start: Tensor, length: Tensor, source: int, size: int) -> Tensor:
@@ -243,25 +277,9 @@ def _gather(batch: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return pixels * inside.expand(shape).unsqueeze(1)
 
 
-def _blend(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    return (factor * pixels + (1 - factor) * other).clamp(0, 1)
-
-
 def _grey(pixels: Tensor) -> Tensor:
     red, green, blue = pixels.unbind(1)
     return (GREY[0] * red + GREY[1] * green + GREY[2] * blue).unsqueeze(1)
-
-
-def _brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    return _blend(pixels, torch.zeros_like(pixels), factor)
-
-
-def _contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    return _blend(pixels, _grey(pixels).mean(dim=(1, 2, 3), keepdim=True), factor)
-
-
-def _saturation(pixels: Tensor, factor: Tensor) -> Tensor:
-    return _blend(pixels, _grey(pixels), factor)
 
 
 def _hue(pixels: Tensor, turns: Tensor) -> Tensor:
@@ -277,6 +295,7 @@ def _hue(pixels: Tensor, turns: Tensor) -> Tensor:
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     sixths = sixths + 6 * turns.squeeze(1)
-    position = (sixths.unsqueeze(1) + sixths.new_tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)) % 6
+    offsets = _constant((5.0, 3.0, 1.0), sixths.dtype, sixths.device)
+    position = (sixths.unsqueeze(1) + offsets.view(1, 3, 1, 1)) % 6
     ramp = torch.minimum(position, 4 - position).clamp(0, 1)
     return value.unsqueeze(1) - chroma.unsqueeze(1) * ramp

@@ -50,8 +50,9 @@ def train(
     """Train `module` in place on standardised float images and labels 0 or 1.
 
     The history begins with epoch 0. Its rows also hold, in the epochs that are evaluated,
-    `fit_loss` and `fit_accuracy` (the whole training set in evaluation mode) and `distance`
-    (squared Euclidean, of the parameters from where they started), and what `measure` adds.
+    `fit_loss` and `fit_accuracy` (the whole training set in evaluation mode and full precision, as
+    the kernel predicts it) and `distance` (squared Euclidean, of the parameters from where they
+    started), and what `measure` adds.
     """
     data = Data(images, labels, labels, test_images, test_labels).to(device)
     start = [value.detach().to(device, copy=True) for value in module.parameters()]

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
+from firstorder.linearized.gemm import full_precision
+
 Parameters = dict[str, Tensor]
 """Tensors by the parameter names of a module."""
 
@@ -54,9 +56,9 @@ def function(module: nn.Module) -> Callable[[Parameters, Tensor], Tensor]:
 
 
 def outputs(module: nn.Module, x: Tensor, batch: int = 128) -> Tensor:
-    """f(x) (N,) in evaluation mode, in batches, on the device of `x`."""
+    """f(x) (N,) in evaluation mode, in batches, on the device of `x`, in full precision."""
     network = frozen(module)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         return torch.cat([scalar(network(part)) for part in x.split(batch)])
 
 
@@ -66,13 +68,15 @@ def linearize(
     """The linearized network (delta, x (N, ...)) -> f_lin (N,) around `parameters0`.
 
     `parameters0` defaults to the module's own parameters; `offset=False` drops f_0, which leaves
-    the differential <delta, grad f_0>. One forward-mode pass a call: about three forward passes.
+    the differential <delta, grad f_0>. One forward-mode pass a call, in full precision: about
+    three forward passes.
     """
     f = function(module)
     start = parameters_of(module) if parameters0 is None else parameters0
 
     def f_lin(delta: Parameters, x: Tensor) -> Tensor:
-        pair = jvp(lambda parameters: f(parameters, x), (start,), (delta,))
+        with full_precision():
+            pair = jvp(lambda parameters: f(parameters, x), (start,), (delta,))
         return pair[0] + pair[1] if offset else pair[1]
 
     return f_lin

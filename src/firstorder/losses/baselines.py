@@ -99,7 +99,10 @@ def _complementary(
             device=generator.device,
         )
         wrong = (labels.unsqueeze(-1) + shift.to(labels.device)) % loss.num_classes
-        values = _minus_log_rest(scores).gather(-1, wrong).sum(-1)
+        rest = _minus_log_rest(scores)
+        # Gathering a label twice would add its gradients in an order that a GPU does not fix.
+        counts = torch.zeros_like(rest).scatter_add(-1, wrong, torch.ones_like(wrong).to(rest))
+        values = (rest * counts).sum(-1)
     if loss.class_weights is not None:
         values = values * loss.class_weights.to(values)[labels]
     return values.mean()

@@ -128,6 +128,8 @@ class Job:
     family: str
     code: str
     hashes: dict[str, str] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+    """Bytes, by arm, of the training that needed most of those made here."""
 
     @classmethod
     def of(cls, config: Config, model: str, seed: int, family: str, code: str) -> Job:
@@ -235,6 +237,7 @@ class Job:
                     checkpoint=Checkpoint(path, identity, self.config.settings.checkpoint_seconds),
                     measure=measure,
                 )
+            self.peaks[arm] = max(self.peaks.get(arm, 0), result.peak_memory_bytes)
             if arm == "network":
                 save_weights(names["weights.safetensors"], module)
             files.write_json(names["outcome.json"], asdict(of_result(result)))
@@ -286,7 +289,8 @@ class Job:
                 "spec": spec | {"seed": self.start.seed, "arm": arm},
                 "tasks": tasks,
                 "seconds": time.perf_counter() - began,
-                "peak_memory_bytes": peak_memory(device),
+                # Each training on a GPU starts the device's count afresh.
+                "peak_memory_bytes": max(peak_memory(device), self.peaks.get(arm, 0)),
             }
             | record(self.config, self.code, list(inputs)),
         )

@@ -167,10 +167,10 @@ class Training:
         augment: Augment | None,
     ) -> None:
         memory.keep_freed()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
         # Channels last is what oneDNN and cuDNN compute in; other layouts they convert on the way.
         self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cuda":  # not before: a device that nothing uses has no statistics yet
+            torch.cuda.reset_peak_memory_stats(device)
         self.normaliser = (normaliser or nn.Identity()).to(device)
         self.seed, self.device, self.recipe, self.loss = seed, device, recipe, loss
         self.draws = getattr(loss, "batch", None) is not None
@@ -217,12 +217,17 @@ class Training:
             self.step(batches[step], labels[step], lr)
             at.step, at.steps = step + 1, at.steps + 1
             if saver.due():
+                self.wait()
                 at.pass_seconds += time.perf_counter() - began
                 saver.save()
                 began = time.perf_counter()
+        self.wait()
+        at.pass_seconds += time.perf_counter() - began
+
+    def wait(self) -> None:
+        """Wait for the device, so that the clock shows the time of the steps made."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        at.pass_seconds += time.perf_counter() - began
 
     def step(self, index: Tensor, labels: Tensor, lr: float) -> None:
         """One step of gradient descent on the examples at `index` (B,)."""
