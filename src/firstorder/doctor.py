@@ -36,7 +36,8 @@ def examine(config: Config) -> str:
     The last line says whether the machine is ready. Sources of data that are not in place are
     asked whether they answer.
     """
-    title = f"scale {config.settings.scale}: {config.scale.data}"
+    scale = config.scale
+    title = f"scale {config.settings.scale}: {scale.data}; meant for {scale.hardware}"
     sections = {
         "environment": list(_environment()),
         "device": list(_device(config)),

@@ -62,8 +62,8 @@ def lines(config: Config) -> Iterator[str]:
     else:
         yield f"together about {_time(total)} on one GPU, less with several"
     if any(work.measured < work.total for work in works):
-        yield "declared times are what a scheduler is asked for, and generous on a GPU; too little"
-        yield "on a CPU. Run one cell first: the forecast then follows what was measured"
+        yield "declared times are what a scheduler is asked for, and generous; run one cell first:"
+        yield "the forecast then follows what was measured"
 
 
 def cores() -> int:
@@ -97,11 +97,9 @@ def _time(seconds: float) -> str:
 
 def _trainings(config: Config, rates: dict[str, list[float]], device: str) -> Work:
     seconds, measured, total = 0.0, 0, 0
-    tuning = config.scale.symmetrization.tuning
-    values = len(tuning.weight_decays) if tuning else 0
     cells = [configuration.cell(config, *names) for names in configuration.all_cells(config)]
     jobs = [(cell, len(cell.seeds)) for cell in cells]
-    jobs += [(cell, values * len(cell.seeds)) for cell in _tuned(config)]
+    jobs += [(cell, configuration.tuning_trainings(config, cell)) for cell in _tuned(config)]
     for cell, trainings in jobs:
         spec = specs.cell_values(cell)
         known = rates.get(_key(spec["recipe"], spec["dataset"]))
@@ -113,10 +111,10 @@ def _trainings(config: Config, rates: dict[str, list[float]], device: str) -> Wo
 
 
 def _tuned(config: Config) -> list[Cell]:
-    """The cells of the tuning protocol that some cell takes its weight decay from."""
+    """The cells of the tuning protocol that some cell takes hyper-parameters from."""
     pairs: dict[tuple[str, str], None] = {}
     for names in configuration.all_cells(config):
-        if configuration.cell(config, *names).loss.weight_decay == "tuned":
+        if configuration.cell(config, *names).loss.tuned:
             pairs[names[0], names[2]] = None
     return [configuration.tuning_cell(config, *pair) for pair in pairs]
 

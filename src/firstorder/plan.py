@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,13 +219,15 @@ def check_functions(config: Config) -> None:
                 raise ConfigError(f"losses.yaml: {name}.function: {source} does not exist")
             continue
         allowed = digest.keywords(_registered("losses", function)[0])
-        changes = {key: change.parameters for key, change in loss.datasets.items()}
-        for where, parameters in {"": loss.parameters, **changes}.items():
+        given: dict[str, Mapping[str, Any]] = {"parameters": loss.parameters}
+        given["choices"] = loss.choices
+        for dataset, change in loss.datasets.items():
+            given[f"datasets.{dataset}.parameters"] = change.parameters
+        for where, parameters in given.items():
             for key in parameters:
                 if key not in allowed:
-                    place = f"{name}.datasets.{where}" if where else name
                     raise ConfigError(
-                        f"losses.yaml: {place}.parameters.{key}: unknown parameter of {function}; "
+                        f"losses.yaml: {name}.{where}.{key}: unknown parameter of {function}; "
                         f"{configuration.choose(key, list(allowed))}"
                     )
     list(all_entries(config))

@@ -26,7 +26,7 @@ def cell_values(cell: Cell) -> dict[str, Any]:
     return cell.model_dump(
         mode="json",
         exclude={
-            "loss": {"label", "source", "datasets"},
+            "loss": {"label", "source", "datasets", "choices"},
             "recipe": UNCOUNTED_OF_RECIPE,
         },
     )
@@ -36,8 +36,15 @@ def tuning(config: Config, setting: str, loss: str) -> str:
     """A tuning job: its cell and the protocol."""
     protocol = config.scale.symmetrization.tuning
     assert protocol is not None
-    values = cell_values(configuration.tuning_cell(config, setting, loss))
-    return compact({"cell": values, "protocol": protocol.model_dump(mode="json")})
+    cell = configuration.tuning_cell(config, setting, loss)
+    grids = configuration.tuning_grids(config, cell.loss)
+    return compact(
+        {
+            "cell": cell_values(cell),
+            "grids": grids,
+            "protocol": protocol.model_dump(mode="json"),
+        }
+    )
 
 
 def raw_file(config: Config, dataset: str, name: str) -> str:

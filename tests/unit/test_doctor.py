@@ -89,12 +89,18 @@ def test_without_records_the_declared_minutes_are_said_to_be_declared(tmp_path: 
 
 def test_the_trainings_of_the_tuning_are_counted(tmp_path: Path) -> None:
     config = load(tmp_path, "smoke")
-    tuning = config.scale.symmetrization.tuning
-    assert tuning is not None
-    tuned = len([n for n in configuration.all_cells(config) if n[2].endswith("-tuned")])
-    each = len(tuning.weight_decays) * len(tuning.seeds)
-    cells = len(list(configuration.all_cells(config)))
-    assert trainings(config) == cells * len(config.scale.symmetrization.seeds) + tuned * each
+    known = configuration.losses(config)
+    cells = list(configuration.all_cells(config))
+    chosen = {loss: known[loss].on("digits") for _, _, loss in cells}
+    values = sum(4 for loss in chosen.values() if loss.weight_decay == "tuned")
+    values += sum(
+        len(loss.choices[name])
+        for loss in chosen.values()
+        for name, value in loss.parameters.items()
+        if value == "tuned"
+    )
+    seeds = config.scale.symmetrization.seeds
+    assert trainings(config) == len(cells) * len(seeds) + values
 
 
 def test_a_record_of_the_same_recipe_at_any_scale_replaces_the_declared_minutes(

@@ -66,12 +66,16 @@ def test_nothing_runs_twice(finished: Project) -> None:
 def test_a_hyper_parameter_reruns_the_runs_of_its_loss_and_what_depends_on_them(
     copy: Project,
 ) -> None:
-    copy.edit("losses.yaml", lambda losses: losses["sgce"]["parameters"].update(q=0.55))
+    copy.edit(
+        "losses.yaml",
+        lambda losses: losses["sgce"]["datasets"]["digits"]["parameters"].update(q=0.55),
+    )
     done = copy.snakemake("--dry-run", "--printshellcmds")
     trained = re.findall(r"firstorder train \S+ \S+ \S+ \S+ (\S+)", done.stdout + done.stderr)
-    # Variants inherit the value, except the one that varies it.
+    # Variants inherit the value, except the one that varies it. Nothing is left to tune.
     assert set(trained) == {"sgce", "sgce-l2"}
     jobs = copy.planned()
+    assert "tune" not in jobs
     assert jobs["train"] == len(trained)
     assert not {name for name in jobs if name.startswith(("kernel", "networks", "labels"))}
     assert {"table", "figure", "claims", "manifest", "paper"} <= set(jobs)

@@ -9,9 +9,7 @@ rule train:
             for seed in SYMMETRIZATION.seeds
         ],
         tuned=lambda wildcards: (
-            [PATHS.tuned(wildcards.setting, wildcards.loss)]
-            if cell(wildcards).loss.weight_decay == "tuned"
-            else []
+            [PATHS.tuned(wildcards.setting, wildcards.loss)] if cell(wildcards).loss.tuned else []
         ),
     output:
         expand(
@@ -106,7 +104,7 @@ if SYMMETRIZATION.tuning is not None:
             runtime=lambda wildcards, attempt: attempt
             * demand.training_minutes(
                 tuning_cell(wildcards),
-                len(SYMMETRIZATION.tuning.seeds) * len(SYMMETRIZATION.tuning.weight_decays),
+                configuration.tuning_trainings(CONFIG, tuning_cell(wildcards)),
             ),
         params:
             at=AT,

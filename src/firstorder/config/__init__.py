@@ -34,6 +34,8 @@ from firstorder.config.resolve import (
     selections,
     tangents,
     tuning_cell,
+    tuning_grids,
+    tuning_trainings,
     variant_names,
 )
 from firstorder.config.scales import (
@@ -59,6 +61,7 @@ from firstorder.config.studies import (
     Variants,
 )
 from firstorder.config.training import (
+    TUNED,
     Loss,
     LossChange,
     Recipe,
@@ -82,6 +85,7 @@ from firstorder.validation import SLUG, choose, lookup
 __all__ = [
     "FAMILIES",
     "SLUG",
+    "TUNED",
     "Artefact",
     "Cell",
     "Cells",
@@ -137,5 +141,7 @@ __all__ = [
     "selections",
     "tangents",
     "tuning_cell",
+    "tuning_grids",
+    "tuning_trainings",
     "variant_names",
 ]

@@ -10,6 +10,7 @@ from firstorder.config.datasets import Dataset, Noise
 from firstorder.config.resolve import noise, selections
 from firstorder.config.scales import Config
 from firstorder.config.studies import Variants
+from firstorder.config.training import TUNED, Loss
 from firstorder.config.values import FAMILIES
 from firstorder.errors import ConfigError
 from firstorder.validation import SLUG, choose, lookup
@@ -31,6 +32,11 @@ def _check_loss_names(config: Config, root: Path) -> None:
             raise ConfigError(
                 f"{study_file}: variants.{name}: `parameter` goes with `vary: parameter`"
             )
+        if variants.vary == "parameter" and TUNED in variants.values:
+            raise ConfigError(
+                f"{study_file}: variants.{name}.values: `{TUNED}` is not allowed: give values "
+                "here, and tune a parameter in losses.yaml, under datasets"
+            )
         if variants.vary == "score_norm" and not set(variants.values) <= {"none", "l2", "bn"}:
             raise ConfigError(
                 f"{study_file}: variants.{name}.values: {list(variants.values)!r} is not allowed: "
@@ -42,6 +48,7 @@ def _check_loss_names(config: Config, root: Path) -> None:
     for name, loss_entry in config.losses.items():
         for dataset in loss_entry.datasets:
             lookup(config.datasets, dataset, "dataset", f"{root}/losses.yaml: {name}.datasets")
+        _check_tuned(loss_entry, f"{root}/losses.yaml: {name}")
     study = config.studies.symmetrization
     own = config.scale.symmetrization.losses
     scale_file = root / "scales" / f"{config.settings.scale}.yaml"
@@ -49,6 +56,22 @@ def _check_loss_names(config: Config, root: Path) -> None:
         groups = {**study.losses, **declared}
         for name in declared:
             _check_group(config, groups, name, (), f"{file}: losses.{name}")
+
+
+def _check_tuned(loss: Loss, where: str) -> None:
+    """Refuse parameters that are to be tuned but have no values to choose from."""
+    if loss.tuned_parameters:
+        raise ConfigError(
+            f"{where}.parameters.{loss.tuned_parameters[0]}: `{TUNED}` is not allowed here: the "
+            "loss is also drawn from its definition; give a value, and tune under datasets"
+        )
+    for dataset in loss.datasets:
+        for parameter in loss.on(dataset).tuned_parameters:
+            if parameter not in loss.choices:
+                raise ConfigError(
+                    f"{where}.choices.{parameter}: missing: {dataset} has it `{TUNED}`; list the "
+                    "values to choose from"
+                )
 
 
 def _check_group(

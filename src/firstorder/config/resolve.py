@@ -16,7 +16,7 @@ from firstorder.config.studies import (
     SymmetrizationStudy,
     Variants,
 )
-from firstorder.config.training import Loss, Recipe
+from firstorder.config.training import TUNED, Loss, Recipe
 from firstorder.config.values import FAMILIES, Scalar, Strict
 from firstorder.errors import ConfigError
 from firstorder.validation import lookup
@@ -182,11 +182,31 @@ def tuning_cell(config: Config, setting: str, loss_name: str) -> Cell:
     tuning = config.scale.symmetrization.tuning
     if tuning is None:
         raise ConfigError(
-            f"loss {loss_name!r}: its weight decay is `tuned`, but scale {config.settings.scale!r} "
-            "declares no tuning; add symmetrization.tuning"
+            f"loss {loss_name!r} is `tuned`, but scale {config.settings.scale!r} declares no "
+            "tuning; add symmetrization.tuning"
         )
     tuned = cell(config, setting, tuning.noise, loss_name)
     return tuned.model_copy(update={"seeds": tuning.seeds, "tuning": True})
+
+
+def tuning_grids(config: Config, loss: Loss) -> dict[str, tuple[Scalar, ...]]:
+    """From what the tuning protocol chooses each hyper-parameter of a loss, one after the other.
+
+    First the loss's own, then its penalty: `weight_decay` or, where a loss has it, `l1`.
+    """
+    grids = {name: loss.choices[name] for name in loss.tuned_parameters}
+    protocol = config.scale.symmetrization.tuning
+    if loss.weight_decay == TUNED and protocol is not None:
+        if loss.l1:
+            grids["l1"] = tuple(sorted(loss.l1 * factor for factor in protocol.l1_factors))
+        else:
+            grids["weight_decay"] = tuple(sorted(protocol.weight_decays))
+    return grids
+
+
+def tuning_trainings(config: Config, cell: Cell) -> int:
+    """How many trainings the tuning of a cell takes."""
+    return len(cell.seeds) * sum(map(len, tuning_grids(config, cell.loss).values()))
 
 
 def selections(study: SymmetrizationStudy | LinearizedStudy) -> Iterator[tuple[str, Selection]]:
@@ -236,10 +256,12 @@ def cell_notes(config: Config, name: str | None) -> tuple[str, ...]:
 
 
 def artefacts(config: Config) -> Iterator[tuple[str, str, Artefact]]:
-    """Every (study, id, artefact) of the chosen studies whose family the scale runs."""
+    """Every (study, id, artefact) of the chosen studies whose cells or family the scale runs."""
     for study in config.settings.studies:
         for name, artefact in getattr(config.studies, study).artefacts.items():
             own = artefact.select
+            if own.cells is not None and not config.scale.symmetrization.cells[own.cells]:
+                continue
             if own.dataset is None:  # else any family on that dataset will do
                 own = own.model_copy(update={"also": ()})
             if own.family is None or tangents(config, own):

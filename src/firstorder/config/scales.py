@@ -35,11 +35,11 @@ def _listed(cells: Any) -> Any:
 
 _CELLS = Cells.model_json_schema()
 CellGroup = Annotated[
-    Some[Cells],
+    tuple[Cells, ...],
     BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [_CELLS, {"type": "array", "items": _CELLS, "minItems": 1}]}),
+    WithJsonSchema({"anyOf": [_CELLS, {"type": "array", "items": _CELLS}]}),
 ]
-"""A product of settings and noises, or a list of such products."""
+"""A product of settings and noises, or a list of such products; an empty one leaves them out."""
 
 
 class Tuning(Strict):

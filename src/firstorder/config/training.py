@@ -6,13 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from firstorder.config.values import Count, Scalar, Strict
+from firstorder.config.values import Count, Scalar, Some, Strict
+
+TUNED = "tuned"
+"""Instead of a value: the tuning protocol chooses it."""
 
 
 class LossChange(Strict):
     """What a dataset changes in a loss."""
 
     parameters: dict[str, Scalar] = {}
+    """`tuned`: chosen by the tuning protocol from the loss's `choices`."""
     score_norm: Literal["none", "l2", "bn"] | None = None
     l1: Annotated[float, Field(ge=0)] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | Literal["tuned"] | None = None
@@ -26,6 +30,8 @@ class Loss(Strict):
     function: str | None = None
     """Registered name (default: the entry's id), or `module:function`, or `file.py:function`."""
     parameters: dict[str, Scalar] = {}
+    choices: dict[str, Some[Scalar]] = {}
+    """The values from which tuning chooses a parameter that is `tuned` on a dataset."""
     score_norm: Literal["none", "l2", "bn"] = "none"
     """Normalisation of the scores before the loss: none, Euclidean norm, batch norm."""
     l1: Annotated[float, Field(ge=0)] = 0.0
@@ -34,6 +40,16 @@ class Loss(Strict):
     """Instead of the recipe's; `tuned`: chosen by the tuning protocol."""
     datasets: dict[str, LossChange] = {}
     source: str = ""
+
+    @property
+    def tuned_parameters(self) -> list[str]:
+        """The parameters that the tuning protocol chooses."""
+        return [name for name, value in self.parameters.items() if value == TUNED]
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the tuning protocol chooses anything of this loss."""
+        return bool(self.tuned_parameters) or self.weight_decay == TUNED
 
     def on(self, dataset: str) -> Loss:
         """This loss with what `dataset` changes."""
@@ -69,6 +85,9 @@ class Recipe(Strict):
     drop_last: bool = False
     evaluate_every: Count = 1
     """Epochs from one evaluation of the test set to the next; the last epoch always has one."""
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    """Instead of the dataset's, to standardise each channel: protocols differ in the last digit."""
     augment: dict[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], Scalar] = {}
     """Augmentation: crop (padding in pixels), flip (probability), rotate (degrees), ..."""
     precision: Literal["float32", "bfloat16"] = "float32"

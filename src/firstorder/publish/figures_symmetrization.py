@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from firstorder.config import Artefact, Config, Loss, loss_group, losses, variant_names
 from firstorder.errors import ConfigError
-from firstorder.publish import records, style
+from firstorder.publish import grid, records, style
 from firstorder.publish.registry import register
 from firstorder.publish.style import Drawing
 from firstorder.publish.table import data_title, noise_label
@@ -207,7 +207,7 @@ def sensitivity(config: Config, declared: Artefact) -> Drawing:
                 marker=look[str(noise)].marker,
             )
         each.set_title(f"{family}, {_title(config, str(setting), part['dataset'].iloc[0])}")
-        name = {"alpha": "α"}.get(part["parameter"].iloc[0], part["parameter"].iloc[0])
+        name = grid.SYMBOLS.get(part["parameter"].iloc[0], part["parameter"].iloc[0])
         each.set_xlabel(f"Parameter {name}")
         if part["value"].min() > 0 and part["value"].max() / part["value"].min() > 20:
             style.log_values(each, "x")

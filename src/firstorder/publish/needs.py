@@ -99,7 +99,7 @@ def _symmetrization(config: Config, select: Selection) -> Iterator[str]:
             elif file == "labels.npz":
                 yield from (paths.labels(dataset, noise, seed) for seed in seeds)
             elif file == "tuning.json":
-                if known[loss].on(dataset).weight_decay == "tuned":
+                if known[loss].on(dataset).tuned:
                     yield paths.tuned(setting, loss)
             else:
                 raise ConfigError(

@@ -106,7 +106,8 @@ def _accuracies(
             batch = torch.from_numpy(images[start : start + size]).to(device)
             if augment:
                 batch = evaluation_view(batch, augment)
-            scores = module(standardise(batch, dataset.mean, dataset.std))
+            mean, std = cell.recipe.mean or dataset.mean, cell.recipe.std or dataset.std
+            scores = module(standardise(batch, mean, std))
             guesses = scores.topk(min(GUESSES, scores.shape[1]), dim=1).indices.cpu()
             own = torch.from_numpy(labels[start : start + size])
             right.append(guesses == own[:, None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ import numpy as np
 
 from firstorder import config as configuration
 from firstorder import files, finished, memory, specs, streams
-from firstorder.config import Cell, Config
+from firstorder.config import TUNED, Cell, Config
+from firstorder.config import Loss as LossEntry
 from firstorder.errors import ConfigError, DataError
 from firstorder.paths import Paths
 from firstorder.provenance import record
@@ -87,52 +89,70 @@ def train(config: Config, cell: Cell, code: str = "") -> None:
 
 
 def tune(config: Config, cell: Cell, code: str = "") -> None:
-    """Choose the weight decay (for losses with an L1 penalty: its coefficient) of a loss.
+    """Choose the hyper-parameters of a loss that are `tuned`, one after the other.
 
     The tuning protocol: noise on the whole training set, a fixed split, training on the noisy
-    part, the mean clean accuracy at the last epoch on the rest decides. A tie goes to the
-    smaller value.
+    part, the mean clean accuracy at the last epoch on the rest decides. A tie goes to the value
+    that is listed first. What comes later has meanwhile its first value, a penalty the recipe's.
     """
     where = paths(config)
     protocol = config.scale.symmetrization.tuning
     assert protocol is not None
-    if cell.loss.l1:
-        penalty, grid = "l1", [cell.loss.l1 * factor for factor in protocol.l1_factors]
-    else:
-        penalty, grid = "weight_decay", list(protocol.weight_decays)
+    grids = configuration.tuning_grids(config, cell.loss)
+    chosen = {name: grids[name][0] for name in cell.loss.tuned_parameters}
     rows: list[dict[str, Any]] = []
     inputs: list[str] = []
-    for value in sorted(grid):
-        loss = cell.loss.model_copy(update={"weight_decay": 0.0, penalty: value})
-        trainings = Trainings(config, cell.model_copy(update={"loss": loss}), code)
-        for seed in cell.seeds:
-            inputs = trainings.inputs(seed)
-            identity = trainings.identity(seed, inputs)
-            kept = f"{where.checkpoints}/finished/{identity}.json"
-            found = finished.recall(kept)
-            if found is None:
-                run = trainings.run(seed, identity)
-                last = run.result.last if run.result.status == "finished" else None
-                found = {"accuracy": last["test_accuracy"] if last else None}
-                files.write_json(kept, found)
-                run.discard_checkpoint()
-            rows.append({penalty: value, "seed": seed, "validation_accuracy": found["accuracy"]})
+    reached = 0.0
+    for name, values in grids.items():
+        means: list[float] = []
+        for value in values:
+            loss = with_chosen(cell.loss, {**chosen, name: value})
+            trainings = Trainings(config, cell.model_copy(update={"loss": loss}), code)
+            accuracies = []
+            for seed in cell.seeds:
+                inputs = trainings.inputs(seed)
+                accuracies.append(_validation_accuracy(trainings, seed, inputs))
+                keys = {"parameter": name, "value": value, "seed": seed}
+                rows.append({**keys, "validation_accuracy": accuracies[-1]})
+            means.append(float(np.mean([accuracy or 0.0 for accuracy in accuracies])))
+        reached = max(means)
+        chosen[name] = values[means.index(reached)]
     files.write_text(where.tuning_run(cell.setting, cell.loss_name), _csv(rows))
-    means = {
-        value: np.mean([row["validation_accuracy"] or 0.0 for row in rows if row[penalty] == value])
-        for value in sorted(grid)
-    }
-    best = max(means, key=lambda value: means[value])
     files.write_json(
         where.tuned(cell.setting, cell.loss_name),
         {
-            penalty: best,
-            "validation_accuracy": float(means[best]),
+            "chosen": chosen,
+            "validation_accuracy": reached,
             "spec": specs.cell_values(cell),
             "protocol": protocol.model_dump(mode="json"),
         }
         | record(config, code, inputs),
     )
+
+
+def _validation_accuracy(trainings: Trainings, seed: int, inputs: list[str]) -> float | None:
+    """Clean accuracy on the held-out part after a training; None when that diverged."""
+    identity = trainings.identity(seed, inputs)
+    kept = f"{trainings.where.checkpoints}/finished/{identity}.json"
+    found = finished.recall(kept)
+    if found is None:
+        run = trainings.run(seed, identity)
+        last = run.result.last if run.result.status == "finished" else None
+        found = {"accuracy": last["test_accuracy"] if last else None}
+        files.write_json(kept, found)
+        run.discard_checkpoint()
+    return found["accuracy"]
+
+
+def with_chosen(loss: LossEntry, chosen: Mapping[str, Any]) -> LossEntry:
+    """A loss with what tuning chose; a penalty that is still to be chosen is the recipe's."""
+    update: dict[str, Any] = {
+        "parameters": {name: chosen.get(name, value) for name, value in loss.parameters.items()}
+    }
+    if loss.weight_decay == TUNED:
+        update["weight_decay"] = chosen.get("weight_decay", 0.0 if loss.l1 else None)
+        update["l1"] = chosen.get("l1", loss.l1)
+    return loss.model_copy(update=update)
 
 
 @dataclass
@@ -159,14 +179,11 @@ class Trainings:
         self.where: Paths = paths(config)
         self.dataset = config.datasets[cell.dataset]
         self.hashes: dict[str, str] = {}
-        if cell.loss.weight_decay == "tuned" and not cell.tuning:
-            tuned = read_tuned(self.where.tuned(cell.setting, cell.loss_name))
-            chosen: dict[str, Any] = {
-                key: tuned[key] for key in ("weight_decay", "l1") if key in tuned
-            }
-            self.loss = cell.loss.model_copy(update={"weight_decay": 0.0, **chosen})
-        else:
-            self.loss = cell.loss
+        self.loss = cell.loss
+        if cell.loss.tuned and not cell.tuning:
+            self.loss = with_chosen(
+                cell.loss, read_tuned(self.where.tuned(cell.setting, cell.loss_name))["chosen"]
+            )
 
     def inputs(self, seed: int) -> list[str]:
         """The files that the training of `seed` reads."""
@@ -175,7 +192,7 @@ class Trainings:
             self.where.labels(self.cell.dataset, self.cell.noise_name, seed),
             *(
                 [self.where.tuned(self.cell.setting, self.cell.loss_name)]
-                if self.cell.loss.weight_decay == "tuned" and not self.cell.tuning
+                if self.cell.loss.tuned and not self.cell.tuning
                 else []
             ),
         ]
@@ -233,7 +250,7 @@ class Trainings:
             l1=self.loss.l1,
             weight_decay=None if decay is None else float(decay),
             standardise=lambda batch: images.standardise(
-                batch, self.dataset.mean, self.dataset.std
+                batch, recipe.mean or self.dataset.mean, recipe.std or self.dataset.std
             ),
             checkpoint=Checkpoint(checkpoint, identity, self.config.settings.checkpoint_seconds),
             progress=True,
@@ -298,7 +315,7 @@ class Trainings:
 def read_tuned(path: str) -> dict[str, Any]:
     """The record of a tuning. Raises DataError when it is missing or damaged."""
     found = finished.recall(path)
-    if found is None:
+    if found is None or "chosen" not in found:
         raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it")
     return found
 
