@@ -16,7 +16,16 @@ from test_publish_records import ARTEFACTS, tiny, tree  # noqa: F401  (fixtures)
 from firstorder.config import Config
 from firstorder.errors import ConfigError
 from firstorder.publish import grid, needs, tables
-from firstorder.publish.table import agrees, mark_best, plus_minus, published, spread
+from firstorder.publish.table import (
+    COLUMNS,
+    REASON,
+    UNSTABLE,
+    agrees,
+    mark_best,
+    plus_minus,
+    published,
+    spread,
+)
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published"
 TABLES = [(s, n) for s, of in ARTEFACTS.items() for n, e in of.items() if e["kind"] == "table"]
@@ -82,6 +91,88 @@ def test_published_numbers_stand_beside_with_their_difference(tiny: Config) -> N
     ).read_text()
     assert "*82.24 ± 0.25*" in page
     assert "(differs)" in page
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, name: str, lines: list[str]) -> None:
+    """Have every table compared with these numbers: `noise,loss,mean,std,source,reason`."""
+    rows = [line.split(",") for line in lines]
+    text = [",".join([*COLUMNS, REASON])] + [
+        f"symmetrization,t,cifar10,{noise},{loss},last_accuracy,{mean},{std},3,{source},{reason}"
+        for noise, loss, mean, std, source, reason in rows
+    ]
+    Path(f"config/published/{name}.csv").write_text("\n".join([*text, ""]))
+    declared = needs.artefact
+    monkeypatch.setattr(
+        needs, "artefact", lambda *of: declared(*of).model_copy(update={"published": name})
+    )
+
+
+@pytest.mark.parametrize("artefact", ["accuracy-symmetric", "test-sets"])
+def test_a_number_that_is_not_compared_by_value_has_its_reason_for_a_verdict(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch, artefact: str
+) -> None:
+    reason = "published with q = 0.9"
+    lines = [f"symmetric-0.8,gce,25.80,1.03,T,{reason}", "symmetric-0.8,ce,18.95,0.38,T,"]
+    publish(monkeypatch, f"reasons-{artefact}", lines)
+    frame = built(tiny, "symmetrization", artefact)
+    frame = frame[frame["metric"] == "last_accuracy, %"]
+    cell, other = (entry(frame, loss, "symmetric-0.8") for loss in ("gce", "ce"))
+    assert (cell["agreement"], other["agreement"]) == (reason, "differs")
+    assert not agrees(cell["mean"], cell["std"], 25.8, 1.03)
+    assert cell["difference"] == pytest.approx(cell["mean"] - 25.8)
+    assert cell["published"] == 25.8 and other["published_text"] == "18.95 ± 0.38"
+    for suffix, printed in (("md", "25.80 ± 1.03 "), ("html", "25.80 ± 1.03 "), ("tex", "1.03 ")):
+        page = needs.paths_of(tiny).table("symmetrization", artefact, suffix)
+        text = Path(page).read_text()
+        assert f"{printed}({reason})" in text
+        assert text.count("(differs)") == 1  # cross-entropy's
+        assert "A reason in brackets" in text
+
+
+def test_numbers_compared_by_value_only_have_no_word_on_reasons(tiny: Config) -> None:
+    tables.build(tiny, "symmetrization", "accuracy-symmetric")
+    page = needs.paths_of(tiny).table("symmetrization", "accuracy-symmetric", "md")
+    assert "in brackets" not in Path(page).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "gce", "agreement"),
+    [
+        ("kept", "25.82,1.03,T,", "unstable: order kept"),
+        ("unstable-too", f"25.82,1.03,T,{UNSTABLE}", "unstable: order kept"),
+        ("not-kept", "12.00,1.03,T,", "unstable: order not kept"),
+        ("tied", "12.00,2.00,T,", UNSTABLE),  # 6.95 <= 3 (0.38 + 2)
+        ("of-another-source", "25.82,1.03,U,", UNSTABLE),
+        ("not-comparable", "12.00,1.03,T,published with q = 0.9", UNSTABLE),
+    ],
+)
+def test_an_unstable_number_is_compared_by_order_within_its_column_and_source(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch, name: str, gce: str, agreement: str
+) -> None:
+    lines = [f"symmetric-0.8,ce,18.95,0.38,T,{UNSTABLE}", f"symmetric-0.8,gce,{gce}"]
+    lines += ["symmetric-0.4,mae,5.00,0.10,T,", "symmetric-0.4,ce,90.00,0.10,T,"]
+    publish(monkeypatch, f"order-{name}", lines)
+    frame = built(tiny, "symmetrization", "accuracy-symmetric")
+    ce, other, elsewhere = (
+        entry(frame, loss, f"symmetric-{rate}")
+        for loss, rate in (("ce", "0.8"), ("gce", "0.8"), ("ce", "0.4"))
+    )
+    assert not agrees(ce["mean"], ce["std"], other["mean"], other["std"])
+    assert ce["mean"] < other["mean"]
+    assert ce["agreement"] == agreement
+    assert ce["published_text"] == f"18.95 ± 0.38 ({agreement})"
+    assert elsewhere["agreement"] == "differs"
+
+
+def test_a_tie_of_the_rebuilt_numbers_says_nothing_of_their_order(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"symmetric-0.8,nce+rce,10.00,,T,{UNSTABLE}", "symmetric-0.8,unhinged,50.00,,T,"]
+    publish(monkeypatch, "tie", lines)
+    frame = built(tiny, "symmetrization", "accuracy-symmetric")
+    one, other = (entry(frame, loss, "symmetric-0.8") for loss in ("nce+rce", "unhinged"))
+    assert agrees(one["mean"], one["std"], other["mean"], other["std"])
+    assert one["agreement"] == UNSTABLE
 
 
 def test_every_test_set_is_a_column_with_the_published_numbers_of_its_metric(tiny: Config) -> None:
@@ -179,6 +270,32 @@ def test_every_published_number_is_well_formed_and_has_a_source() -> None:
         assert frame["noise"].str.fullmatch(kinds).all()
 
 
+def test_the_columns_of_published_numbers_are_checked(tiny: Config) -> None:
+    head, *rest = Path("config/published/anchors.csv").read_text().splitlines()
+    for name, more in (("misspelt", "not_comparred"), ("repeated", f"{REASON},{REASON}")):
+        path = Path(f"config/published/{name}.csv")
+        path.write_text("\n".join([f"{head},{more}", *(f"{line}," for line in rest)]))
+        with pytest.raises(ConfigError, match=f"{name}.csv: expected the columns .*{REASON}"):
+            published(name, "last_accuracy")
+    anchors = published("anchors", "last_accuracy")  # has no column of reasons
+    assert {record[REASON] for record in anchors.values()} == {""}
+
+
+def test_the_numbers_not_to_be_compared_by_value_are_those_of_the_rule() -> None:
+    frame = pd.read_csv(PUBLISHED / "symmetrization.csv")
+    assert tuple(frame.columns) == (*COLUMNS, REASON)
+    high = frame["noise"].eq("symmetric-0.8")
+    unstable = high & frame["loss"].isin(["ce", "nce+agce"])
+    assert unstable.sum() == 8
+    assert frame[unstable][REASON].eq(UNSTABLE).all()
+    others = frame[~unstable].dropna(subset=[REASON])
+    assert others[["dataset", "noise", "loss", "metric", "source", REASON]].to_numpy().tolist() == [
+        ["cifar100", noise, "gce", "last_accuracy", "epsilon-softmax (NeurIPS 2024), Table 2",
+         f"published with q = {q}"]
+        for noise, q in (("symmetric-0.0", 0.5), ("symmetric-0.2", 0.5), ("symmetric-0.8", 0.9))
+    ]  # fmt: skip
+
+
 def test_the_main_anchors_are_those_of_the_published_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -206,3 +323,15 @@ def test_a_table_of_which_nothing_is_run_says_so(
     assert grid.sections(built(tiny, "symmetrization", "pairs")) == []
     page = needs.paths_of(tiny).table("symmetrization", "pairs", "html")
     assert tables.EMPTY in Path(page).read_text()
+
+
+def test_the_rotated_kernel_has_rows_of_both_families(tiny: Config) -> None:
+    frame = built(tiny, "linearized", "rotated-kernel-table")
+    assert set(frame["section"]) == {
+        f"{label}, {what}"
+        for label in ("MLP", "LeNet")
+        for what in ("eigenfunction tasks", "binary task by training examples")
+    }
+    binary = frame[frame["family"] == "binary"]
+    assert set(binary["arm"].dropna()) == {"network", "linear0", "retrained"}
+    assert "larger class" in set(binary["row"]) and "n = 1000" in set(binary["column"])

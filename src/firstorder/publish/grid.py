@@ -7,7 +7,7 @@ The tidy frame has one row per number, in reading order. Its columns:
     mean, std, n            the rebuilt number, full digits; std with n - 1, empty for n = 1
     text, best              as printed, and whether it is the best of its column
     published, published_std, published_text, source
-    difference, agreement   rebuilt minus published; `agrees` or `differs`
+    difference, agreement   rebuilt minus published; `agrees`, `differs`, or why not compared
 
 and any further keys. Layout needs only the printed columns, so the paper is set from the CSV.
 """
@@ -28,6 +28,9 @@ TEX = {
     "λ": r"$\lambda$", "†": r"$\dagger$", "\u2013": "--", "é": r"\'e",
 }  # fmt: skip
 
+
+SYMBOLS = {"alpha": "α", "beta": "β"}
+"""How parameters of losses are printed; others by their name."""
 
 COLUMNS = ("section", "row", "corner", "column", "text")
 """What every tidy frame has."""

@@ -16,6 +16,10 @@ from firstorder.publish import needs
 COLUMNS = (
     "study", "artefact", "dataset", "noise", "loss", "metric", "mean", "std", "n", "source",
 )  # fmt: skip
+REASON = "not_compared"
+"""A last column, if there is one: why a number is not compared by value; empty where it is."""
+UNSTABLE = "unstable: compare its order"
+"""The reason that has a number's place among the others of its column compared instead."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,12 @@ def published(name: str | None, metric: str) -> dict[tuple[str, str, str], dict]
 def _published(path: str) -> pd.DataFrame:
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such file; run from the project's folder")
-    frame = pd.read_csv(path)
-    if tuple(frame.columns) != COLUMNS:
-        raise ConfigError(f"{path}: expected the columns {', '.join(COLUMNS)}")
-    return frame
+    frame = pd.read_csv(path, dtype={REASON: str})
+    if tuple(frame.columns) not in (COLUMNS, (*COLUMNS, REASON)):
+        wanted = ", ".join(COLUMNS)
+        raise ConfigError(f"{path}: expected the columns {wanted} and, if needed, {REASON}")
+    reasons = frame[REASON].fillna("") if REASON in frame else ""
+    return frame.assign(**{REASON: reasons})
 
 
 def noise_label(config: Config, noise: str, kind: str, rate: float) -> str:

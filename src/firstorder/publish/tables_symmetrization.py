@@ -11,6 +11,8 @@ from firstorder.config import Artefact, Config, loss_named, losses, variant_name
 from firstorder.publish import grid, records
 from firstorder.publish.registry import register
 from firstorder.publish.table import (
+    REASON,
+    UNSTABLE,
     Table,
     agrees,
     data_title,
@@ -25,6 +27,11 @@ SPREAD = "Entries are mean ± standard deviation (n − 1) over seeds, in percen
 COMPARED = (
     "Difference is rebuilt minus published; it differs where it exceeds max(1, 3 (σ + σ')) points. "
     "Cells without a published number stay empty."
+)
+REASONED = (
+    "A reason in brackets stands for a verdict by value. An unstable number keeps its order when "
+    "it is on the published side of every loss, of its column and source, that is further from it "
+    "than this margin both published and rebuilt."
 )
 KINDS = {
     "symmetric": "symmetric noise",
@@ -50,11 +57,10 @@ def accuracy(config: Config, declared: Artefact) -> Table:
         _entry(config, cell.reset_index(drop=True), metric, anchors)
         for _, cell in runs.groupby(keys, sort=False)
     ]
-    compared = any(row["published_text"] for row in rows)
-    rows += _unnamed(rows, anchors)
+    compared = _comparison(rows)
+    rows = _settled(rows) + _unnamed(rows, anchors)
     notes = [SPREAD] if runs["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
-    if compared:
-        notes.append(COMPARED)
+    notes += compared
     if (runs["status"] == "diverged").any():
         notes.append("† some seeds diverged and are left out of the mean; `diverged`: all did.")
     return Table(mark_best(pd.DataFrame(rows)), tuple(notes))
@@ -117,15 +123,64 @@ def _compared(entry: dict[str, Any], anchors: dict[tuple[str, str, str], dict]) 
         }
     mean, std = anchor["mean"], anchor["std"]
     known = not np.isnan(entry["mean"])
-    agreement = "agrees" if known and agrees(entry["mean"], entry["std"], mean, std) else "differs"
+    by_value = "agrees" if agrees(entry["mean"], entry["std"], mean, std) else "differs"
     return {
         "published": mean,
         "published_std": std,
         "published_text": plus_minus(mean, std),
         "source": anchor["source"],
         "difference": entry["mean"] - mean,
-        "agreement": agreement if known else "",
+        "agreement": (anchor[REASON] or by_value) if known else "",
     }
+
+
+def _reasoned(row: dict[str, Any]) -> bool:
+    """Whether a reason stands for the verdict of a row."""
+    return row["agreement"] not in ("", "agrees", "differs")
+
+
+def _comparison(rows: list[dict[str, Any]]) -> list[str]:
+    """How the numbers of a table are compared, for its caption."""
+    notes = [COMPARED] if any(row["published_text"] for row in rows) else []
+    return [*notes, REASONED] if any(map(_reasoned, rows)) else notes
+
+
+def _settled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with the order of unstable numbers compared and reasons printed.
+
+    A reason stands beside the published number, for that is what it speaks of.
+    """
+    settled = []
+    for row in rows:
+        if _reasoned(row):
+            reason = _order(row, rows) if row["agreement"] == UNSTABLE else row["agreement"]
+            text = f"{row['published_text']} ({reason})"
+            row = {**row, "published_text": text, "agreement": reason}
+        settled.append(row)
+    return settled
+
+
+def _order(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Whether an unstable number is on the published side of every loss clearly apart from it."""
+    kept = []
+    for other in rows:
+        alike = all(other[key] == row[key] for key in ("section", "column", "source"))
+        if alike and other["agreement"] in ("agrees", "differs", UNSTABLE):
+            sides = (
+                _side(row, other, "mean", "std"),
+                _side(row, other, "published", "published_std"),
+            )
+            kept += [sides[0] == sides[1]] if all(sides) else []
+    if not kept:
+        return UNSTABLE
+    return "unstable: order kept" if all(kept) else "unstable: order not kept"
+
+
+def _side(one: dict[str, Any], other: dict[str, Any], mean: str, std: str) -> int:
+    """1 or -1 as a number is above or below another; 0 where the two agree."""
+    if agrees(one[mean], one[std], other[mean], other[std]):
+        return 0
+    return 1 if one[mean] > other[mean] else -1
 
 
 def _unnamed(
@@ -161,9 +216,8 @@ def test_sets(config: Config, declared: Artefact) -> Table:
             noise = "" if clean else f", {entry['column']}"
             rows.append({**entry, "section": section + noise, "column": _test_set(str(metric))})
     notes = [SPREAD] if tests["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
-    if any(row["published_text"] for row in rows):
-        notes.append(COMPARED)
-    return Table(mark_best(pd.DataFrame(rows)), tuple(notes))
+    notes += _comparison(rows)
+    return Table(mark_best(pd.DataFrame(_settled(rows))), tuple(notes))
 
 
 def _test_set(metric: str) -> str:
@@ -254,11 +308,15 @@ def cost(config: Config, declared: Artefact) -> Table:
     return Table(pd.DataFrame(rows).assign(best=False), (note,))
 
 
-@register("weight-decays")
-def weight_decays(config: Config, declared: Artefact) -> Table:
-    """The penalty that the tuning protocol chose for every loss, and what it reached.
+PENALTIES = {"weight_decay": "", "l1": " (L1)"}
+"""What tuning can choose besides a loss's own parameters, and what stands beside the value."""
 
-    For losses with an L1 penalty that is its coefficient, else the weight decay.
+
+@register("chosen")
+def chosen_values(config: Config, declared: Artefact) -> Table:
+    """What the tuning protocol chose for every loss, and the accuracy that it reached.
+
+    A penalty is the coefficient of the L1 norm for losses that have it, else the weight decay.
     """
     chosen = records.symmetrization_tuning(config, declared.select)
     rows: list[dict[str, Any]] = []
@@ -273,19 +331,19 @@ def weight_decays(config: Config, declared: Artefact) -> Table:
             "n": 1,
         }
         title = data_title(config, str(record["dataset"]))
-        absolute = not np.isnan(record.get("l1", np.nan))
-        chosen_value = record["l1"] if absolute else record["weight_decay"]
-        text = f"{chosen_value:g}".replace("-", "−") + (" (L1)" if absolute else "")
+        for name, value in record["chosen"].items():
+            text = f"{value:g}".replace("-", "−") + PENALTIES.get(name, "")
+            column = "penalty" if name in PENALTIES else grid.SYMBOLS.get(name, name)
+            rows.append({**base, "column": f"{title}: {column}", "mean": value, "text": text})
         reached = 100.0 * record["validation_accuracy"]
-        rows += [
-            {**base, "column": f"{title}: penalty", "mean": chosen_value, "text": text},
+        rows.append(
             {
                 **base,
                 "column": f"{title}: validation accuracy (%)",
                 "mean": reached,
                 "text": f"{reached:.2f}",
-            },
-        ]
+            }
+        )
     tuning = config.scale.symmetrization.tuning
     note = f"Chosen on {tuning.noise} noise by clean validation accuracy." if tuning else ""
     return Table(pd.DataFrame(rows).assign(best=False), (note,) if note else ())
