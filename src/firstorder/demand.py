@@ -12,6 +12,8 @@ from firstorder.linearized import DENSE, krylov_dimensions
 GIB = 1024
 BASE = 1500
 """Memory in MiB of Snakemake, Python and torch, before any data."""
+NETWORK = 1500
+"""Memory in MiB of the largest network's passes on a batch of 64."""
 
 
 def gpus(config: Config) -> int:
@@ -66,15 +68,16 @@ def spectrum_megabytes(config: Config, support: str) -> int:
 
     One that may be decomposed as a whole: the matrix, and in float64 its copy, its eigenvectors
     and the work space of divide and conquer. A larger one: the matrix twice, and the bases of a
-    Krylov space.
+    Krylov space. Then, with the matrix still mapped, the gradients of the network on a batch.
     """
     declared = config.scale.linearized.supports[support]
     count = declared.train + declared.test
     matrix = _matrix_megabytes(config, support)
+    own = BASE + _examples_megabytes(config, support)
     if count <= DENSE:
-        return BASE + 9 * matrix
+        return own + max(9 * matrix, NETWORK)
     bases = 3 * 8 * count * krylov_dimensions(config.scale.linearized.eigenvectors) // 2**20
-    return BASE + 2 * matrix + bases
+    return own + max(2 * matrix + bases, NETWORK)
 
 
 def family_megabytes(config: Config, family: str) -> int:

@@ -44,7 +44,7 @@ class Paths:
     def tangent(self, model: str, support: str, seed: str | int, name: str) -> str:
         """A file of one initialisation of a model on a support.
 
-        init.safetensors, kernel.npy, outputs.npy, spectrum.npz or nads.npz.
+        init.safetensors, kernel.npy, outputs.npy, spectrum.npz, gradients.csv or nads.npz.
         """
         return f"{self.root}/linearized/{model}/{support}/seed{seed}/{name}"
 

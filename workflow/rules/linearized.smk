@@ -34,9 +34,12 @@ rule kernel:
 
 rule spectrum:
     input:
+        lambda wildcards: PATHS.dataset(LINEARIZED.supports[wildcards.support].dataset),
+        PATHS.tangent("{model}", "{support}", "{seed}", "init.safetensors"),
         PATHS.tangent("{model}", "{support}", "{seed}", "kernel.npy"),
     output:
         PATHS.tangent("{model}", "{support}", "{seed}", "spectrum.npz"),
+        PATHS.tangent("{model}", "{support}", "{seed}", "gradients.csv"),
     log:
         PATHS.log("spectrum", "{model}", "{support}", "{seed}"),
     benchmark:

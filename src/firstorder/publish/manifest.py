@@ -242,14 +242,16 @@ def _by_rule(config: Config, path: str) -> dict[str, str]:
             return {provenance.relative(each): expected for each, expected in raw.items()}
         if path.startswith(provenance.relative(paths.labels(name, "", 0)).split("//")[0] + "/"):
             return {provenance.relative(paths.dataset(name)): ""}
+    support = config.scale.linearized.supports.get(Path(path).parent.parent.name)
+    examples = {provenance.relative(paths.dataset(support.dataset)): ""} if support else {}
     match Path(path).name:
         case "spectrum.npz":
             return {str(Path(path).with_name("kernel.npy")): ""}
+        case "gradients.csv":
+            names = ("init.safetensors", "kernel.npy")
+            return examples | {str(Path(path).with_name(name)): "" for name in names}
         case "kernel.npy" | "outputs.npy":
-            support = Path(path).parent.parent.name
-            declared = config.scale.linearized.supports.get(support)
-            dataset_path = paths.dataset(declared.dataset) if declared else ""
-            return {provenance.relative(dataset_path): ""} if dataset_path else {}
+            return examples
     return {}
 
 

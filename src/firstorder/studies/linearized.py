@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 ALIGNMENT = ("task", "k", "part", "initial", "trained")
 EVOLUTION = ("family", "task", "epoch", "part", "alignment", "trace", "relative")
 ENERGY = ("family", "task", "moment", "part", "components", "energy")
+GRADIENTS = ("k", "eigenvalue", "alignment")
+CHECKED = (1, 2, 5, 10)
+"""The eigenvectors whose alignment is also computed by gradients, without the kernel."""
 TANGENT_INPUTS = ("init.safetensors", "outputs.npy", "kernel.npy")
 
 
@@ -60,7 +63,12 @@ def kernel(config: Config, model: str, support: str, seed: int, code: str = "") 
 
 
 def spectrum(config: Config, model: str, support: str, seed: int, code: str = "") -> None:
-    """Decompose a kernel: the leading eigenvalues of the Gram matrix and its eigenvectors."""
+    """Decompose a kernel: the leading eigenvalues of the Gram matrix and its eigenvectors.
+
+    Some eigenvalues are set beside the alignment of their eigenvectors by the gradients of the
+    network: they agree only if the kernel is that of the network.
+    """
+    from firstorder.linearized.alignment import from_gradients
     from firstorder.linearized.spectrum import decompose
 
     device = _device(config, config.scale.linearized.threads)
@@ -75,6 +83,15 @@ def spectrum(config: Config, model: str, support: str, seed: int, code: str = ""
             trace=gram.diagonal().double().sum().numpy(),
             n_train=np.int64(config.scale.linearized.supports[support].train),
         )
+    images = examples(config, support).images.to(device)
+    shape = config.datasets[config.scale.linearized.supports[support].dataset].shape
+    module = start.load(shape, start.path("init.safetensors")).to(device)
+    rows = []
+    for k in (k for k in CHECKED if k <= len(found.values)):
+        aligned = from_gradients(module, images, found.vectors[k - 1].to(device), batch=64)
+        value = float(found.values[k - 1])
+        rows.append({"k": k, "eigenvalue": value, "alignment": float(aligned)})
+    write_csv(start.path("gradients.csv"), GRADIENTS, rows)
 
 
 def tangent(config: Config, model: str, seed: int, family: str, code: str = "") -> None:
