@@ -83,3 +83,18 @@ def test_rank_correlation_and_spikes_are_those_of_their_definitions() -> None:
     assert found["argmax"] == 3
     assert found["order"] == pytest.approx(1.0)
     assert found["scale"] == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [({}, "MLP"), ({"model": "lenet"}, "LeNet"), ({"model": "resnet18"}, "MLP")],
+)
+def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], label: str
+) -> None:
+    declared = needs.artefact(tiny, "linearized", "rotated-kernel")
+    chosen = declared.model_copy(update={"options": options})
+    monkeypatch.setattr(needs, "artefact", lambda *_: chosen)
+    figures.build(tiny, "linearized", "rotated-kernel")
+    drawn = pd.read_csv(needs.paths_of(tiny).figure("linearized", "rotated-kernel", "csv"))
+    assert set(drawn["label"]) == {label}

@@ -52,8 +52,8 @@ ARTEFACTS: dict[str, dict[str, dict]] = {
             "kind": "table", "draw": "fixed-tuned", "options": {"variants": "tuned"},
             "select": {"cells": "curves", "losses": "decay", "files": ["summary.json"]},
         },
-        "weight-decays": {
-            "kind": "table", "draw": "weight-decays",
+        "tuned-values": {
+            "kind": "table", "draw": "chosen",
             "select": {"cells": "curves", "losses": "tuned", "files": ["tuning.json"]},
         },
         "learning-curves": {
@@ -123,9 +123,10 @@ ARTEFACTS: dict[str, dict[str, dict]] = {
         },
         "rotated-kernel-table": {
             "kind": "table", "draw": "rotated-kernel-table",
+            "options": {"families": ["eigenfunctions", "binary"]},
             "select": {"family": "eigenfunctions", "files": [
-                *(f"runs/eigenfunctions/{arm}.csv" for arm in ("network", "linear0", "retrained")),
-                "runs/eigenfunctions/network.json"]},
+                f"runs/{family}/{name}" for family in ("eigenfunctions", "binary")
+                for name in ("network.csv", "network.json", "linear0.csv", "retrained.csv")]},
         },
         "eigenfunction-table": {
             "kind": "table", "draw": "eigenfunction-table",

@@ -151,14 +151,16 @@ def _energies(axes: Axes, share: pd.DataFrame, look: dict[str, style.Look]) -> N
 def rotated_kernel(config: Config, declared: Artefact) -> Drawing:
     """Training loss and test accuracy per epoch: network, linear on initial and trained kernel.
 
-    Rows: one task each (options: model, tasks; default the first model and at most two tasks that
-    all three arms trained). Mean and spread over seeds.
+    Rows: one task each (options: model, tasks; default the first model, also where the scale lacks
+    that of the option, and at most two tasks that all three arms trained). Mean and spread over
+    seeds.
     """
     arms = ("network", "linear0", "retrained")
     family = declared.select.family or "eigenfunctions"
     runs = records.linearized_runs(config, declared.select, family, *arms)
-    model = str(declared.options.get("model", runs["model"].iloc[-1]))
-    runs = runs[runs["model"] == model]
+    models = list(runs["model"])
+    model = declared.options.get("model", models[0])
+    runs = runs[runs["model"] == (model if model in models else models[0])]
     common = set.intersection(*(set(runs[runs["arm"] == arm]["task"]) for arm in arms))
     wanted = declared.options.get("tasks", _spaced(sorted(common), 2))
     runs = runs[runs["task"].isin(wanted)]

@@ -26,6 +26,7 @@ RUN = (
 ALIGNMENT = ("task", "k", "part", "initial", "trained")
 EVOLUTION = ("family", "task", "epoch", "part", "alignment", "trace", "relative")
 ENERGY = ("family", "task", "moment", "part", "components", "energy")
+GRADIENTS = ("k", "eigenvalue", "alignment")
 SYMMETRIZATION_KEYS = ("setting", "dataset", "noise", "kind", "rate", "loss", "label", "seed")
 
 
@@ -162,11 +163,13 @@ def symmetrization_tuning(config: Config, select: Selection) -> pd.DataFrame:
     rows = []
     for setting, loss in dict.fromkeys((s, x) for s, _, x in selected_cells(config, select)):
         dataset = config.scale.symmetrization.settings[setting].dataset
-        if known[loss].on(dataset).weight_decay == "tuned":
+        if known[loss].on(dataset).tuned:
             record = read_json(paths.tuned(setting, loss))
             label = known[loss].label
             rows.append(
-                {"setting": setting, "dataset": dataset, "loss": loss, "label": label, **record}
+                {"setting": setting, "dataset": dataset, "loss": loss, "label": label}
+                | record
+                | record["chosen"]
             )
     return pd.DataFrame(rows)
 
@@ -277,6 +280,15 @@ def spectra(config: Config, select: Selection) -> pd.DataFrame:
             }
         )
         frames.append(_keyed(keys, frame))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def gradients(config: Config, select: Selection) -> pd.DataFrame:
+    """One row per eigenvector checked by gradients: keys, k (from 1), eigenvalue, alignment."""
+    frames = [
+        _keyed(keys, read_csv(_tangent_path(config, keys, "gradients.csv"), GRADIENTS))
+        for keys in _tangents(config, select)
+    ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

@@ -63,16 +63,44 @@ def _number(value: float) -> str:
 
 @register("accuracy-falls")
 def accuracy_falls(config: Config, claim: Claim) -> Verdict:
-    """E5, E12: test accuracy of one arm falls with the index. Options: arm, correlation (-0.9)."""
-    arm = str(claim.options["arm"])
-    found = _correlations(_last(config, claim, "test_accuracy", arm), arm)
-    if found.isna().all():
+    """E5, E12: test accuracy of one arm falls with the index.
+
+    Options: arm, correlation (-0.9); first, last: the accuracy at index 1 and at every index from
+    `from` (600 of `of` (1024) directions, scaled to inputs with fewer), to within `near` (0.05).
+    An end that is not given is not looked at.
+    """
+    options, arm = claim.options, str(claim.options["arm"])
+    table = _last(config, claim, "test_accuracy", arm)
+    found, ends = _correlations(table, arm), _ends(config, claim, table[arm])
+    if found.isna().all() or any(end.empty for end in ends.values()):
         return not_run(TOO_FEW)
-    return judged(
-        bool((found <= float(claim.options.get("correlation", -0.9)) + ROUNDING).all()),
-        f"Spearman's correlation of index and test accuracy: {_listed(found)}.",
-        **{f"spearman_{label}": float(value) for label, value in found.items()},
+    off = {name: float((end - float(options[name])).abs().max()) for name, end in ends.items()}
+    near = float(options.get("near", 0.05)) + ROUNDING
+    said = "".join(
+        f" At the {name} indices it is {number_range(100 * end, 1)} %, where "
+        f"{100 * float(options[name]):.0f} % is expected."
+        for name, end in ends.items()
     )
+    return judged(
+        bool((found <= float(options.get("correlation", -0.9)) + ROUNDING).all())
+        and all(value <= near for value in off.values()),
+        f"Spearman's correlation of index and test accuracy: {_listed(found)}.{said}",
+        **{f"spearman_{label}": float(value) for label, value in found.items()},
+        **{f"{name}_off": value for name, value in off.items()},
+    )
+
+
+def _ends(config: Config, claim: Claim, accuracy: pd.Series) -> dict[str, pd.Series]:
+    """The accuracies at those ends of the indices of directions that the options give."""
+    options, tasks = claim.options, accuracy.index.get_level_values("task")
+    ends = {"first": accuracy[tasks == 1]} if "first" in options else {}
+    if "last" in options:
+        _, arrays = next(
+            records.tangent_arrays(config, claim.select, "nads.npz", "singular_values")
+        )
+        share = len(arrays["singular_values"]) / int(options.get("of", 1024))
+        ends["last"] = accuracy[tasks >= round(share * int(options.get("from", 600)))]
+    return ends
 
 
 @register("kernel-ranks-tasks")

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from firstorder.config import Claim, Config, loss_named, losses
+from firstorder.config import Claim, Config, loss_named, losses, variant_names
 from firstorder.publish import records
 from firstorder.publish.claims.verdict import Verdict, judged, not_run
 from firstorder.publish.measures import number_range
@@ -31,6 +31,11 @@ def _label(config: Config, loss: str) -> str:
     return losses(config)[loss].label
 
 
+def _data(config: Config, setting: str) -> str:
+    """The data of a setting as printed."""
+    return config.datasets[config.scale.symmetrization.settings[setting].dataset].title
+
+
 def _means(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     """Mean of `value` over seeds: rows (setting, rate), columns losses."""
     if runs.empty:
@@ -45,7 +50,8 @@ ABSENT = "The losses, noise or number of classes that the claim is about are not
 def memorises(config: Config, claim: Claim) -> Verdict:
     """P1: accuracy of a loss peaks early and falls; the wrong labels are fitted.
 
-    Options: loss, drop (best minus last, 0.1), rates (least and most: 0.4, 0.8).
+    Options: loss, drop (best minus last, 0.1), fitted (share of the wrong labels, 0.8, where the
+    runs recorded it), rates (least and most: 0.4, 0.8).
     """
     options = claim.options
     loss, (low, high) = options.get("loss", "ce"), options.get("rates", (0.4, 0.8))
@@ -56,21 +62,22 @@ def memorises(config: Config, claim: Claim) -> Verdict:
     if runs.empty:
         return not_run(f"{loss} is not run at noise rates from {low:g} to {high:g}.")
     falls = (runs["best_accuracy"] - runs["last_accuracy"]).groupby(runs["rate"]).mean()
-    fitted = runs.groupby("rate")["wrong_fitted"].mean()
+    fitted = runs.groupby("rate")["wrong_fitted"].mean().dropna()
     return judged(
-        bool((falls >= float(options.get("drop", 0.1))).all()),
+        bool((falls >= float(options.get("drop", 0.1))).all())
+        and bool((fitted >= float(options.get("fitted", 0.8))).all()),
         f"{runs['label'].iloc[0]} falls from its best test accuracy to the last by "
         f"{number_range(100 * falls, 1)} points at noise rates {number_range(falls.index, 1)}, and "
         f"fits {number_range(100 * fitted, 0)} % of the wrong labels.",
         least_drop=float(falls.min()),
         largest_drop=float(falls.max()),
-        wrong_fitted=float(fitted.max()),
+        wrong_fitted=float(fitted.min()),
     )
 
 
 @register("order")
 def order(config: Config, claim: Claim) -> Verdict:
-    """P2, P6: losses of different tiers come in the stated order (each tier above the one before).
+    """P2, P5, P6: losses of different tiers come in the stated order, each above those before.
 
     Options: tiers (lists of losses, lowest first), value (last_accuracy), rate, share (of pairs in
     order, 0.8), growing (also require the gap between first and last tier to grow with the rate).
@@ -79,8 +86,8 @@ def order(config: Config, claim: Claim) -> Verdict:
     value, rate = str(options.get("value", "last_accuracy")), float(options["rate"])
     means = _means(_runs(config, claim), value)
     at = means[means.index.get_level_values("rate") == rate]
-    tiers = [[loss for loss in tier if loss in at.columns] for tier in options["tiers"]]
-    tiers = [tier for tier in tiers if tier]
+    named = [[loss_named(config, loss) for loss in tier] for tier in options["tiers"]]
+    tiers = [tier for names in named if (tier := [loss for loss in names if loss in at.columns])]
     if at.empty or len(tiers) < 3:
         return not_run("Too few of the losses that the claim orders are run at this scale.")
     pairs = [
@@ -107,6 +114,28 @@ def order(config: Config, claim: Claim) -> Verdict:
         share=share,
         gap_low=start,
         gap_high=end,
+    )
+
+
+@register("close")
+def close(config: Config, claim: Claim) -> Verdict:
+    """P2: with clean labels the losses end close to each other.
+
+    Options: losses, rate (0), gap (0.03, of the best to the worst), classes.
+    """
+    options = claim.options
+    rate = float(options.get("rate", 0.0))
+    means = _means(_runs(config, claim), "last_accuracy")
+    at = means[means.index.get_level_values("rate") == rate]
+    at = at[[loss for loss in options["losses"] if loss in at.columns]]
+    if at.empty or len(at.columns) < 2:
+        return not_run(ABSENT)
+    spread = at.max(axis=1) - at.min(axis=1)
+    return judged(
+        float(spread.max()) <= float(options.get("gap", 0.03)),
+        f"At noise rate {rate:g} the best of {len(at.columns)} losses ends "
+        f"{number_range(100 * spread, 1)} points above the worst.",
+        largest_gap=float(spread.max()),
     )
 
 
@@ -171,26 +200,65 @@ def scores_explode(config: Config, claim: Claim) -> Verdict:
 
 @register("gain")
 def gain(config: Config, claim: Claim) -> Verdict:
-    """P5, P8, P9: one loss is better than another by at least so much at the last epoch.
+    """P5, P7, P9: a loss is better than its reference by at least so much at the last epoch.
 
-    Options: loss, reference, rates, gap, classes.
+    Options: pairs (lists of reference and loss) or variants (a family: each against the loss that
+    it varies), rates, gap, share (of the gains that must be so large, 1), classes.
     """
     options = claim.options
-    loss, reference = (loss_named(config, options[name]) for name in ("loss", "reference"))
     means = _means(_runs(config, claim), "last_accuracy")
-    if means.empty or not {loss, reference} <= set(means.columns):
+    pairs = [pair for pair in _pairs(config, claim) if set(pair) <= set(means.columns)]
+    if not pairs:
         return not_run(ABSENT)
     at = means[means.index.get_level_values("rate").isin(options["rates"])]
     if at.empty:
         return not_run(f"The noise rates {options['rates']} are not run at this scale.")
-    gaps = at[loss] - at[reference]
+    gaps = {pair: at[pair[1]] - at[pair[0]] for pair in pairs}
+    large = pd.concat(gaps.values()) >= float(options["gap"])
+    said = (
+        f"{_label(config, loss)} ends {number_range(100 * gap, 1)} points above "
+        f"{_label(config, reference)}"
+        for (reference, loss), gap in gaps.items()
+    )
     return judged(
-        bool((gaps >= float(options["gap"])).all()),
-        f"{_label(config, loss)} ends {number_range(100 * gaps, 1)} points above "
-        f"{_label(config, reference)} at noise rates "
-        f"{number_range(at.index.get_level_values('rate'), 1)}.",
-        least_gap=float(gaps.min()),
-        largest_gap=float(gaps.max()),
+        float(large.mean()) >= float(options.get("share", 1.0)),
+        f"At noise rates {number_range(at.index.get_level_values('rate'), 1)}, {large.sum()} of "
+        f"{large.size} differences are as stated: {'; '.join(said)}.",
+        share=float(large.mean()),
+        **{f"gap_{loss}_{reference}": float(gap.min()) for (reference, loss), gap in gaps.items()},
+    )
+
+
+def _pairs(config: Config, claim: Claim) -> list[tuple[str, str]]:
+    """The (reference, loss) that a claim compares, as they are trained at this scale."""
+    if "variants" in claim.options:
+        named = variant_names(config, claim.options["variants"])
+        return [(loss, name) for (loss, _), name in named.items() if name != loss]
+    return [(loss_named(config, a), loss_named(config, b)) for a, b in claim.options["pairs"]]
+
+
+@register("optimum-differs")
+def optimum_differs(config: Config, claim: Claim) -> Verdict:
+    """P7: tuning does not choose the same weight decay for all losses (those with L1 aside)."""
+    chosen = records.symmetrization_tuning(config, claim.select)
+    if "weight_decay" not in chosen:
+        return not_run("No weight decay is tuned at this scale.")
+    chosen = chosen.dropna(subset="weight_decay")
+    counts = {
+        str(setting): part.value_counts().sort_index()
+        for setting, part in chosen.groupby("setting", sort=False)["weight_decay"]
+        if len(part) > 1
+    }
+    if not counts:
+        return not_run("The weight decay of one loss only is tuned at this scale.")
+    said = (
+        ", ".join(f"{decay:g} for {number}" for decay, number in count.items())
+        + f" of {count.sum()} losses on {_data(config, setting)}"
+        for setting, count in counts.items()
+    )
+    distinct = min(map(len, counts.values()))
+    return judged(
+        distinct > 1, f"Tuning chose a weight decay of {'; '.join(said)}.", distinct=distinct
     )
 
 
