@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -144,27 +145,38 @@ def test_the_softmax_has_lipschitz_constant_one_half():
     assert math.isclose(moved, 0.5, rel_tol=1e-8)
 
 
+def network(seed: int, layers: int, width: int, norm: float) -> list[Tensor]:
+    """`layers` matrices of spectral norm `norm`, from `width` numbers to 3 scores."""
+    sizes = [width] * layers + [3]
+    weights = [normal(seed + i, sizes[i + 1], sizes[i]) for i in range(layers)]
+    return [norm * w / torch.linalg.matrix_norm(w, 2) for w in weights]
+
+
+def output(weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    """The scores of x, ReLU between the matrices."""
+    for matrix in weights[:-1]:
+        x = (matrix @ x).relu()
+    return weights[-1] @ x
+
+
+NETWORKS = {
+    "seed": st.integers(0, 2**31),
+    "layers": st.integers(1, 4),
+    "width": st.integers(2, 6),
+    "norm": st.floats(0.3, 2.0),
+}
+
+
 @CLAIM
-@given(
-    seed=st.integers(0, 2**31),
-    layers=st.integers(1, 4),
-    width=st.integers(2, 6),
-    norm=st.floats(0.3, 2.0),
-)
+@given(**NETWORKS)
 def test_the_gradients_of_cross_entropy_and_unhinged_differ_by_a_power_of_the_norm(
     seed, layers, width, norm
 ):
     """l matrices of spectral norm c, ReLU: |J|^2 <= l c^(2(l-1)) |x|^2 and |s| <= c^l |x|."""
-    sizes = [width] * layers + [3]
-    weights = [normal(seed + i, sizes[i + 1], sizes[i]) for i in range(layers)]
-    weights = [norm * w / torch.linalg.matrix_norm(w, 2) for w in weights]
-    x = normal(seed + 9, width)
+    weights, x = network(seed, layers, width, norm), normal(seed + 9, width)
 
     def scores(*matrices: Tensor) -> Tensor:
-        hidden = x
-        for matrix in matrices[:-1]:
-            hidden = (matrix @ hidden).relu()
-        return matrices[-1] @ hidden
+        return output(matrices, x)
 
     jacobians = torch.func.jacrev(scores, argnums=tuple(range(layers)))(*weights)
     jacobian = torch.cat([j.flatten(1) for j in jacobians], dim=1)
@@ -176,6 +188,52 @@ def test_the_gradients_of_cross_entropy_and_unhinged_differ_by_a_power_of_the_no
     slopes = [gradient(losses.build(name, 3), out, 0) for name in ("ce", "unhinged")]
     difference = (jacobian.T @ (slopes[0] - slopes[1])).norm()
     assert difference <= 0.5 * bound * norm**layers * length + 1e-12
+
+
+def moved(loss: Loss, weights: list[Tensor], x: Tensor, other: Tensor, step: float) -> float:
+    """How far one step of SGD on x of label 0 moves the scores of `other`, over the step size."""
+    before = output(weights, other)
+    weights = [w.clone().requires_grad_() for w in weights]
+    loss(output(weights, x)[None], torch.tensor([0])).backward()
+    torch.optim.SGD(weights, lr=step).step()
+    return (output(weights, other) - before).norm().item() / step
+
+
+LIPSCHITZ = {
+    "ce": math.sqrt(2),
+    "unhinged": math.sqrt(2 / 3),
+    "mae": math.sqrt(2) / 4,
+    "gce": math.sqrt(2) * 0.7**0.7 / 1.7**1.7,
+    "alpha_mae": 3 * math.sqrt(2) / 4,
+}
+"""In the scores, for 3 classes and default parameters."""
+
+
+@pytest.mark.parametrize("name", LIPSCHITZ)
+@CLAIM
+@given(**NETWORKS)
+def test_a_step_of_sgd_moves_other_scores_by_a_power_of_the_norm(name, seed, layers, width, norm):
+    """At most step size x G l c^(2(l-1)) |x| |x'|, to first order in the step size."""
+    x, other = normal(seed + 9, width), normal(seed + 10, width)
+    weights = network(seed, layers, width, norm)
+    found = moved(losses.build(name, 3), weights, x, other, step=1e-6)
+    size = layers * norm ** (2 * (layers - 1)) * x.norm() * other.norm()
+    assert found <= LIPSCHITZ[name] * size * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@pytest.mark.parametrize("name, slope", [("unhinged", [-2, 1, 1]), ("ce", [-1, 1, 0])])
+def test_matrices_that_pass_on_the_largest_gradient_reach_that_bound(name, slope, layers):
+    """Matrices of rank one, each from the direction in which the one before puts out."""
+    norm, width = 1.2, 4
+    inside = [torch.nn.functional.normalize(normal(i, width).abs(), dim=0) for i in range(layers)]
+    last = torch.nn.functional.normalize(torch.tensor(slope, dtype=torch.float64), dim=0)
+    ends = zip(inside, [*inside[1:], last], strict=True)
+    weights = [norm * torch.outer(end, start) for start, end in ends]
+    x = 60 / norm**layers * inside[0]  # p_y = 0 for cross-entropy
+    found = moved(losses.build(name, 3), weights, x, x / 2, step=1e-8)
+    bound = LIPSCHITZ[name] * layers * norm ** (2 * (layers - 1)) * x.norm() ** 2 / 2
+    assert math.isclose(found, bound, rel_tol=1e-5)
 
 
 @CLAIM
