@@ -320,6 +320,7 @@ def chosen_values(config: Config, declared: Artefact) -> Table:
     """
     chosen = records.symmetrization_tuning(config, declared.select)
     rows: list[dict[str, Any]] = []
+    accuracies: list[dict[str, Any]] = []  # their columns come last
     for record in chosen.to_dict("records"):
         base = {
             "section": "",
@@ -336,7 +337,7 @@ def chosen_values(config: Config, declared: Artefact) -> Table:
             column = "penalty" if name in PENALTIES else grid.SYMBOLS.get(name, name)
             rows.append({**base, "column": f"{title}: {column}", "mean": value, "text": text})
         reached = 100.0 * record["validation_accuracy"]
-        rows.append(
+        accuracies.append(
             {
                 **base,
                 "column": f"{title}: validation accuracy (%)",
@@ -346,7 +347,7 @@ def chosen_values(config: Config, declared: Artefact) -> Table:
         )
     tuning = config.scale.symmetrization.tuning
     note = f"Chosen on {tuning.noise} noise by clean validation accuracy." if tuning else ""
-    return Table(pd.DataFrame(rows).assign(best=False), (note,) if note else ())
+    return Table(pd.DataFrame(rows + accuracies).assign(best=False), (note,) if note else ())
 
 
 @register("pairs")
