@@ -281,7 +281,7 @@ def write_results(config: Config) -> None:
         if "/symmetrization/runs/" in path:
             _write_run(Path(path))
         elif "/symmetrization/tuning/" in path:
-            chosen = {"weight_decay": 0.01, "validation_accuracy": 0.75}
+            chosen = {"chosen": {"weight_decay": 0.01}, "validation_accuracy": 0.75}
             Path(path).write_text(json.dumps(chosen))
         else:
             _write_tangent(Path(path))
