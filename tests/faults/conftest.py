@@ -18,7 +18,7 @@ from workflow.conftest import make_project
 
 from .forks import Child, Done, Verbs
 
-CELL = ("digits", "symmetric-0.4", "sgce")
+CELL = ("digits", "symmetric-0.4", "gce")
 RUN = f"results/tiny/symmetrization/runs/{'/'.join(CELL)}"
 LABELS = "results/tiny/symmetrization/labels/digits/symmetric-0.4/seed1.npz"
 DATASET = "results/tiny/datasets/digits.safetensors"
@@ -112,7 +112,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, verbs: Verbs) -> Project:
     project.edit("recipes.yaml", tiny=RECIPE)
     project.edit(
         "scales/tiny.yaml",
-        symmetrization__losses={"comparison": ["sgce"], "curves": ["sgce"]},
+        symmetrization__losses={"comparison": ["gce"], "curves": ["gce"]},
         symmetrization__cells__symmetric__noises=["symmetric-0.4"],
         symmetrization__cells__curves__noises=["symmetric-0.4"],
     )

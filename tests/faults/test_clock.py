@@ -80,6 +80,6 @@ def test_a_clock_that_jumps_back_stops_the_run_with_a_reason_and_loses_no_traini
     for path in inputs:
         os.utime(path, (past, past))
     workflow.snakemake(f"{RUN}/seed1/summary.json")
-    log = project.folder / "results/tiny/logs/train/digits/symmetric-0.4/sgce.log"
+    log = project.folder / "results/tiny/logs/train/digits/symmetric-0.4/gce.log"
     assert log.read_text().count("was finished before") == 2
     assert set(project.results()) == set(undisturbed.results())

@@ -334,11 +334,11 @@ def test_a_training_from_a_warm_start_has_the_bytes_of_one_from_a_cold_start(
         for name in (OFF, announced):
             run.environment[VARIABLE] = name
             shutil.rmtree(tmp_path / "results/smoke/checkpoints", ignore_errors=True)
-            job = run.start("train", "digits", "symmetric-0.4", "sgce")
+            job = run.start("train", "digits", "symmetric-0.4", "gce")
             complaints = job.communicate(timeout=120)[1]
             assert job.returncode == 0, complaints
             assert (name in Path("/proc/net/unix").read_text()) == (name != OFF)
-            folder = Path(paths(config).run("digits", "symmetric-0.4", "sgce", 1, "summary.json"))
+            folder = Path(paths(config).run("digits", "symmetric-0.4", "gce", 1, "summary.json"))
             record = json.loads(folder.read_text())
             measured = {
                 key: record.pop(key)
