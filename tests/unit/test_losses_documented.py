@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,10 @@ def test_every_configured_loss_can_be_built(dataset):
     for name, loss in configured().items():
         resolved = loss.on(dataset)
         assert resolved.source, f"{name} needs a source"
-        losses.build(resolved.function or name, 10, **resolved.parameters)
+        tuned = {key: resolved.choices[key] for key in resolved.tuned_parameters}
+        for values in itertools.product(*tuned.values()):  # one without values if nothing is tuned
+            chosen = dict(zip(tuned, values, strict=True))
+            losses.build(resolved.function or name, 10, **{**resolved.parameters, **chosen})
 
 
 def test_the_example_of_the_documentation_works(tmp_path):
