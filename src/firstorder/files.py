@@ -6,6 +6,7 @@ bytes are on disk: a reader sees the old file or the new one, never a part.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -23,12 +24,16 @@ def beside(path: Path) -> Path:
     Of another machine's processes nothing is known: what those left stays.
     """
     start, end = f".{path.stem}.{platform.node()}-", f".tmp{path.suffix}"
-    for name in os.listdir(path.parent):
-        if name.startswith(start) and name.endswith(end):
-            process = name.removeprefix(start).removesuffix(end)
-            if process.isdecimal() and not _lives(int(process)):
-                _remove(path.with_name(name))
+    for each in temporaries(path):
+        process = each.name.removeprefix(start).removesuffix(end)
+        if process.isdecimal() and not _lives(int(process)):
+            _remove(each)
     return path.with_name(f"{start}{os.getpid()}{end}")
+
+
+def temporaries(path: Path) -> list[Path]:
+    """What lies under temporary names beside `path`, of any process of any machine."""
+    return list(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"))
 
 
 def _lives(process: int) -> bool:

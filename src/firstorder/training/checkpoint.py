@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from firstorder.files import write_bytes
+from firstorder.files import temporaries, write_bytes
 
 log = logging.getLogger("firstorder")
 
@@ -67,7 +67,7 @@ def load(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]] | N
 def discard(path: str | Path) -> None:
     """Remove a checkpoint that is no longer needed, with what killed processes left of it."""
     path = Path(path)
-    for part in (path, *path.parent.glob(f".{path.stem}.*.tmp{path.suffix}")):
+    for part in (path, *temporaries(path)):
         part.unlink(missing_ok=True)
 
 
