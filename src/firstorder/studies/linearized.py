@@ -50,7 +50,7 @@ def kernel(config: Config, model: str, support: str, seed: int, code: str = "") 
     device = _device(config, config.scale.linearized.threads)
     start = Start(config, model, support, seed)
     images = examples(config, support).images.to(device)
-    module = start.build(config.datasets[config.scale.linearized.supports[support].dataset].shape)
+    module = start.build(start.shape)
     save_weights(start.path("init.safetensors"), module)
     module.to(device)
     memory = config.scale.linearized.memory_gib
@@ -84,8 +84,7 @@ def spectrum(config: Config, model: str, support: str, seed: int, code: str = ""
             n_train=np.int64(config.scale.linearized.supports[support].train),
         )
     images = examples(config, support).images.to(device)
-    shape = config.datasets[config.scale.linearized.supports[support].dataset].shape
-    module = start.load(shape, start.path("init.safetensors")).to(device)
+    module = start.load(start.shape, start.path("init.safetensors")).to(device)
     rows = []
     for k in (k for k in CHECKED if k <= len(found.values)):
         aligned = from_gradients(module, images, found.vectors[k - 1].to(device), batch=64)

@@ -53,6 +53,16 @@ class Start:
     def where(self) -> Paths:
         return paths(self.config)
 
+    @property
+    def dataset(self) -> str:
+        """The dataset of the support."""
+        return self.config.scale.linearized.supports[self.support].dataset
+
+    @property
+    def shape(self) -> Shape:
+        """Of the support's images."""
+        return self.config.datasets[self.dataset].shape
+
     def path(self, name: str) -> str:
         """A file of the initialisation."""
         return self.where.tangent(self.model, self.support, self.seed, name)
@@ -159,11 +169,7 @@ class Job:
         if self.declared.support is None:
             side = int(self.declared.options.get("size", 32))
             return 1, side, side
-        return self.config.datasets[self._dataset].shape
-
-    @property
-    def _dataset(self) -> str:
-        return self.config.scale.linearized.supports[self.start.support].dataset
+        return self.start.shape
 
     def run(self, name: str) -> str:
         """A file of the family."""
@@ -172,7 +178,7 @@ class Job:
     def inputs(self, *names: str) -> list[str]:
         """What a step reads: the dataset, the named files and, for eigenfunctions, the spectrum."""
         return [
-            *([self.start.where.dataset(self._dataset)] if self.declared.support else []),
+            *([self.start.where.dataset(self.start.dataset)] if self.declared.support else []),
             *(self.start.path(name) for name in names),
             *([self.start.path("spectrum.npz")] if self.kind == "eigenfunctions" else []),
         ]
