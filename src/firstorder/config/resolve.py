@@ -177,6 +177,12 @@ def cell(config: Config, setting: str, noise_name: str, loss_name: str) -> Cell:
     )
 
 
+def channel_statistics(config: Config, cell: Cell) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation by which the channels are standardised: the recipe's if given."""
+    dataset, recipe = config.datasets[cell.dataset], cell.recipe
+    return recipe.mean or dataset.mean, recipe.std or dataset.std
+
+
 def tuning_cell(config: Config, setting: str, loss_name: str) -> Cell:
     """The cell of the tuning protocol: a loss at the tuning noise, on the tuning split."""
     tuning = config.scale.symmetrization.tuning

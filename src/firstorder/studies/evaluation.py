@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from firstorder import files, memory, specs
-from firstorder.config import Cell, Config
+from firstorder.config import Cell, Config, channel_statistics
 from firstorder.errors import DataError
 from firstorder.provenance import record
 from firstorder.studies.data import paths
@@ -97,7 +97,7 @@ def _accuracies(
     from firstorder.data.images import evaluation_view, standardise
     from firstorder.training.metrics import evaluation_batch
 
-    dataset = config.datasets[cell.dataset]
+    mean, std = channel_statistics(config, cell)
     augment = {str(kind): value for kind, value in cell.recipe.augment.items()}
     size = evaluation_batch(device.type, images[:1].size)
     right: list[Tensor] = []
@@ -106,7 +106,6 @@ def _accuracies(
             batch = torch.from_numpy(images[start : start + size]).to(device)
             if augment:
                 batch = evaluation_view(batch, augment)
-            mean, std = cell.recipe.mean or dataset.mean, cell.recipe.std or dataset.std
             scores = module(standardise(batch, mean, std))
             guesses = scores.topk(min(GUESSES, scores.shape[1]), dim=1).indices.cpu()
             own = torch.from_numpy(labels[start : start + size])

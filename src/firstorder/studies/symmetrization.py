@@ -227,6 +227,7 @@ class Trainings:
         torch.set_num_threads(recipe.threads)
         device = choose(self.config.settings.device)
         classes = len(self.dataset.classes)
+        mean, std = configuration.channel_statistics(self.config, self.cell)
         module = models.build(
             recipe.model,
             classes,
@@ -249,9 +250,7 @@ class Trainings:
             normaliser=normaliser,
             l1=self.loss.l1,
             weight_decay=None if decay is None else float(decay),
-            standardise=lambda batch: images.standardise(
-                batch, recipe.mean or self.dataset.mean, recipe.std or self.dataset.std
-            ),
+            standardise=lambda batch: images.standardise(batch, mean, std),
             checkpoint=Checkpoint(checkpoint, identity, self.config.settings.checkpoint_seconds),
             progress=True,
         )
