@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
+import os.path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from firstorder.validation import SLUG
+from firstorder.config.validation import SLUG
 
 Scalar = bool | int | float | str
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-FAMILIES = {
-    "eigenfunctions": "eigenfunctions",
-    "architectures": "eigenfunctions",
-    "width": "eigenfunctions",
-    "photos": "eigenfunctions",
-    "binary": "binary",
-    "architectures-binary": "binary",
-    "nads": "nads",
-}
-"""The families of tasks of the linearized study, each with the kind of its tasks."""
-
-
-def _family(name: str) -> str:
-    if name not in FAMILIES:
-        *others, last = (f"'{known}'" for known in FAMILIES)
-        raise ValueError(f"choose from {', '.join(others)} or {last}")
-    return name
-
-
-FamilyName = Annotated[
-    str, AfterValidator(_family), WithJsonSchema({"type": "string", "enum": list(FAMILIES)})
-]
 
 
 def unwritable(name: str) -> str | None:
@@ -54,7 +33,10 @@ def _folder(name: str) -> str:
     reason = unwritable(name) if name.strip("/ ") else "name a folder"
     if reason is not None:
         raise ValueError(reason)
-    return name.rstrip("/")
+    # One spelling of a folder: Snakemake compares paths as text.
+    path = os.path.normpath(name)
+    inside = os.path.relpath(path) if os.path.isabs(path) else path
+    return path if inside.startswith("..") else inside
 
 
 Folder = Annotated[str, AfterValidator(_folder)]

@@ -1,30 +1,67 @@
-"""Functions that are declared by name in config/studies: tables, figures and claims."""
+"""Tables, figures and claims by name: one decorated function each.
+
+    @figure("learning-curves", reads=("history.csv",))
+    def learning_curves(results: Results, *, metric: str = "test_accuracy") -> Drawing: ...
+
+`reads` names the files of every selected result that the function opens; its keyword-only
+parameters are the options that `config/studies` may give, checked against their annotations
+before anything is planned (see `jobs.signature`, which reads the source: nothing is imported).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from firstorder.errors import ConfigError
+from firstorder.errors import DataError
+from firstorder.jobs.job import Files, Spec
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-REGISTRY: dict[str, Callable[..., Any]] = {}
+REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
+"""(kind, name) -> function, of the studies that were imported."""
 
 
-def register(name: str) -> Callable[[Function], Function]:
-    """Make a function known as `name`; names are unique over tables, figures and claims."""
+@dataclass(frozen=True)
+class Results:
+    """What a table, figure or claim is made from."""
 
+    spec: Spec
+    """What the study resolved of the selection: rows, labels, groups."""
+    files: Files
+    """The files of the selection, by the study's names for them."""
+    published: str | None = None
+    """The file of published numbers."""
+
+    def path(self, *parts: str | int) -> str:
+        """The file with this name. Raises DataError when it is missing."""
+        path = self.files["/".join(map(str, parts))]
+        if not Path(path).is_file():
+            raise DataError(f"{path}: no such file; `snakemake {path}` makes it")
+        return path
+
+
+def _register(kind: str, name: str) -> Callable[[Function], Function]:
     def keep(function: Function) -> Function:
-        assert name not in REGISTRY, name
-        REGISTRY[name] = function
+        assert (kind, name) not in REGISTRY, (kind, name)
+        REGISTRY[kind, name] = function
         return function
 
     return keep
 
 
-def lookup(name: str, where: str) -> Callable[..., Any]:
-    """The function registered as `name`; ConfigError naming `where` when there is none."""
-    if name not in REGISTRY:
-        raise ConfigError(f"{where}: {name!r} is unknown; known: {', '.join(sorted(REGISTRY))}")
-    return REGISTRY[name]
+def table(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
+    """Register a function (results, *, options) -> Table."""
+    return _register("table", name)
+
+
+def figure(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
+    """Register a function (results, *, options) -> Drawing."""
+    return _register("figure", name)
+
+
+def claim(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
+    """Register a function (results, *, options) -> Verdict."""
+    return _register("claim", name)

@@ -145,3 +145,24 @@ class Noise(Strict):
                 "pairflip, instance and RATE in [0, 1], or human-ANNOTATION, or declare it "
                 "under `noises:`"
             ) from None
+
+
+def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
+    """Refuse noise that is impossible on `dataset` (called `name`), naming the key `where`."""
+    classes = len(dataset.classes)
+    if noise.kind == "symmetric":
+        most = 1.0 if noise.include_true_class else (classes - 1) / classes
+        if noise.rate > most:
+            raise ConfigError(
+                f"{where}: rate {noise.rate:g} is not allowed: symmetric noise on the {classes} "
+                f"classes of {name} takes rates in [0, {most:g}]"
+            )
+    elif noise.kind == "asymmetric" and noise.rate and not dataset.asymmetric:
+        raise ConfigError(f"{where}: {name} has no asymmetric map; give one in datasets.yaml")
+    elif noise.kind == "human" and noise.annotation not in dataset.human:
+        raise ConfigError(
+            f"{where}: human annotation {noise.annotation!r} is unknown for {name}; "
+            f"allowed: {', '.join(dataset.human) or 'none'}"
+        )
+    if noise.blocks == "semantic" and not dataset.semantic_groups:
+        raise ConfigError(f"{where}: {name} declares no semantic_groups for `blocks: semantic`")

@@ -1,4 +1,4 @@
-"""Losses and recipes, as declared in `config/losses.yaml` and `config/recipes.yaml`."""
+"""Losses, as declared in `config/losses.yaml`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from firstorder.config.values import Count, Scalar, Some, Strict
+from firstorder.config.values import Scalar, Some, Strict
 
 TUNED = "tuned"
 """Instead of a value: the tuning protocol chooses it."""
@@ -59,42 +59,3 @@ class Loss(Strict):
         update = change.model_dump(exclude_none=True, exclude={"parameters"})
         parameters = {**self.parameters, **change.parameters}
         return self.model_copy(update={**update, "parameters": parameters, "datasets": {}})
-
-
-class Recipe(Strict):
-    """How a network is trained."""
-
-    model: str
-    model_parameters: dict[str, Scalar] = {}
-    train: Count | None = None
-    """Use this many training examples (class-stratified); all when absent."""
-    epochs: Count
-    batch: Count = 128
-    lr: Annotated[float, Field(gt=0)]
-    schedule: Literal["constant", "cosine", "linear", "step", "exponential", "one-cycle"] = "cosine"
-    schedule_unit: Literal["epoch", "step"] = "epoch"
-    """Whether the learning rate changes once an epoch or once a step."""
-    milestones: tuple[int, ...] = ()
-    gamma: float = 0.1
-    """Factor of the `step` (at milestones) and `exponential` (every unit) schedules."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Annotated[float, Field(gt=0)] | None = None
-    """Bound on the Euclidean norm of the gradient."""
-    drop_last: bool = False
-    evaluate_every: Count = 1
-    """Epochs from one evaluation of the test set to the next; the last epoch always has one."""
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    """Instead of the dataset's, to standardise each channel: protocols differ in the last digit."""
-    augment: dict[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], Scalar] = {}
-    """Augmentation: crop (padding in pixels), flip (probability), rotate (degrees), ..."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    threads: Count = 1
-    """CPU threads of one training; in the recipe because sums depend on it in the last digit."""
-    minutes: Count = 10
-    """Time to ask a scheduler for, for one training."""
-    memory_mb: Count = 2000
-    """Memory to ask a scheduler for."""
-    source: str = ""

@@ -1,0 +1,43 @@
+"""What a study publishes and claims, each declared once in `config/studies/NAME/study.yaml`.
+
+Which results an artefact needs (`select`) is the study's own to say: its model is the parameter.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar
+
+from firstorder.config.values import Strict
+
+Selection = TypeVar("Selection", bound=Strict)
+
+
+class Artefact(Strict, Generic[Selection]):
+    """A table or figure, declared once; targets, inputs and captions follow from it."""
+
+    kind: Literal["table", "figure"]
+    title: str
+    caption: str
+    where: str
+    """Its place in the paper that is rebuilt, or `beyond the paper`."""
+    draw: str
+    """Name of the function that makes it, registered by `@table` or `@figure`."""
+    select: Selection
+    options: dict[str, Any] = {}
+    """Keyword-only parameters of that function."""
+    published: str | None = None
+    """Name of the file of `config/published/` with the published numbers."""
+
+
+class Claim(Strict, Generic[Selection]):
+    """A qualitative statement, as a predicate over results."""
+
+    title: str
+    where: str
+    predicate: str
+    """Name of the function that judges it, registered by `@claim`."""
+    select: Selection
+    options: dict[str, Any] = {}
+    """Keyword-only parameters of that function."""
+
+

@@ -1,0 +1,68 @@
+"""Where and with which code a step runs: what it may know besides its job.
+
+Nothing of it is in the job's spec: it decides no result (the device is recorded beside them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstorder import files
+from firstorder.jobs import kept, provenance
+from firstorder.jobs.job import Demand, Spec, identity
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Context:
+    """The circumstances of a job."""
+
+    code: str = ""
+    """Digest of the code that the job was planned with."""
+    device: str = "auto"
+    checkpoints: Path = Path("checkpoints")
+    checkpoint_seconds: float = 60.0
+    demand: Demand = field(default_factory=Demand)
+
+    def identity(self, spec: Spec, inputs: Mapping[str, str]) -> str:
+        """The identity of a part of the job: of what it reads, `inputs` name -> path."""
+        hashes = {name: provenance.sha256(path) for name, path in inputs.items()}
+        return identity(spec, self.code, hashes)
+
+    def restore(self, name: str, outputs: Mapping[str, str]) -> bool:
+        """Put back what was kept under an identity; False when it is not all there."""
+        return kept.restore(self.checkpoints / "finished" / name, outputs)
+
+    def keep(self, name: str, outputs: Mapping[str, str]) -> None:
+        """Keep finished files under an identity."""
+        kept.keep(self.checkpoints / "finished" / name, outputs)
+
+    def recall(self, name: str) -> dict[str, Any] | None:
+        """A small result kept under an identity, or None."""
+        return kept.recall(self.checkpoints / "finished" / f"{name}.json")
+
+    def remember(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep a small JSON-able result under an identity."""
+        files.write_json(self.checkpoints / "finished" / f"{name}.json", dict(value))
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a training under way keeps its state."""
+        return self.checkpoints / f"{name}.safetensors"
+
+    def record(self, inputs: Iterable[str]) -> dict[str, Any]:
+        """The provenance of a result that was made from the files `inputs`."""
+        return provenance.record(self.device, self.code, list(inputs))
+
+    def torch_device(self, threads: int) -> torch.device:
+        """The device that computes, with this number of CPU threads."""
+        import torch
+
+        from firstorder.training.device import choose
+
+        torch.set_num_threads(threads)
+        return choose(self.device)

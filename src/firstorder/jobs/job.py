@@ -1,0 +1,55 @@
+"""A job: what is computed, from what, into what. It is made once from the configuration.
+
+Everything that plans, runs, keeps, records or explains a result reads the same value: the rules
+of the workflow, the check of planned code, the names of checkpoints, the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from firstorder import files
+
+Files = Mapping[str, str]
+"""Name -> path. The names are the step's own, such as `kernel.npy` or `3/summary.json`."""
+Spec = Mapping[str, Any]
+"""JSON-able: all values of the configuration that a step reads, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a job asks of a scheduler, and how much memory its blocks may take. No result."""
+
+    threads: int = 1
+    gpu: bool = False
+    megabytes: int = 2000
+    minutes: int = 10
+    block_gib: float = 4.0
+    """Memory for intermediate blocks of kernel computations."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one step."""
+
+    step: str
+    key: tuple[str, ...]
+    """The values of the step's wildcards, in their order."""
+    spec: Spec
+    inputs: Files
+    outputs: Files
+    code: tuple[str, ...]
+    """Entries (`module:definition`, `file.py:definition`) whose code decides the result."""
+    demand: Demand = field(default_factory=Demand)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What is printed beside the results and changes none of them: title, caption, data, seeds."""
+
+
+def identity(spec: Spec, code: str, inputs: Mapping[str, str]) -> str:
+    """The name of a result: a digest of its spec, its code, and the SHA-256 of its inputs.
+
+    Equal identities have equal results, wherever the files are. `inputs` is name -> SHA-256.
+    """
+    return files.digest([dict(spec), code, dict(inputs)])

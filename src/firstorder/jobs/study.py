@@ -1,0 +1,106 @@
+"""What the engine knows of a study: its models, its steps, and how it selects results.
+
+A study is a package `firstorder.studies.NAME` (or a package NAME beside `config/`, of the
+user's own) with a value `STUDY`. It is found by its name; nothing else names it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from firstorder.config import Config, ConfigError, Strict
+from firstorder.jobs.job import Files, Job, Spec
+
+
+@dataclass(frozen=True)
+class Step:
+    """A kind of job: a verb of the command line and a rule of the workflow."""
+
+    name: str
+    """A verb, unlike that of any other step."""
+    run: str
+    """`module:function`; the function takes (spec, inputs, outputs, context)."""
+    keys: tuple[str, ...]
+    """The wildcards that tell its jobs apart."""
+    help: str
+    """One line for the command line."""
+    outputs: Callable[..., Files]
+    """(config, *key) -> name -> path. Snakemake's `{wildcard}` may stand for a key."""
+    job: Callable[..., Job]
+    """(config, *key) -> Job; ConfigError for a key that does not exist."""
+    every: Callable[[Config], Iterable[tuple[str, ...]]]
+    """The keys of all its jobs that artefacts and claims of the configuration lead to."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The results that an artefact or a claim draws on, as its study resolved them."""
+
+    spec: Spec = field(default_factory=dict)
+    """Rows and labels, JSON-able; no paths."""
+    files: Files = field(default_factory=dict)
+    """The files that are read, by names that `spec` leads to."""
+    code: tuple[str, ...] = ()
+    """Further entries whose code is drawn on, such as losses that are drawn by definition."""
+    data: str = "none: computed from the definitions"
+    """For captions."""
+    seeds: tuple[int, ...] = ()
+    available: bool = True
+    """False where the scale runs nothing of it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, as the engine sees it."""
+
+    name: str
+    declared: type[Strict]
+    """Model of config/studies/NAME/study.yaml. Has title, paper, artefacts and claims."""
+    scale: type[Strict]
+    """Model of config/studies/NAME/SCALE.yaml."""
+    check: Callable[[Config, Path, Path], None]
+    """(config, study file, scale file): refuses what does not fit together."""
+    steps: tuple[Step, ...]
+    select: Callable[[Config, Any, tuple[str, ...]], Selected]
+    """(config, selection, names of files that are read) -> what is drawn on."""
+    functions: str = ""
+    """Package whose tables, figures and claims are registered by name; default: the study's."""
+
+
+@cache
+def find(name: str) -> Study:
+    """The study called `name`. Raises ConfigError when there is no code for it."""
+    module = f"firstorder.studies.{name}"
+    if find_spec(module) is None:
+        module = name
+        if str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        if not name.isidentifier() or find_spec(name) is None:
+            raise ConfigError(
+                f"study {name!r} has no code: write src/firstorder/studies/{name}/, or a package "
+                f"{name}/ in the project's folder"
+            )
+    study = getattr(import_module(module), "STUDY", None)
+    if not isinstance(study, Study):
+        raise ConfigError(f"study {name!r}: {module} defines no STUDY")
+    return study
+
+
+def chosen(config: Config) -> Iterator[Study]:
+    """The chosen studies, in their order."""
+    return (find(name) for name in config.settings.studies)
+
+
+def artefacts(config: Config) -> Iterator[tuple[str, str, Any]]:
+    """Every (study, name, artefact) of which the scale runs anything."""
+    for study in chosen(config):
+        for name, artefact in config.studies[study.name].declared.artefacts.items():
+            if study.select(config, artefact.select, ()).available:
+                yield study.name, name, artefact
