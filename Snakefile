@@ -1,4 +1,4 @@
-# Table of contents: configuration, rules by stage, targets.
+# Table of contents: configuration, rules by stage and by study, targets.
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -12,9 +12,13 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/noise.smk"
-include: "workflow/rules/symmetrization.smk"
-include: "workflow/rules/linearized.smk"
+
+
+for study in CONFIG.settings.studies:
+
+    include: f"workflow/rules/{study}.smk"
+
+
 include: "workflow/rules/publish.smk"
 include: "workflow/rules/paper.smk"
 
@@ -22,10 +26,7 @@ include: "workflow/rules/paper.smk"
 # Steps of seconds, not worth a place in a queue.
 localrules:
     all,
-    symmetrization,
-    linearized,
     fetch,
-    labels,
     table,
     figure,
     claims,
@@ -34,21 +35,17 @@ localrules:
     paper,
 
 
+# All files of all jobs, not only the published ones: what somebody deleted is made again.
 rule all:
     default_target: True
     input:
-        artefact_files(*CONFIG.settings.studies),
-        PATHS.claims("html"),
-        PATHS.manifest,
-        PATHS.crate,
-        PATHS.paper,
+        [path for job in JOBS.values() for path in job.outputs.values()],
 
 
-rule symmetrization:
-    input:
-        artefact_files("symmetrization"),
+for study in CONFIG.settings.studies:
 
-
-rule linearized:
-    input:
-        artefact_files("linearized"),
+    rule:
+        name:
+            study
+        input:
+            files_of_studies(study),

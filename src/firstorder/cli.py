@@ -1,8 +1,8 @@
-"""The command line: one verb a rule, and `list`, `explain`, `verify`, `doctor` for people.
+"""The command line: one verb a step, and `list`, `explain`, `verify`, `doctor` for people.
 
 Inside a workflow run a verb takes its configuration from the frozen plan of that run; by hand it
-reads `config/` itself, so a command that Snakemake prints can be pasted. Imports are lazy:
-`--help` is quick.
+reads `config/` itself, so a command that Snakemake prints can be pasted. The verbs are those of
+the steps: a study's appear with it. Imports are lazy: `--help` is quick.
 """
 
 from __future__ import annotations
@@ -19,12 +19,41 @@ from firstorder import __version__, memory
 from firstorder.errors import UserError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Verbs(click.Group):
+    """The commands for people, then one for every step of every study."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        from firstorder.jobs.study import known_steps
+
+        return [*self.commands, *known_steps()]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        from firstorder.jobs.study import known_steps
+
+        if name in self.commands:
+            return self.commands[name]
+        steps = known_steps()
+        if name in steps:
+            return _step_command(name, steps[name].keys, steps[name].help)
+        return None
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and self.get_command(context, args[0]) is None:
+            from firstorder.config import choose
+
+            known = self.list_commands(context)
+            raise click.UsageError(f"no such command {args[0]!r}; {choose(args[0], known)}")
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def commands() -> None:
-    """Rebuild two studies of first-order approximations, step by step.
+    """Rebuild studies of first-order approximations, step by step.
 
-    `snakemake` calls these verbs in the right order; each also runs by hand.
+    `snakemake` calls the steps in the right order; each also runs by hand.
     """
 
 
@@ -51,7 +80,7 @@ def main() -> None:
         reason = memory.shortage(error)
         if reason is None:
             raise
-        mend = "lower memory_gib, train or test of config/scales/, or use a larger machine"
+        mend = "lower memory_gib, train or test of the scale, or use a larger machine"
         click.echo(f"firstorder: out of memory ({reason}); {mend}", err=True)
         sys.exit(1)
 
@@ -87,277 +116,45 @@ def _change(text: str) -> tuple[str, Any]:
     return key, yaml.safe_load(value)
 
 
-@commands.command()
-@planned
-@click.argument("dataset")
-@click.argument("file")
-def fetch(plan: Any, dataset: str, file: str) -> None:
-    """Place one raw FILE of DATASET below resources/, verified."""
-    from firstorder.studies import data
+def _step_command(name: str, keys: tuple[str, ...], help: str) -> click.Command:
+    """The command that runs one job of a step."""
 
-    data.fetch(plan.config, dataset, file)
+    def run(plan: Any, **key: str) -> None:
+        from firstorder.jobs.run import run as run_job
 
+        run_job(plan, plan.job(name, *(key[each] for each in keys)))
 
-@commands.command()
-@planned
-@click.argument("dataset")
-def prepare(plan: Any, dataset: str) -> None:
-    """Decode the raw files of DATASET into tensors."""
-    from firstorder.plan import OTHER
-    from firstorder.studies import data
-
-    plan.check(*OTHER["prepare"])
-    data.prepare(plan.config, dataset)
-
-
-@commands.command()
-@planned
-@click.argument("dataset")
-@click.argument("noise")
-def labels(plan: Any, dataset: str, noise: str) -> None:
-    """Draw the NOISE on the training labels of DATASET, for all seeds."""
-    from firstorder.plan import OTHER
-    from firstorder.studies import symmetrization
-
-    plan.check(*OTHER["labels"])
-    symmetrization.labels(plan.config, dataset, noise)
-
-
-@commands.command()
-@planned
-@click.argument("setting")
-@click.argument("noise")
-@click.argument("loss")
-def train(plan: Any, setting: str, noise: str, loss: str) -> None:
-    """Train the cell of a SETTING, a NOISE and a LOSS, for all seeds."""
-    from firstorder import config
-    from firstorder.plan import cell_entries
-    from firstorder.studies import symmetrization
-
-    cell = config.cell(plan.config, setting, noise, loss)
-    code = plan.check(*cell_entries("train", cell))
-    symmetrization.train(plan.config, cell, code)
-
-
-@commands.command()
-@planned
-@click.argument("setting")
-@click.argument("noise")
-@click.argument("loss")
-def evaluate(plan: Any, setting: str, noise: str, loss: str) -> None:
-    """Test the networks of the cell of a SETTING, a NOISE and a LOSS on every test set."""
-    from firstorder import config
-    from firstorder.plan import evaluation_entries
-    from firstorder.studies import evaluation
-
-    cell = config.cell(plan.config, setting, noise, loss)
-    code = plan.check(*evaluation_entries(cell))
-    evaluation.evaluate(plan.config, cell, code)
-
-
-@commands.command()
-@planned
-@click.argument("setting")
-@click.argument("loss")
-def tune(plan: Any, setting: str, loss: str) -> None:
-    """Choose the weight decay of LOSS on the tuning split of a SETTING."""
-    from firstorder import config
-    from firstorder.plan import cell_entries
-    from firstorder.studies import symmetrization
-
-    cell = config.tuning_cell(plan.config, setting, loss)
-    code = plan.check(*cell_entries("tune", cell))
-    symmetrization.tune(plan.config, cell, code)
-
-
-def _tangent(plan: Any, verb: str, model: str) -> str:
-    from firstorder.config import ConfigError
-    from firstorder.plan import tangent_entries
-
-    study = plan.config.studies.linearized
-    if model not in study.models:
-        raise ConfigError(f"model {model!r} is unknown; allowed: {', '.join(study.models)}")
-    return plan.check(*tangent_entries(verb, study, model))
-
-
-@commands.command()
-@planned
-@click.argument("model")
-@click.argument("support")
-@click.argument("seed", type=int)
-def kernel(plan: Any, model: str, support: str, seed: int) -> None:
-    """Initialise MODEL and compute its tangent kernel on a SUPPORT."""
-    from firstorder.studies import linearized
-
-    code = _tangent(plan, "kernel", model)
-    linearized.kernel(plan.config, model, support, seed, code)
-
-
-@commands.command()
-@planned
-@click.argument("model")
-@click.argument("support")
-@click.argument("seed", type=int)
-def spectrum(plan: Any, model: str, support: str, seed: int) -> None:
-    """Decompose a kernel into eigenvalues and eigenfunctions."""
-    from firstorder.studies import linearized
-
-    code = _tangent(plan, "spectrum", model)
-    linearized.spectrum(plan.config, model, support, seed, code)
-
-
-@commands.command()
-@planned
-@click.argument("model")
-@click.argument("seed", type=int)
-@click.argument("family")
-def tangent(plan: Any, model: str, seed: int, family: str) -> None:
-    """Train the linearization of MODEL on all tasks of a FAMILY, in function space."""
-    from firstorder.studies import linearized
-
-    code = _tangent(plan, "tangent", model)
-    linearized.tangent(plan.config, model, seed, family, code)
-
-
-@commands.command()
-@planned
-@click.argument("model")
-@click.argument("seed", type=int)
-@click.argument("family")
-def networks(plan: Any, model: str, seed: int, family: str) -> None:
-    """Train MODEL on all tasks of a FAMILY."""
-    from firstorder.studies import linearized
-
-    code = _tangent(plan, "networks", model)
-    linearized.networks(plan.config, model, seed, family, code)
-
-
-@commands.command()
-@planned
-@click.argument("model")
-@click.argument("seed", type=int)
-@click.argument("family")
-def rotation(plan: Any, model: str, seed: int, family: str) -> None:
-    """Compare the kernels of trained networks with the initial one."""
-    from firstorder.studies import linearized
-
-    code = _tangent(plan, "rotation", model)
-    linearized.rotation(plan.config, model, seed, family, code)
-
-
-@commands.command()
-@planned
-@click.argument("model")
-@click.argument("seed", type=int)
-def nads(plan: Any, model: str, seed: int) -> None:
-    """Find the neural anisotropy directions of MODEL and train on their linear tasks."""
-    from firstorder.studies import linearized
-
-    code = _tangent(plan, "nads", model)
-    linearized.nads(plan.config, model, seed, code)
-
-
-def _artefact(plan: Any, study: str, artefact: str, kind: str) -> None:
-    from firstorder.config import ConfigError
-    from firstorder.plan import artefact_entries
-
-    known = getattr(plan.config.studies, study, None)
-    declared = known.artefacts.get(artefact) if known else None
-    if declared is None or declared.kind != kind:
-        raise ConfigError(f"{kind} {study} {artefact} is unknown; `firstorder list` names all")
-    plan.check(*artefact_entries(plan.config, declared))
-
-
-@commands.command()
-@planned
-@click.argument("study")
-@click.argument("artefact")
-def table(plan: Any, study: str, artefact: str) -> None:
-    """Make a table of a STUDY from its records."""
-    from firstorder.publish import tables
-
-    _artefact(plan, study, artefact, "table")
-    tables.build(plan.config, study, artefact)
-
-
-@commands.command()
-@planned
-@click.argument("study")
-@click.argument("artefact")
-def figure(plan: Any, study: str, artefact: str) -> None:
-    """Draw a figure of a STUDY from its records."""
-    from firstorder.publish import figures
-
-    _artefact(plan, study, artefact, "figure")
-    figures.build(plan.config, study, artefact)
-
-
-@commands.command()
-@planned
-def claims(plan: Any) -> None:
-    """Judge every claim of the chosen studies."""
-    from firstorder.plan import claim_entries
-    from firstorder.publish import claims as judged
-
-    plan.check(*claim_entries(plan.config))
-    judged.build(plan.config)
-
-
-@commands.command()
-@planned
-def manifest(plan: Any) -> None:
-    """Map every artefact to the hashes of what it was made from."""
-    from firstorder.plan import OTHER
-    from firstorder.publish import manifest as listing
-
-    plan.check(*OTHER["manifest"])
-    listing.build(plan.config)
-
-
-@commands.command()
-@planned
-def crate(plan: Any) -> None:
-    """Describe the results as an RO-Crate, for archives."""
-    from firstorder.plan import OTHER
-    from firstorder.publish import crate as description
-
-    plan.check(*OTHER["crate"])
-    description.build(plan.config)
-
-
-@commands.command()
-@planned
-def paper(plan: Any) -> None:
-    """Compile the replication report."""
-    from firstorder.plan import OTHER
-    from firstorder.publish import paper as document
-
-    plan.check(*OTHER["paper"])
-    document.build(plan.config)
+    command = click.command(name, help=help)(planned(run))
+    command.params += [click.Argument([each]) for each in keys]
+    return command
 
 
 @commands.command("list")
 @planned
 def list_(plan: Any) -> None:
     """List every artefact of the scale, with the file to ask Snakemake for."""
-    from firstorder import config
-    from firstorder.paths import Paths
+    from firstorder.publish.steps import artefact_jobs
 
-    settings = plan.config.settings
-    paths = Paths(settings.results, settings.resources, settings.scale)
-    for study, name, artefact in config.artefacts(plan.config):
-        first = paths.artefact(study, name, artefact.kind)[0]
-        click.echo(f"{first}\n    {artefact.title} ({artefact.where})")
+    for job in artefact_jobs(plan.config):
+        first = next(iter(job.outputs.values()))
+        click.echo(f"{first}\n    {job.aside['title']} ({job.aside['where']})")
 
 
 @commands.command()
 @planned
-@click.argument("path", type=click.Path(exists=True, dir_okay=False))
+@click.argument("path", type=click.Path(dir_okay=False))
 def explain(plan: Any, path: str) -> None:
-    """Print the chain from a result at PATH back to raw data."""
-    from firstorder.publish import manifest as listing
+    """Print the chain from a result at PATH back to raw data.
 
-    click.echo(listing.explain(plan.config, path))
+    Exit status 1 when a file in it is missing or is not what was recorded.
+    """
+    from firstorder.jobs.paths import paths
+    from firstorder.publish import explain as chain
+
+    text, intact = chain.explain(path, plan.jobs(), paths(plan.config).manifest, plan.code)
+    click.echo(text)
+    if not intact:
+        raise UserError(f"{path}: not everything is as it was recorded; `make` makes it again")
 
 
 @commands.command()
@@ -367,10 +164,12 @@ def verify(plan: Any, strict: bool) -> None:
     """Print the verdict on every claim of the scale."""
     import shutil
 
-    from firstorder.publish import claims as judged
+    from firstorder.publish import judge
 
+    job = plan.job("claims")
     columns = shutil.get_terminal_size((100, 24)).columns
-    text, failed = judged.verify(plan.config, min(max(columns, 60), 120))
+    frame = judge.judge(job.spec, job.inputs)
+    text, failed = judge.verify(job.spec, frame, min(max(columns, 60), 120))
     click.echo(text)
     if strict and failed:
         what = "claim fails" if failed == 1 else "claims fail"
@@ -380,10 +179,16 @@ def verify(plan: Any, strict: bool) -> None:
 @commands.command()
 @planned
 def doctor(plan: Any) -> None:
-    """Check environment, devices and data sources for the chosen scale."""
+    """Check environment, devices and data sources for the chosen scale.
+
+    Exit status 1 when something is missing.
+    """
     from firstorder.doctor import examine
 
-    click.echo(examine(plan.config))
+    text, ready = examine(plan)
+    click.echo(text)
+    if not ready:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 import shutil
@@ -12,10 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from firstorder import config as configuration
-from firstorder import demand, forecast
-from firstorder.config import Config, Dataset, File
-from firstorder.paths import Paths
+from firstorder.jobs import forecast
+from firstorder.jobs.job import Job
+from firstorder.jobs.plan import Plan
 
 PACKAGES = ("snakemake", "torch", "torchvision", "numpy", "pandas", "matplotlib", "typst")
 GIB = 1024
@@ -30,46 +28,36 @@ class Finding:
     mend: str = ""
 
 
-def examine(config: Config) -> str:
-    """A readable report: environment, devices, data, disk, and the size and time of the work.
+def examine(plan: Plan) -> tuple[str, bool]:
+    """A readable report, and whether the machine is ready.
 
-    The last line says whether the machine is ready. Sources of data that are not in place are
-    asked whether they answer.
+    Environment, devices, data, disk, and the size and time of the work. Sources of data that are
+    not in place are asked whether they answer.
     """
-    scale = config.scale
-    title = f"scale {config.settings.scale}: {scale.data}; meant for {scale.hardware}"
+    config, jobs = plan.config, list(plan.jobs().values())
+    title = (
+        f"scale {config.settings.scale}: {config.scale.data}; meant for {config.scale.hardware}"
+    )
     sections = {
         "environment": list(_environment()),
-        "device": list(_device(config)),
-        "data": list(_data(config)),
-        "disk": list(_disk(config)),
-        "work": [Finding(line) for line in forecast.lines(config)],
+        "device": list(_device(config.settings.device, jobs)),
+        "data": list(_data(jobs)),
+        "disk": list(_disk(config.settings.results, jobs)),
+        "work": list(_work(plan, jobs)),
     }
     lines = [title]
     for name, findings in sections.items():
         lines += ["", name]
+        said: set[str] = set()
         for finding in findings:
             lines.append(f"  {'!!' if finding.mend else '  '} {finding.text}")
-            if finding.mend:
+            if finding.mend and finding.mend not in said:
                 lines.append(f"     -> {finding.mend}")
+                said.add(finding.mend)
     missing = [f for findings in sections.values() for f in findings if f.mend]
     what = "thing is" if len(missing) == 1 else "things are"
-    return "\n".join([*lines, "", f"{len(missing)} {what} missing" if missing else "ready"])
-
-
-def datasets(config: Config) -> tuple[str, ...]:
-    """The datasets that the chosen studies use at this scale."""
-    used: dict[str, None] = {}
-    if "symmetrization" in config.settings.studies:
-        settings = config.scale.symmetrization.settings
-        used.update(
-            {settings[name].dataset: None for name, _, _ in configuration.all_cells(config)}
-        )
-    if "linearized" in config.settings.studies:
-        supports = config.scale.linearized.supports
-        families = config.scale.linearized.families.values()
-        used.update({supports[f.support].dataset: None for f in families if f.support})
-    return tuple(used)
+    verdict = f"{len(missing)} {what} missing" if missing else "ready"
+    return "\n".join([*lines, "", verdict]), not missing
 
 
 def _environment() -> Iterator[Finding]:
@@ -83,84 +71,56 @@ def _environment() -> Iterator[Finding]:
     yield Finding(", ".join(f"{name} {version}" for name, version in found.items()))
 
 
-def _device(config: Config) -> Iterator[Finding]:
+def _device(setting: str, jobs: list[Job]) -> Iterator[Finding]:
     import torch
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield Finding(f"{forecast.cores()} CPU cores, {memory:.0f} GiB of memory")
-    needed = _memory(config)
-    if needed > memory:
-        yield Finding(
-            f"the largest job asks for {needed:.0f} GiB of memory",
-            "a larger machine or a smaller scale; jobs may still fit, what they ask is generous",
-        )
-    else:
-        yield Finding(f"the largest job asks for {needed:.0f} GiB of memory")
+    needed = max((job.demand.megabytes for job in jobs), default=0) / GIB
+    yield Finding(
+        f"the largest job asks for {needed:.0f} GiB of memory",
+        "a larger machine or a smaller scale; jobs may still fit, what they ask is generous"
+        if needed > memory
+        else "",
+    )
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
-            used = "" if config.settings.device != "cpu" else ", not used: device is cpu"
+            used = "" if setting != "cpu" else ", not used: device is cpu"
             yield Finding(f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB{used}")
-    elif config.settings.device == "cuda":
+    elif setting == "cuda":
         yield Finding("no CUDA device, but one is asked for", "set `device: auto` in config.yaml")
     else:
         yield Finding("no CUDA device: everything runs on the CPU")
 
 
-def _memory(config: Config) -> float:
-    """Memory of the largest job in GiB."""
-    asked = [demand.prepare_megabytes(config, name) for name in datasets(config)]
-    if "symmetrization" in config.settings.studies:
-        cells = (configuration.cell(config, *names) for names in configuration.all_cells(config))
-        asked += [demand.training_megabytes(config, cell) for cell in cells]
-    if "linearized" in config.settings.studies:
-        scale = config.scale.linearized
-        asked += [demand.family_megabytes(config, family) for family in scale.families]
-        asked += [demand.kernel_megabytes(config, support) for support in scale.supports]
-    return max(asked, default=0) / GIB
+def _data(jobs: list[Job]) -> Iterator[Finding]:
+    """Where raw files are or will come from."""
+    for job in jobs:
+        if job.step == "prepare" and not job.inputs:
+            yield Finding(f"{job.key[0]}: bundled, nothing to download")
+        if job.step == "fetch":
+            yield _source(job)
 
 
-def _data(config: Config) -> Iterator[Finding]:
-    for name in datasets(config):
-        dataset = config.datasets[name]
-        if not dataset.files:
-            yield Finding(f"{name}: bundled, nothing to download")
-        for file in (*dataset.files, *_human(config, name)):
-            yield _source(config, name, dataset, file)
-
-
-def _human(config: Config, name: str) -> Iterator[File]:
-    """The human annotations of a dataset, where a noise of this scale needs them."""
-    if "symmetrization" not in config.settings.studies:
-        return
-    settings = config.scale.symmetrization.settings
-    noises = {
-        noise: None
-        for setting, noise, _ in configuration.all_cells(config)
-        if settings[setting].dataset == name
-    }
-    found = (configuration.human_files(config, name, noise) for noise in noises)
-    yield from {file.name: file for files in found for file in files}.values()
-
-
-def _source(config: Config, name: str, dataset: Dataset, file: File) -> Finding:
-    """Where a raw file is or will come from."""
-    paths = Paths(config.settings.results, config.settings.resources, config.settings.scale)
-    if Path(paths.raw(name, file.name)).is_file():
-        return Finding(f"{name}: {file.name} is in place")
-    local = [folder for folder in dataset.folders if (Path(folder) / file.name).is_file()]
+def _source(job: Job) -> Finding:
+    dataset, file = job.key
+    place = job.aside
+    if Path(place["path"]).is_file():
+        return Finding(f"{dataset}: {file} is in place")
+    folders = (Path(place["path"]).parent / Path(each).expanduser() for each in place["folders"])
+    local = [folder for folder in folders if (folder / file).is_file()]
     if local:
-        return Finding(f"{name}: {file.name} will be taken from {local[0]}")
-    if not file.urls:
-        return Finding(f"{name}: {file.name} is missing", dataset.help)
-    answers = [url for url in file.urls if _answers(url)]
+        return Finding(f"{dataset}: {file} will be taken from {local[0]}")
+    if not place["urls"]:
+        return Finding(f"{dataset}: {file} is missing", place["help"])
+    answers = [url for url in place["urls"] if _answers(url)]
     if answers:
-        return Finding(f"{name}: {file.name} will be downloaded from {urlsplit(answers[0]).netloc}")
-    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in file.urls))
-    place = Path(paths.raw(name, file.name)).parent
+        return Finding(f"{dataset}: {file} will be downloaded from {urlsplit(answers[0]).netloc}")
+    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in place["urls"]))
     return Finding(
-        f"{name}: {file.name} is not here; no answer from {hosts}",
-        f"connect, or put the file into {place}/",
+        f"{dataset}: {file} is not here; no answer from {hosts}",
+        f"connect, or put the file into {Path(place['path']).parent}/",
     )
 
 
@@ -174,49 +134,41 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _disk(config: Config) -> Iterator[Finding]:
-    root = Path(config.settings.results)
+def _disk(results: str, jobs: list[Job]) -> Iterator[Finding]:
+    root = Path(results)
     while not root.exists():
         root = root.parent if root.parent != root else Path(".")
     free = shutil.disk_usage(root).free / 2**30
-    parts = {name: size for name, size in _sizes(config).items() if size}
-    needed = sum(parts.values()) / GIB
-    named = ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items())
-    text = f"{needed:.1f} GiB needed when nothing is there yet ({named}); {free:.0f} GiB free"
+    needed = sum(job.demand.disk_megabytes for job in jobs) / GIB
+    text = f"{needed:.1f} GiB needed when nothing is there yet; {free:.0f} GiB free"
     yield Finding(text, "free some, or set `results` to another disk" if needed > free else "")
 
 
-def _sizes(config: Config) -> dict[str, float]:
-    """What will be stored, in MiB: raw and prepared data, weights, kernels."""
-    data = sum(demand.dataset_megabytes(config, name) for name in datasets(config))
-    downloaded = [name for name in datasets(config) if config.datasets[name].files]
-    raw = sum(demand.dataset_megabytes(config, name) for name in downloaded)
-    weights = kernels = 0.0
-    if "symmetrization" in config.settings.studies:
-        seeds = len(config.scale.symmetrization.seeds)
-        cells = (configuration.cell(config, *names) for names in configuration.all_cells(config))
-        weights += sum(seeds * WEIGHTS.get(cell.recipe.model, 10.0) for cell in cells)
-    if "linearized" in config.settings.studies:
-        scale = config.scale.linearized
-        models = config.studies.linearized.models
-        shared = {
-            (model, family.support, seed)  # families on one support share its kernels
-            for family in scale.families.values()
-            for model, seed in itertools.product(family.models, family.seeds)
-            if family.support
-        }
-        for _, name, _ in shared:
-            support = scale.supports[name]
-            count = support.train + support.test
-            kernels += 4 * count * (count + scale.eigenvectors) / 2**20
-        for family in scale.families.values():
-            weights += sum(
-                len(family.seeds) * len(family.tasks) * WEIGHTS.get(models[name].model, 10.0)
-                for name in family.models
-            )
-    return {"data": data + raw, "kernels": kernels, "weights": weights}
+def _work(plan: Plan, jobs: list[Job]) -> Iterator[Finding]:
+    for line in lines(plan, jobs):
+        yield Finding(line)
 
 
-WEIGHTS = {"mlp": 1.0, "lenet": 0.5, "cnn4": 5.0, "cnn8": 15.0,
-           "resnet18": 43.0, "resnet34": 82.0, "resnet50": 91.0}  # fmt: skip
-"""MiB of the stored weights of a model, float32."""
+def lines(plan: Plan, jobs: list[Job]) -> Iterator[str]:
+    """What will be computed, and a prediction of the time, by step."""
+    setting = plan.config.settings.device
+    device = "cuda" if setting != "cpu" and _has_gpu() else "cpu"
+    works = forecast.work(jobs, plan.config.settings.results, device)
+    for each in works:
+        unit = "GPU" if each.gpu else "core"
+        source = f"{each.measured} of {each.jobs} measured" if each.measured else "declared"
+        yield f"{each.step}: {each.jobs} jobs, {forecast.duration(each.seconds)} of a {unit} ({source})"
+    cores = sum(each.seconds for each in works if not each.gpu)
+    gpus = sum(each.seconds for each in works if each.gpu)
+    if gpus:
+        yield f"together about {forecast.duration(gpus)} on one GPU, less with several"
+    yield f"together about {forecast.duration(cores / forecast.cores())} on {forecast.cores()} cores"
+    if any(each.measured < each.jobs for each in works):
+        yield "declared times are what a scheduler is asked for, and generous; after a first run"
+        yield "the forecast follows what was measured"
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -109,5 +109,9 @@ def sha256(path: str | Path) -> str:
 
 def digest(value: Any) -> str:
     """Short digest (12 hexadecimal digits) of a JSON-able value, independent of key order."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return text_digest(json.dumps(value, sort_keys=True, separators=(",", ":")))
+
+
+def text_digest(text: str) -> str:
+    """Short digest (12 hexadecimal digits) of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -6,8 +6,6 @@ whether they are current.
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import sys
 from pathlib import Path
@@ -16,67 +14,37 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from firstorder import files
-from firstorder.config import (
-    Dataset,
-    LinearizedStudy,
-    Loss,
-    Recipe,
-    Scale,
-    Settings,
-    Slug,
-    SymmetrizationStudy,
-    datasets,
-    scales,
-    studies,
-    training,
-)
+from firstorder.config import Dataset, Loss, Recipe, Scale, Settings, Slug
+from firstorder.config.validation import read
+from firstorder.jobs.study import find
 
 FOLDER = Path("config/schema")
-CONTENTS: dict[str, Any] = {
-    "config": Settings,
-    "scale": Scale,
-    "datasets": dict[Slug, Dataset],
-    "losses": dict[Slug, Loss],
-    "recipes": dict[Slug, Recipe],
-    "symmetrization": SymmetrizationStudy,
-    "linearized": LinearizedStudy,
-}
-"""What each kind of file holds."""
+
+
+def contents() -> dict[str, Any]:
+    """What each kind of file holds."""
+    found: dict[str, Any] = {
+        "config": Settings,
+        "scales": dict[Slug, Scale],
+        "datasets": dict[Slug, Dataset],
+        "losses": dict[Slug, Loss],
+        "recipes": dict[Slug, Recipe],
+    }
+    for name in read(Path("config/config.yaml"))["studies"]:
+        study = find(name)
+        found |= {f"{name}-study": study.declared, f"{name}-scale": study.scale}
+    return found
 
 
 def schemas() -> dict[Path, str]:
     """The text of every schema, by its path."""
-    notes = descriptions()
     texts = {}
-    for name, content in CONTENTS.items():
+    for name, content in contents().items():
         schema = TypeAdapter(content).json_schema()
-        for part in (schema, *schema.get("$defs", {}).values()):
-            for key, value in part.get("properties", {}).items():
-                if note := notes.get(f"{part['title']}.{key}"):
-                    value["description"] = note
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
         text = json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False)
         texts[FOLDER / f"{name}.schema.json"] = text + "\n"
     return texts
-
-
-def descriptions() -> dict[str, str]:
-    """The text below every field of the models, by `Model.field`."""
-    found = {}
-    sources = (inspect.getsource(module) for module in (datasets, scales, studies, training))
-    for model in (statement for source in sources for statement in ast.parse(source).body):
-        if not isinstance(model, ast.ClassDef):
-            continue
-        for field, below in zip(model.body, model.body[1:], strict=False):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-                and isinstance(below.value.value, str)
-            ):
-                found[f"{model.name}.{field.target.id}"] = " ".join(below.value.value.split())
-    return found
 
 
 def main(arguments: list[str]) -> int:

@@ -3,42 +3,30 @@
 
 rule fetch:
     output:
-        PATHS.raw("{dataset}", "{file}"),
+        outputs_of("fetch"),
     log:
-        PATHS.log("fetch", "{dataset}", "{file}"),
-    wildcard_constraints:
-        file=r"[^/]+",
+        log_of("fetch"),
     retries: 1
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        spec=lambda wildcards: specs.raw_file(CONFIG, wildcards.dataset, wildcards.file),
+        **params_of("fetch"),
     shell:
-        "firstorder fetch {params.at:q} {wildcards.dataset:q} {wildcards.file:q}" " > {log:q} 2>&1"
+        "firstorder fetch {params.at:q} {wildcards.dataset:q} {wildcards.file:q} > {log:q} 2>&1"
 
 
 rule prepare:
     input:
-        lambda wildcards: [
-            PATHS.raw(wildcards.dataset, file.name)
-            for file in CONFIG.datasets[wildcards.dataset].files
-        ],
+        inputs_of("prepare"),
     output:
-        PATHS.dataset("{dataset}"),
+        outputs_of("prepare"),
     log:
-        PATHS.log("prepare", "{dataset}"),
-    benchmark:
-        PATHS.benchmark("prepare", "{dataset}")
+        log_of("prepare"),
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * demand.prepare_megabytes(CONFIG, wildcards.dataset),
-        runtime=lambda wildcards, attempt: attempt * 60,
+        **resources_of("prepare"),
     params:
-        at=AT,
-        spec=lambda wildcards: specs.dataset(CONFIG, wildcards.dataset),
-        code=PLAN.code(*plan.OTHER["prepare"]),
+        **params_of("prepare"),
     shell:
         "firstorder prepare {params.at:q} {wildcards.dataset:q} > {log:q} 2>&1"

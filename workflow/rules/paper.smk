@@ -3,22 +3,20 @@
 
 rule paper:
     input:
-        artefact_files(*CONFIG.settings.studies),
-        PATHS.claims("csv"),
-        source="paper/main.typ",
+        inputs_of("paper"),
     output:
         report(
-            PATHS.paper,
-            caption=caption("paper"),
+            outputs_of("paper")[0],
+            caption="../report/paper.rst",
             category="Paper",
             labels={"Title": "The replication report"},
         ),
+        outputs_of("paper")[1:],
     log:
-        PATHS.log("paper"),
+        log_of("paper"),
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        code=PLAN.code(*plan.OTHER["paper"]),
+        **params_of("paper"),
     shell:
         "firstorder paper {params.at:q} > {log:q} 2>&1"

@@ -3,32 +3,22 @@
 
 rule table:
     input:
-        artefact_inputs,
+        inputs_of("table"),
     output:
         report(
-            PATHS.table("{study}", "{artefact}", "html"),
-            caption=caption("table"),
+            outputs_of("table")[0],
+            caption="../report/table.rst",
             category=report_category,
             subcategory="Tables",
             labels=report_labels,
         ),
-        PATHS.table("{study}", "{artefact}", "csv"),
-        PATHS.table("{study}", "{artefact}", "md"),
-        PATHS.table("{study}", "{artefact}", "tex"),
+        outputs_of("table")[1:],
     log:
-        PATHS.log("table", "{study}", "{artefact}"),
+        log_of("table"),
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        spec=artefact_spec,
-        code=artefact_code,
-        title=described("title"),
-        caption=described("caption"),
-        where=described("where"),
-        scale=described("scale"),
-        data=described("data"),
-        seeds=described("seeds"),
+        **params_of("table", *CAPTION),
     shell:
         "firstorder table {params.at:q} {wildcards.study:q} {wildcards.artefact:q}"
         " > {log:q} 2>&1"
@@ -36,32 +26,22 @@ rule table:
 
 rule figure:
     input:
-        artefact_inputs,
+        inputs_of("figure"),
     output:
         report(
-            PATHS.figure("{study}", "{artefact}", "svg"),
-            caption=caption("figure"),
+            outputs_of("figure")[0],
+            caption="../report/figure.rst",
             category=report_category,
             subcategory="Figures",
             labels=report_labels,
         ),
-        PATHS.figure("{study}", "{artefact}", "pdf"),
-        PATHS.figure("{study}", "{artefact}", "png"),
-        PATHS.figure("{study}", "{artefact}", "csv"),
+        outputs_of("figure")[1:],
     log:
-        PATHS.log("figure", "{study}", "{artefact}"),
+        log_of("figure"),
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        spec=artefact_spec,
-        code=artefact_code,
-        title=described("title"),
-        caption=described("caption"),
-        where=described("where"),
-        scale=described("scale"),
-        data=described("data"),
-        seeds=described("seeds"),
+        **params_of("figure", *CAPTION),
     shell:
         "firstorder figure {params.at:q} {wildcards.study:q} {wildcards.artefact:q}"
         " > {log:q} 2>&1"
@@ -69,57 +49,50 @@ rule figure:
 
 rule claims:
     input:
-        [path for study in CONFIG.settings.studies for path in needs.claim_inputs(CONFIG, study)],
+        inputs_of("claims"),
     output:
         report(
-            PATHS.claims("html"),
-            caption=caption("claims"),
+            outputs_of("claims")[0],
+            caption="../report/claims.rst",
             category="Claims",
             labels={"Title": "What held and what did not"},
         ),
-        PATHS.claims("csv"),
-        PATHS.claims("md"),
+        outputs_of("claims")[1:],
     log:
-        PATHS.log("claims"),
+        log_of("claims"),
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        spec=specs.claims(CONFIG),
-        code=PLAN.code(*plan.claim_entries(CONFIG)),
+        **params_of("claims"),
     shell:
         "firstorder claims {params.at:q} > {log:q} 2>&1"
 
 
 rule manifest:
     input:
-        artefact_files(*CONFIG.settings.studies),
-        PATHS.claims("csv"),
+        inputs_of("manifest"),
     output:
-        PATHS.manifest,
+        outputs_of("manifest"),
     log:
-        PATHS.log("manifest"),
+        log_of("manifest"),
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        code=PLAN.code(*plan.OTHER["manifest"]),
+        **params_of("manifest"),
     shell:
         "firstorder manifest {params.at:q} > {log:q} 2>&1"
 
 
 rule crate:
     input:
-        PATHS.manifest,
-        PATHS.paper,
+        inputs_of("crate"),
     output:
-        PATHS.crate,
+        outputs_of("crate"),
     log:
-        PATHS.log("crate"),
+        log_of("crate"),
     conda:
         ENVIRONMENT
     params:
-        at=AT,
-        code=PLAN.code(*plan.OTHER["crate"]),
+        **params_of("crate"),
     shell:
         "firstorder crate {params.at:q} > {log:q} 2>&1"

@@ -15,17 +15,21 @@ parameters already.
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent
+from firstorder.errors import ConfigError
+
+SOURCE = Path(__file__).resolve().parents[2]
 PACKAGE = "firstorder"
-UNCOUNTED = tuple(
-    f"{PACKAGE}.{name}" for name in ("cli", "config", "digest", "errors", "paths", "plan")
-)
-"""Modules whose effect is in the parameters of the rules or in no result at all."""
+UNCOUNTED = tuple(f"{PACKAGE}.{name}" for name in ("cli", "config", "errors", "jobs"))
+"""Packages whose effect is in a job's spec, or in no result at all."""
 
 Definition = tuple[str, str]
 """A module and the name of one of its top-level definitions."""
@@ -42,6 +46,7 @@ class Module:
     """Statements that run on import and define nothing."""
 
 
+@cache
 def code(*entries: str) -> str:
     """Digest (12 hexadecimal digits) of all code that `entries` reach.
 
@@ -74,38 +79,80 @@ def reach(start: Definition) -> frozenset[Definition]:
     return frozenset(found)
 
 
-def registered(package: str, name: str) -> tuple[str, ...]:
-    """The entries of the definitions under `package` that are registered as `name`.
-
-    Raises KeyError when none is.
-    """
-    return registry(package)[name]
-
-
-def keywords(entry: str) -> tuple[str, ...]:
-    """The keyword-only parameters of the function at `entry`."""
+def definition(entry: str) -> ast.FunctionDef | ast.ClassDef | None:
+    """The function or class at an entry `module:name` or `file.py:name`; None when absent."""
     module, _, name = entry.rpartition(":")
-    function = _module(module).definitions[name][0]
-    assert isinstance(function, ast.FunctionDef), entry
-    return tuple(argument.arg for argument in function.args.kwonlyargs)
+    path = _path(module)
+    if path is None:
+        return None
+    for statement in _parse(path).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
+            return statement
+    return None
+
+
+def file_of(entry: str) -> Path | None:
+    """The file that an entry lies in."""
+    return _path(entry.rpartition(":")[0])
+
+
+def files_of(entries: tuple[str, ...]) -> list[Path]:
+    """The source files whose definitions the entries reach."""
+    found: dict[Path, None] = {}
+    for entry in entries:
+        module, _, name = entry.rpartition(":")
+        if module.startswith(f"{PACKAGE}."):
+            for reached, _ in sorted(reach((module, name))):
+                path = _file(reached)
+                assert path is not None
+                found[path] = None
+        else:
+            found.update(dict.fromkeys(_local_files(module)))
+    return list(found)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A definition with a decorator `@decorator("name", ...)`."""
+
+    decorator: str
+    name: str
+    entry: str
+    keywords: dict[str, ast.expr]
+    """Keyword arguments of the decorator, as they are written."""
 
 
 @cache
-def registry(package: str) -> dict[str, tuple[str, ...]]:
-    """Everything under `package` that is registered by name: name -> entries."""
-    folder = SOURCE.joinpath(*package.split("."))
-    entries: dict[str, tuple[str, ...]] = {}
-    paths = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+def registry(package: str) -> tuple[Registered, ...]:
+    """Everything below `package` that a decorator registers by name, found without importing."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return ()
+    origin = Path(spec.origin)
+    paths = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    found = []
     for path in paths:
-        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-        for defined, statements in _module(module).definitions.items():
-            for statement in statements:
-                for decorator in getattr(statement, "decorator_list", []):
-                    match decorator:
-                        case ast.Call(args=[ast.Constant(value=str(name)), *_]):
-                            entry = f"{module}:{defined}"
-                            entries[name] = (*entries.get(name, ()), entry)
-    return entries
+        inner = path.relative_to(origin.parent).with_suffix("").parts
+        parts = inner[:-1] if inner and inner[-1] == "__init__" else inner
+        module = ".".join((package, *parts)) if spec.submodule_search_locations else package
+        for statement in _parse(path).body:
+            for each in getattr(statement, "decorator_list", []):
+                match each:
+                    case ast.Call(args=[ast.Constant(value=str(name)), *_], func=function):
+                        called = ast.unparse(function).rpartition(".")[2]
+                        entry = f"{module}:{statement.name}"  # type: ignore[attr-defined]
+                        given = {k.arg: k.value for k in each.keywords if k.arg}
+                        found.append(Registered(called, name, entry, given))
+    return tuple(found)
+
+
+def registered(package: str, name: str, *decorators: str) -> tuple[str, ...]:
+    """The entries of what `package` registers as `name`, by one of `decorators` if given."""
+    return tuple(
+        each.entry
+        for each in registry(package)
+        if each.name == name and (not decorators or each.decorator in decorators)
+    )
 
 
 @cache
@@ -113,7 +160,7 @@ def _module(name: str) -> Module:
     path = _file(name)
     assert path is not None, name
     module = Module()
-    for statement in ast.parse(path.read_bytes()).body:
+    for statement in _parse(path).body:
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 module.definitions.setdefault(statement.name, []).append(statement)
@@ -176,7 +223,7 @@ def _resolve(definition: Definition) -> Definition | None:
 
 
 def _uncounted(module: str) -> bool:
-    return module in UNCOUNTED or module.startswith(f"{PACKAGE}.config.")
+    return any(module == each or module.startswith(f"{each}.") for each in UNCOUNTED)
 
 
 @cache
@@ -240,24 +287,94 @@ def _dump(definition: Definition) -> list[str]:
     """A definition as text, with what its module runs on import."""
     module = _module(definition[0])
     statements = [*module.definitions[definition[1]], *module.effects]
-    return [f"{definition[0]}:{definition[1]}", *(ast.dump(_bare(each)) for each in statements)]
+    return [f"{definition[0]}:{definition[1]}", *(_text(_bare(each)) for each in statements)]
+
+
+def _text(value: object) -> str:
+    """A syntax tree as text that is the same for every version of Python.
+
+    Versions differ in which empty fields they have; none of them is written.
+    """
+    if isinstance(value, ast.AST):
+        fields = (
+            f"{name}={_text(each)}"
+            for name, each in ast.iter_fields(value)
+            if each is not None and each != []
+        )
+        return f"{type(value).__name__}({','.join(fields)})"
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return repr(value)
 
 
 @cache
 def _foreign(module: str) -> str:
-    """The syntax tree of a file or module outside this package, as text."""
-    path: Path | None = Path(module)
-    if not module.endswith(".py"):
-        path = _foreign_file(module)
-    if path is None or not path.is_file():
-        raise FileNotFoundError(module)
-    return ast.dump(_Bare().visit(ast.parse(path.read_bytes())))
+    """The syntax trees of a file or module outside this package and of the files it imports."""
+    trees = (_Bare().visit(copy.deepcopy(_parse(path))) for path in _local_files(module))
+    return "\n".join(map(_text, trees))
 
 
-def _foreign_file(module: str) -> Path | None:
-    from importlib.util import find_spec
+@cache
+def _local_files(module: str) -> tuple[Path, ...]:
+    """A file or module of the user, and the files of the user's that it imports, itself first.
 
-    spec = find_spec(module)
+    Installed packages are not followed: their versions are recorded beside a result.
+    """
+    start = _path(module)
+    if start is None:
+        raise ConfigError(f"{module}: no such file or module")
+    found: dict[Path, None] = {}
+    waiting = [start]
+    while waiting:
+        path = waiting.pop(0)
+        if path in found:
+            continue
+        found[path] = None
+        for name in _imported(path):
+            for folder in (path.parent, Path.cwd()):
+                place = folder.joinpath(*name.split("."))
+                for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+                    if candidate.is_file() and not candidate.is_relative_to(SOURCE / PACKAGE):
+                        waiting.append(candidate)
+    return tuple(found)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(_parse(path)):
+        match node:
+            case ast.Import(names=names):
+                yield from (each.name for each in names)
+            case ast.ImportFrom(module=source, names=names):
+                if source:
+                    yield source
+                start = f"{source}." if source else ""
+                yield from (f"{start}{each.name}" for each in names)
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    """The syntax tree of a file. Raises ConfigError naming file and line where it has none."""
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise ConfigError(f"{path}: line {error.lineno}: not Python: {error.msg}") from None
+    except ValueError as error:  # null bytes
+        raise ConfigError(f"{path}: not Python: {error}") from None
+
+
+def _path(module: str) -> Path | None:
+    """The file of a module of ours or another's, or of `file.py` itself."""
+    if module.endswith(".py"):
+        return Path(module) if Path(module).is_file() else None
+    own = _file(module)
+    if own is not None:
+        return own
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
 
@@ -288,5 +405,4 @@ class _Bare(ast.NodeTransformer):
 
 @cache
 def _bare(statement: ast.stmt) -> ast.AST:
-    copy = ast.parse(ast.unparse(statement))
-    return _Bare().visit(copy.body[0])
+    return _Bare().visit(copy.deepcopy(statement))

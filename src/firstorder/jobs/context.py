@@ -28,6 +28,8 @@ class Context:
     checkpoints: Path = Path("checkpoints")
     checkpoint_seconds: float = 60.0
     demand: Demand = field(default_factory=Demand)
+    aside: Mapping[str, Any] = field(default_factory=dict)
+    """What decides no result, such as where a download may come from."""
 
     def identity(self, spec: Spec, inputs: Mapping[str, str]) -> str:
         """The identity of a part of the job: of what it reads, `inputs` name -> path."""

@@ -26,6 +26,8 @@ class Demand:
     gpu: bool = False
     megabytes: int = 2000
     minutes: int = 10
+    disk_megabytes: int = 1
+    """What its outputs take."""
     block_gib: float = 4.0
     """Memory for intermediate blocks of kernel computations."""
 
@@ -43,8 +45,8 @@ class Job:
     code: tuple[str, ...]
     """Entries (`module:definition`, `file.py:definition`) whose code decides the result."""
     demand: Demand = field(default_factory=Demand)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """What is printed beside the results and changes none of them: title, caption, data, seeds."""
+    aside: Mapping[str, Any] = field(default_factory=dict)
+    """What decides no result: where a download may come from, what the report says of a figure."""
 
 
 def identity(spec: Spec, code: str, inputs: Mapping[str, str]) -> str:

@@ -8,62 +8,94 @@ otherwise Snakemake would record the planned digest for a result of other code.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firstorder import config as configuration
-from firstorder import digest, files
-from firstorder.config import Artefact, Cell, Config, LinearizedStudy, load
+from firstorder import files
+from firstorder.config import Config, load, of_plain, plain
+from firstorder.config.validation import check
 from firstorder.errors import CodeChangedError, ConfigError
+from firstorder.jobs import code
+from firstorder.jobs.context import Context
+from firstorder.jobs.job import Job
+from firstorder.jobs.paths import paths
+from firstorder.jobs.study import Step, find, steps
 
 VARIABLE = "FIRSTORDER_PLAN"
 FOLDER = ".snakemake/plans"
-STUDY = {
-    "symmetrization": "firstorder.studies.symmetrization",
-    "linearized": "firstorder.studies.linearized",
-}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A frozen configuration with the digests that belong to it."""
+    """A configuration with the digests that belong to it."""
 
     config: Config
     codes: dict[str, str]
-    path: str
+    path: str = ""
+    """Where it is frozen; empty for one that was made here."""
+    _made: dict[tuple[str, ...], Job] = field(default_factory=dict, repr=False)
+    """Jobs that were asked for; planning asks for each a dozen times."""
 
-    def code(self, *entries: str) -> str:
-        """The digest of `entries` as planned; computed when the plan is still being made."""
-        key = " ".join(entries)
+    def code(self, job: Job) -> str:
+        """The digest of a job's code as planned; computed when the plan is still being made."""
+        key = " ".join(job.code)
         if key not in self.codes:
-            self.codes[key] = digest.code(*entries)
+            self.codes[key] = code.code(*job.code)
         return self.codes[key]
 
-    def check(self, *entries: str) -> str:
-        """The digest of `entries` now; refuses when it is not the planned one."""
-        current = digest.code(*entries)
-        planned = self.codes.get(" ".join(entries), current)
+    def job(self, step: str, *key: str) -> Job:
+        """One job. Raises ConfigError for a step or key that does not exist."""
+        if (step, *key) not in self._made:
+            self._made[step, *key] = steps(self.config)[step].job(self.config, *key)
+        return self._made[step, *key]
+
+    def steps(self) -> dict[str, Step]:
+        """All steps, by name."""
+        return steps(self.config)
+
+    def spec_digest(self, job: Job) -> str:
+        """The digest of a job's spec: what a rule carries instead of thousands of characters."""
+        return files.digest(dict(job.spec))
+
+    def jobs(self) -> dict[tuple[str, ...], Job]:
+        """All jobs that the artefacts and claims of the configuration lead to: (step, *key)."""
+        keys = (
+            (step.name, *key) for step in self.steps().values() for key in step.every(self.config)
+        )
+        return {key: self.job(*key) for key in keys}
+
+    def context(self, job: Job) -> Context:
+        """The circumstances in which a job runs; refuses code that is not the planned one."""
+        current, planned = code.code(*job.code), self.code(job)
         if planned != current:
             raise CodeChangedError(
                 f"this job was planned with code {planned}, but the source tree now holds "
-                f"{current} for {entries[0]}; start the workflow again"
+                f"{current} for {job.step}; start the workflow again"
             )
-        return current
+        settings = self.config.settings
+        return Context(
+            code=current,
+            device=settings.device,
+            checkpoints=Path(paths(self.config).checkpoints),
+            checkpoint_seconds=settings.checkpoint_seconds,
+            demand=job.demand,
+            aside=job.aside,
+        )
 
 
-def make(root: str | Path, overrides: dict[str, Any]) -> Plan:
-    """The plan of this process: the head's when a head handed one over, else a new one."""
+def make(root: str | Path, overrides: dict[str, Any], *, head: bool = True) -> Plan:
+    """The plan of a process of Snakemake: a new one in the head, that of the head in its jobs.
+
+    Snakemake starts itself again for jobs on other machines. A plan that was left in the
+    environment of a head is nobody's.
+    """
     inherited = os.environ.get(VARIABLE)
-    if inherited and Path(inherited).is_file():
+    if inherited and not head:
         return read(inherited)
-    config = load(root, overrides)
-    check_functions(config)
-    return Plan(config=config, codes={}, path="")
+    return Plan(config=load(root, overrides, find), codes={})
 
 
 def of_job(overrides: dict[str, Any]) -> Plan:
@@ -74,12 +106,12 @@ def of_job(overrides: dict[str, Any]) -> Plan:
     """
     inherited = os.environ.get(VARIABLE)
     if not inherited:
-        config = load("config", overrides)
-        check_functions(config)
-        return Plan(config=config, codes={}, path="")
+        return Plan(config=load("config", overrides, find), codes={})
     plan = read(inherited)
-    for key, value in overrides.items():
-        planned = getattr(plan.config.settings, key, None)
+    settings = plan.config.settings
+    given = check(type(settings), {**settings.model_dump(), **overrides}, "the command line")
+    for key in overrides:
+        planned, value = getattr(settings, key), getattr(given, key)
         if planned != value:
             raise ConfigError(
                 f"{VARIABLE}: {inherited} was planned with {key} {planned!r}, not {value!r}; "
@@ -92,142 +124,29 @@ def freeze(plan: Plan) -> Plan:
     """Write `plan` below `.snakemake/`, unless it was read from there, and hand it to all jobs."""
     if plan.path:
         return plan
-    for entries in all_entries(plan.config):
-        plan.code(*entries)
-    value = {"config": plan.config.model_dump(mode="json"), "codes": plan.codes}
-    path = f"{FOLDER}/{files.digest(json.dumps(value))}.json"
+    for job in plan.jobs().values():
+        plan.code(job)
+    value = {"config": plain(plan.config), "codes": plan.codes}
+    # Not sorted: artefacts, claims and losses appear in the order of their declaration.
+    text = json.dumps(value, allow_nan=False)
+    path = f"{FOLDER}/{files.text_digest(text)}.json"
     if not Path(path).is_file():
-        # Not sorted: artefacts, claims and losses appear in the order of their declaration.
-        files.write_text(path, json.dumps(value, allow_nan=False))
+        files.write_text(path, text)
     os.environ[VARIABLE] = path
     return Plan(config=plan.config, codes=plan.codes, path=path)
 
 
 def read(path: str | Path) -> Plan:
-    """Read a frozen plan."""
+    """Read a frozen plan. Raises ConfigError when it is not what was frozen."""
     try:
-        value = json.loads(Path(path).read_text())
-        return Plan(Config.model_validate(value["config"]), value["codes"], str(path))
+        text = Path(path).read_text(encoding="utf-8")
+        if files.text_digest(text) != Path(path).stem:
+            raise ValueError
+        value = json.loads(text)
+        return Plan(of_plain(value["config"], find), value["codes"], str(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such plan; start the workflow again to make one") from None
-    except (ValueError, KeyError):
-        raise ConfigError(f"{path}: not a plan; start the workflow again to make one") from None
-
-
-OTHER = {
-    "prepare": ("firstorder.studies.data:prepare",),
-    "labels": ("firstorder.studies.symmetrization:labels",),
-    "manifest": ("firstorder.publish.manifest:build",),
-    "crate": ("firstorder.publish.crate:build",),
-    "paper": ("firstorder.publish.paper:build",),
-}
-"""The code of verbs that is the same for all their jobs."""
-
-TANGENT_VERBS = ("kernel", "spectrum", "tangent", "networks", "rotation", "nads")
-
-
-def all_entries(config: Config) -> Iterator[tuple[str, ...]]:
-    """The entries of every kind of job of a workflow run."""
-    yield from OTHER.values()
-    for names in configuration.all_cells(config):
-        cell = configuration.cell(config, *names)
-        yield cell_entries("train", cell)
-        yield cell_entries("tune", cell)
-        yield evaluation_entries(cell)
-    models = {
-        model for family in config.scale.linearized.families.values() for model in family.models
-    }
-    for model, verb in itertools.product(sorted(models), TANGENT_VERBS):
-        yield tangent_entries(verb, config.studies.linearized, model)
-    for _, _, artefact in configuration.artefacts(config):
-        yield artefact_entries(config, artefact)
-    yield claim_entries(config)
-
-
-def cell_entries(verb: str, cell: Cell) -> tuple[str, ...]:
-    """The code of a training verb of the symmetrization study: its own, its loss, its model."""
-    loss = _loss_entries(cell.loss.function or cell.loss_name)
-    return (f"{STUDY['symmetrization']}:{verb}", *loss, *_registered("models", cell.recipe.model))
-
-
-def evaluation_entries(cell: Cell) -> tuple[str, ...]:
-    """The code that tests the trained networks of a cell."""
-    return ("firstorder.studies.evaluation:evaluate", *_registered("models", cell.recipe.model))
-
-
-def _loss_entries(function: str) -> tuple[str, ...]:
-    """The code of a loss: registered by name, or a file or module of the user."""
-    return (function,) if ":" in function else _registered("losses", function)
-
-
-def tangent_entries(verb: str, study: LinearizedStudy, model: str) -> tuple[str, ...]:
-    """The code of a verb of the linearized study: its own and its model's."""
-    return (f"{STUDY['linearized']}:{verb}", *_registered("models", study.models[model].model))
-
-
-def artefact_entries(config: Config, artefact: Artefact) -> tuple[str, ...]:
-    """The code of a table or figure: how it is built, what draws it, the losses that it draws."""
-    module = {"table": "firstorder.publish.tables", "figure": "firstorder.publish.figures"}
-    group = artefact.options.get("losses")
-    known = configuration.losses(config)
-    drawn = configuration.loss_group(config, group) if isinstance(group, str) else ()
-    functions = dict.fromkeys(known[name].function or name for name in drawn)
-    return (
-        f"{module[artefact.kind]}:build",
-        *_registered("publish", artefact.draw),
-        *itertools.chain.from_iterable(map(_loss_entries, functions)),
-    )
-
-
-def claim_entries(config: Config) -> tuple[str, ...]:
-    """The code of all claims of the chosen studies."""
-    predicates = sorted(
-        {
-            claim.predicate
-            for study in config.settings.studies
-            for claim in getattr(config.studies, study).claims.values()
-        }
-    )
-    found = (_registered("publish", name) for name in predicates)
-    return ("firstorder.publish.claims:build", *itertools.chain.from_iterable(found))
-
-
-def _registered(package: str, name: str) -> tuple[str, ...]:
-    known = digest.registry(f"firstorder.{package}")
-    if name not in known:
-        what = {
-            "losses": "loss function",
-            "models": "model",
-            "publish": "function to draw or judge",
-        }
+    except (ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"{what[package]} {name!r} is unknown; {configuration.choose(name, sorted(known))}"
-        )
-    return known[name]
-
-
-def check_functions(config: Config) -> None:
-    """Refuse losses, models and drawing functions that do not exist, before any job is planned.
-
-    What is registered is read from the source, since importing it would import torch.
-    """
-    for name, loss in config.losses.items():
-        function = loss.function or name
-        if ":" in function:
-            source = function.rpartition(":")[0]
-            if source.endswith(".py") and not Path(source).is_file():
-                raise ConfigError(f"losses.yaml: {name}.function: {source} does not exist")
-            continue
-        allowed = digest.keywords(_registered("losses", function)[0])
-        given: dict[str, Mapping[str, Any]] = {"parameters": loss.parameters}
-        given["choices"] = loss.choices
-        for dataset, change in loss.datasets.items():
-            given[f"datasets.{dataset}.parameters"] = change.parameters
-        for where, parameters in given.items():
-            for key in parameters:
-                if key not in allowed:
-                    raise ConfigError(
-                        f"losses.yaml: {name}.{where}.{key}: unknown parameter of {function}; "
-                        f"{configuration.choose(key, list(allowed))}"
-                    )
-    list(all_entries(config))
+            f"{path}: not the plan that was made; start the workflow again to make one"
+        ) from None

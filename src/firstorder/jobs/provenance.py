@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from firstorder import files
-from firstorder.config import Config
 
 PACKAGES = ("torch", "numpy", "scipy", "safetensors")
 """The packages that decide numbers; asking for all that are installed costs a quarter second."""
@@ -25,28 +24,28 @@ COMMIT_VARIABLE = "FIRSTORDER_COMMIT"
 STARTED = datetime.now(UTC)
 
 
-def record(config: Config, code: str, inputs: list[str]) -> dict[str, Any]:
+def record(setting: str, code: str, inputs: list[str]) -> dict[str, Any]:
     """The provenance of a result: how it was made, and the SHA-256 of what it was made from.
 
-    `code` is the digest of the code; `inputs` are paths as the configuration gives them.
+    `setting` is the configured device, `code` the digest of the code; `inputs` are paths.
     """
     commit, dirty = source()
     return {
-        "device": device(config),
+        "device": device(setting),
         "versions": versions(),
         "commit": commit,
         "dirty": dirty,
         "code": code,
-        "inputs": {relative(path): _hash(path) for path in inputs},
+        "inputs": {relative(path): sha256(path) for path in inputs},
         "started": STARTED.isoformat(timespec="seconds"),
     }
 
 
-def device(config: Config) -> str:
-    """The device that computes: `cpu: MODEL` or `cuda: MODEL`."""
+def device(setting: str) -> str:
+    """The device that computes under a setting: `cpu: MODEL` or `cuda: MODEL`."""
     # Asking torch for a GPU is only worth its import where torch already works.
     torch = sys.modules.get("torch")
-    if config.settings.device != "cpu" and torch is not None and torch.cuda.is_available():
+    if setting != "cpu" and torch is not None and torch.cuda.is_available():
         return f"cuda: {torch.cuda.get_device_name()}"
     return f"cpu: {processor()}"
 
@@ -100,12 +99,12 @@ def relative(path: str) -> str:
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else path
 
 
-def _hash(path: str) -> str:
+def sha256(path: str) -> str:
+    """SHA-256 of a file; of one that did not change it is computed once in a process."""
     status = os.stat(path)
     return _cached_hash(path, status.st_mtime_ns, status.st_size)
 
 
 @cache
 def _cached_hash(path: str, changed: int, size: int) -> str:
-    """SHA-256 of a file; a job with several seeds reads the same inputs for each."""
     return files.sha256(path)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from firstorder.config import Config, ConfigError, Strict
+from firstorder.config.validation import read
 from firstorder.jobs.job import Files, Job, Spec
 
 
@@ -37,6 +39,8 @@ class Step:
     """(config, *key) -> Job; ConfigError for a key that does not exist."""
     every: Callable[[Config], Iterable[tuple[str, ...]]]
     """The keys of all its jobs that artefacts and claims of the configuration lead to."""
+    preload: tuple[str, ...] = ()
+    """Modules that one process may import for all its jobs of a run (see `jobs.warm`)."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,8 @@ class Study:
     steps: tuple[Step, ...]
     select: Callable[[Config, Any, tuple[str, ...]], Selected]
     """(config, selection, names of files that are read) -> what is drawn on."""
-    functions: str = ""
-    """Package whose tables, figures and claims are registered by name; default: the study's."""
+    package: str = ""
+    """Where its tables, figures and claims are registered; filled in by `find`."""
 
 
 @cache
@@ -90,7 +94,7 @@ def find(name: str) -> Study:
     study = getattr(import_module(module), "STUDY", None)
     if not isinstance(study, Study):
         raise ConfigError(f"study {name!r}: {module} defines no STUDY")
-    return study
+    return replace(study, package=module)
 
 
 def chosen(config: Config) -> Iterator[Study]:
@@ -104,3 +108,40 @@ def artefacts(config: Config) -> Iterator[tuple[str, str, Any]]:
         for name, artefact in config.studies[study.name].declared.artefacts.items():
             if study.select(config, artefact.select, ()).available:
                 yield study.name, name, artefact
+
+
+SHARED = ("firstorder.data.steps", "firstorder.publish.steps")
+"""Modules with a tuple STEPS of the steps that every study needs; found by name, like studies."""
+
+
+def steps(config: Config) -> dict[str, Step]:
+    """All steps, by name. Raises ConfigError when two have one name."""
+    data, publish = (import_module(name).STEPS for name in SHARED)
+    found: dict[str, Step] = {}
+    for step in (*data, *(step for study in chosen(config) for step in study.steps), *publish):
+        if step.name in found:
+            raise ConfigError(
+                f"two steps are called {step.name!r}: {found[step.name].run} and {step.run}"
+            )
+        found[step.name] = step
+    return found
+
+
+@cache
+def known_steps() -> dict[str, Step]:
+    """The steps of all studies of this package and of those that `config/` chooses besides."""
+    import firstorder.studies
+
+    names = [each.name for each in iter_modules(firstorder.studies.__path__) if each.ispkg]
+    data, publish = (import_module(name).STEPS for name in SHARED)
+    own = (step for name in (*names, *_others(names)) for step in find(name).steps)
+    return {step.name: step for step in (*data, *own, *publish)}
+
+
+def _others(names: list[str]) -> list[str]:
+    """Studies that config.yaml chooses and that are not of this package."""
+    try:
+        chosen = read(Path("config/config.yaml")).get("studies", [])
+    except ConfigError:
+        return []
+    return [name for name in chosen if isinstance(name, str) and name not in names]

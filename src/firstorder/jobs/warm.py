@@ -2,7 +2,7 @@
 
 Importing torch takes seconds of the processor, as long as many a small training. So the head of
 a local run announces a name, and the first job that needs such imports starts a server under it
-(`firstorder.zygote`), which forks a process for every job. That process goes on in `main` as if
+(`firstorder.jobs.zygote`), which forks a process for every job. That process goes on in `main` as if
 it had been started by itself: same arguments, files, folder, environment and limits, same exit.
 Where anything is in the way, or with FIRSTORDER_WARM=off, a job starts by itself.
 
@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
 
@@ -30,53 +31,54 @@ HERE, FORKED = -1, -2
 """Instead of an exit status: this process is to run the job, as it is or as a forked one."""
 STARTED = b"started"
 KILLED = 128 + signal.SIGKILL
-COMPUTING = (
-    *("labels", "train", "tune", "evaluate"),
-    *("kernel", "spectrum", "tangent", "networks", "rotation", "nads"),
-)
-SERVERS = {**dict.fromkeys(COMPUTING, "computing"), "table": "tables", "figure": "figures"}
-"""Which server a verb asks. Verbs of which a run has one or two jobs are left out."""
 INHERITED = ("Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", "Cap", "NoNew", "Seccomp", "Cpus")
 """What of /proc/self/status goes from a process to those that it starts."""
 
 
-def announce() -> None:
-    """Let the jobs that this process starts share servers, as long as this process lives."""
+def announce(preloads: Mapping[str, Sequence[str]]) -> None:
+    """Let the jobs that this process starts share servers, as long as this process lives.
+
+    `preloads` says for each verb which modules its jobs import; verbs with the same ones share a
+    server, those without start by themselves.
+    """
     if os.environ.get(VARIABLE) != OFF and hasattr(os, "pidfd_open"):
-        os.environ[VARIABLE] = f"{os.getpid()}-{os.urandom(8).hex()}"
+        table = (f"{verb}={','.join(modules)}" for verb, modules in preloads.items() if modules)
+        os.environ[VARIABLE] = " ".join((f"{os.getpid()}-{os.urandom(8).hex()}", *table))
 
 
 def main() -> None:
     """The console script `firstorder`."""
-    announced, status = os.environ.get(VARIABLE, OFF), HERE
-    if announced != OFF and len(sys.argv) > 1 and sys.argv[1] in SERVERS:
-        status = _elsewhere(announced, SERVERS[sys.argv[1]])
+    announced, *table = os.environ.get(VARIABLE, OFF).split(" ")
+    modules = dict(each.split("=", 1) for each in table if "=" in each)
+    status = HERE
+    if len(sys.argv) > 1 and sys.argv[1] in modules:
+        status = _elsewhere(announced, modules[sys.argv[1]])
     if status >= 0:
         sys.exit(status)
     from firstorder import cli
 
     if status == FORKED:
-        from firstorder import zygote
+        from firstorder.jobs import zygote
 
         zygote.run(cli.main)
     cli.main()
 
 
-def _elsewhere(announced: str, server: str) -> int:
+def _elsewhere(announced: str, modules: str) -> int:
     """The exit status of the job that a server ran; else HERE or, in such a process, FORKED."""
     with suppress(OSError):
-        name = _name(announced, server)
+        name = _name(announced, modules)
         for _ in range(100):
             connection = _connect(name)
             if connection is not None:
                 with connection:
                     return _wait(connection) if is_ours(connection) else HERE
-            if _start(name, announced, server):
+            if _start(name, announced, modules):
                 return FORKED
     return HERE
 
 
-def _name(announced: str, server: str) -> str:
+def _name(announced: str, modules: str) -> str:
     """The abstract address of the server for a process like this one."""
     import hashlib
 
@@ -87,7 +89,7 @@ def _name(announced: str, server: str) -> str:
             inherited.append(lines.read())
     here = os.stat(".")
     facts = (
-        *(server, sorted(os.environb.items()), os.nice(0), inherited, sources()),
+        *(modules, sorted(os.environb.items()), os.nice(0), inherited, sources()),
         *(here.st_dev, here.st_ino, os.readlink("/proc/self/ns/mnt")),
         *(sys.executable, sys.version, sys.flags, sys.warnoptions, sys.path, sys.argv[0]),
     )
@@ -97,7 +99,7 @@ def _name(announced: str, server: str) -> str:
 def sources() -> list[tuple[str, int, int]]:
     """Name, time and size of this package's files and of the folders of installed packages."""
     paths = [folder for folder in sys.path if os.path.exists(folder)]
-    for folder, folders, names in os.walk(os.path.dirname(os.path.abspath(__file__))):
+    for folder, folders, names in os.walk(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))):
         folders[:] = sorted(each for each in folders if each != "__pycache__")
         paths += [os.path.join(folder, name) for name in sorted(names)]
     stated = [(path, os.stat(path)) for path in paths]
@@ -121,7 +123,7 @@ def _connect(name: str) -> socket.socket | None:
     return connection
 
 
-def _start(name: str, announced: str, server: str) -> bool:
+def _start(name: str, announced: str, modules: str) -> bool:
     """Start a server, unless somebody else just does; True in a process that it forked."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         try:
@@ -133,9 +135,9 @@ def _start(name: str, announced: str, server: str) -> bool:
         if os.fork() > 0:
             return False
         try:
-            from firstorder import zygote
+            from firstorder.jobs import zygote
 
-            if zygote.serve(listener, int(announced.partition("-")[0]), server):
+            if zygote.serve(listener, int(announced.partition("-")[0]), modules):
                 return True
         except BaseException:
             os._exit(1)

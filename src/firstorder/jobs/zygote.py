@@ -18,49 +18,27 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 
-from firstorder import digest
-from firstorder.warm import KILLED, STARTED, is_ours, sources
+from firstorder.errors import UserError
+from firstorder.jobs.warm import KILLED, STARTED, is_ours, sources
 
 IDLE_SECONDS = 60
 PR_SET_PDEATHSIG = 1
 
 
-def prepare(server: str) -> None:
+def prepare(modules: str) -> None:
     """Import what the jobs of a server import, and digest the code whose digest they check."""
-    # No module of firstorder.studies: provenance notes when its process began.
-    from firstorder import cli, plan  # noqa: F401
+    # Not firstorder.jobs.provenance: it notes when its process began.
+    for module in modules.split(","):
+        import_module(module)
+    from firstorder.jobs import code, plan
 
-    if server == "tables":
-        import firstorder.publish.tables
-
-        _digest("firstorder.publish", "firstorder.publish.tables:build")
-    elif server == "figures":
-        import firstorder.publish.figures
-
-        _digest("firstorder.publish", "firstorder.publish.figures:build")
-    else:
-        import firstorder.data.images
-        import firstorder.data.noise
-        import firstorder.linearized.network
-        import firstorder.linearized.spectrum
-        import firstorder.losses
-        import firstorder.models
-        import firstorder.training.loop  # noqa: F401
-
-        study = plan.STUDY["symmetrization"]
-        _digest("firstorder.losses", *plan.OTHER["labels"], f"{study}:train", f"{study}:tune")
-        digest.code("firstorder.studies.evaluation:evaluate")
-        study = plan.STUDY["linearized"]
-        _digest("firstorder.models", *(f"{study}:{verb}" for verb in plan.TANGENT_VERBS))
+    with suppress(UserError):  # without a plan, or with a broken one, jobs say so themselves
+        for entries in plan.read(os.environ.get(plan.VARIABLE, "")).codes:
+            code.code(*entries.split())
     gc.collect()
     gc.freeze()  # so that collections in the jobs do not copy what is never freed
-
-
-def _digest(package: str, *entries: str) -> None:
-    """Have at hand the digests of `entries` and of all that a package registers."""
-    for each in (entries, *digest.registry(package).values()):
-        digest.code(*each)
 
 
 def run(job: Callable[[], None]) -> None:
@@ -78,12 +56,12 @@ def run(job: Callable[[], None]) -> None:
     os._exit(status)
 
 
-def serve(listener: socket.socket, head: int, server: str) -> bool:
+def serve(listener: socket.socket, head: int, modules: str) -> bool:
     """Serve until the run's head ends or nothing is asked; True in a process that was forked."""
     before = sources()
     _detach(listener)
     handle = os.pidfd_open(head)
-    prepare(server)
+    prepare(modules)
     return sources() == before and Server(listener, handle).run()
 
 

@@ -8,17 +8,19 @@ inputs are those of the manifest; nothing is measured again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from firstorder import __version__, files
-from firstorder.config import Config
 from firstorder.errors import DataError
-from firstorder.publish import needs
+
+if TYPE_CHECKING:
+    from firstorder.jobs.context import Context
+    from firstorder.jobs.job import Files, Spec
 
 Entity = dict[str, Any]
 
@@ -50,29 +52,31 @@ SNAKEFILE = "workflow/Snakefile"
 """The copy in the crate; RO-Crate names files below its own folder only."""
 
 
-def build(config: Config) -> None:
+def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Write ro-crate-metadata.json, and beside it a copy of the Snakefile that it describes.
 
     Raises DataError when the manifest is missing.
     """
-    paths = needs.paths_of(config)
     try:
-        manifest = files.read_json(paths.manifest)
+        manifest = files.read_json(inputs["manifest"])
     except FileNotFoundError:
         raise DataError(
-            f"{paths.manifest}: no such file; run `snakemake {paths.manifest}`"
+            f"{inputs['manifest']}: no such file; run `snakemake {inputs['manifest']}`"
         ) from None
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    root = Path(paths.manifest).parent
-    files.write_bytes(root / SNAKEFILE, (ROOT / "Snakefile").read_bytes())
-    files.write_json(paths.crate, document(config, manifest, citation))
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    files.write_bytes(outputs["snakefile"], (ROOT / "Snakefile").read_bytes())
+    files.write_json(outputs["crate"], document(spec["settings"], inputs, manifest, citation))
 
 
-def document(config: Config, manifest: dict[str, Any], citation: dict[str, Any]) -> Entity:
+def document(
+    settings: Mapping[str, str], inputs: Files, manifest: dict[str, Any], citation: dict[str, Any]
+) -> Entity:
     """The crate as JSON-LD: a flat list of entities that name each other by `@id`."""
-    folder = Path(needs.paths_of(config).manifest).parent
-    results = [*_published(folder, manifest), *_whole(config)]
-    read = [_file(folder, path, digest) for path, digest in manifest["files"].items()]
+    folder = Path(inputs["manifest"]).parent
+    results = [*_published(folder, manifest), *_whole(inputs)]
+    hashes = manifest["files"]
+    inputs_of = {path for result in manifest["results"].values() for path in result["inputs"]}
+    read = [_file(folder, path, hashes[path]) for path in sorted(inputs_of) if path in hashes]
     outside = [each for each in read if each["@id"].startswith("#")]
     actions = list(_actions(folder, manifest))
     licence = f"https://spdx.org/licenses/{citation['license']}"
@@ -80,13 +84,13 @@ def document(config: Config, manifest: dict[str, Any], citation: dict[str, Any])
     works = list(_works(citation))
     made = max((_changed(folder / each["@id"]) for each in results), default=0.0)
     when = datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
-    settings = list(_settings(config))
+    values = list(_settings(settings))
     run: Entity = {
         "@id": "#run",
         "@type": "CreateAction",
         "name": f"The workflow at scale {manifest['scale']}",
         "instrument": {"@id": SNAKEFILE},
-        "object": _references([*settings, *outside]),
+        "object": _references([*values, *outside]),
         "result": _references(results),
         "endTime": when,
         "actionStatus": "http://schema.org/CompletedActionStatus",
@@ -120,7 +124,7 @@ def document(config: Config, manifest: dict[str, Any], citation: dict[str, Any])
         *actions,
         *results,
         *read,
-        *settings,
+        *values,
         *works,
         *(
             {"@id": reference["@id"], "@type": "Organization", "name": _name(author)}
@@ -145,12 +149,12 @@ def _published(folder: Path, manifest: dict[str, Any]) -> Iterator[Entity]:
         yield {**_file(folder, path, digest), "name": "The papers' claims, with verdicts"}
 
 
-def _whole(config: Config) -> Iterator[Entity]:
+def _whole(inputs: Files) -> Iterator[Entity]:
     """What is made of all results: the paper, and the manifest itself."""
-    paths = needs.paths_of(config)
-    folder = Path(paths.manifest).parent
-    titles = {paths.paper: "The replication report", paths.manifest: "Hashes of all results"}
-    for path, name in titles.items():
+    folder = Path(inputs["manifest"]).parent
+    titles = {"paper": "The replication report", "manifest": "Hashes of all results"}
+    for key, name in titles.items():
+        path = inputs[key]
         if Path(path).is_file():
             yield {**_file(folder, path, files.sha256(path)), "name": name}
 
@@ -204,12 +208,10 @@ def _workflow(manifest: dict[str, Any], licence: str, authors: list[Entity]) -> 
     }
 
 
-def _settings(config: Config) -> Iterator[Entity]:
+def _settings(settings: Mapping[str, str]) -> Iterator[Entity]:
     """What the user chose, as values."""
-    for name in ("scale", "studies", "device"):
-        value = getattr(config.settings, name)
-        text = value if isinstance(value, str) else ", ".join(value)
-        yield {"@id": f"#setting-{name}", "@type": "PropertyValue", "name": name, "value": text}
+    for name, value in settings.items():
+        yield {"@id": f"#setting-{name}", "@type": "PropertyValue", "name": name, "value": value}
 
 
 def _works(citation: dict[str, Any]) -> Iterator[Entity]:

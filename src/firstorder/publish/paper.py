@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from firstorder import config as configuration
 from firstorder import files
-from firstorder.config import Artefact, Config, LinearizedStudy, SymmetrizationStudy
 from firstorder.errors import DataError
-from firstorder.publish import grid, needs
+from firstorder.publish import grid
 
-SOURCE = "paper/main.typ"
+if TYPE_CHECKING:
+    from firstorder.jobs.context import Context
+    from firstorder.jobs.job import Files, Spec
 
 
-def build(config: Config, source: str = SOURCE) -> None:
+def paper(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Write paper.json and paper.pdf of the scale; equal results give equal bytes."""
     import typst
 
-    target = needs.paths_of(config).paper
-    report = str(Path(target).with_suffix(".json"))
-    files.write_json(report, contents(config))
+    source, report = inputs["source"], outputs["contents"]
+    folder = Path(report).parent
+    files.write_json(report, contents(spec, folder))
     root = os.path.commonpath([Path(p).resolve() for p in (source, report)])
-    inputs = {"report": _below(root, report), "root": _below(root, str(Path(report).parent)) + "/"}
+    places = {"report": _below(root, report), "root": _below(root, str(folder)) + "/"}
     try:
         pdf = typst.compile(
-            str(Path(source).resolve()), root=root, sys_inputs=inputs, ignore_system_fonts=True
+            str(Path(source).resolve()), root=root, sys_inputs=places, ignore_system_fonts=True
         )
     except typst.TypstError as error:
         raise DataError(f"{source}: {' '.join(str(error).split())}") from None
     assert isinstance(pdf, bytes)
-    files.write_bytes(target, pdf)
+    files.write_bytes(outputs["paper"], pdf)
 
 
 def _below(root: str, path: str) -> str:
@@ -41,54 +41,37 @@ def _below(root: str, path: str) -> str:
     return "/" + str(Path(path).resolve().relative_to(root))
 
 
-def contents(config: Config) -> dict[str, Any]:
-    """All that the report prints, besides its prose."""
-    verdicts = _claims(config)
+def contents(spec: Spec, folder: Path) -> dict[str, Any]:
+    """All that the report prints, besides its prose; the results lie below `folder`."""
+    verdicts = _claims(folder)
     return {
-        "scale": config.settings.scale,
-        "data": config.scale.data,
-        "studies": [_study(config, name, verdicts) for name in config.settings.studies],
+        "scale": spec["scale"],
+        "data": spec["data"],
+        "studies": [_study(study, verdicts, folder) for study in spec["studies"]],
     }
 
 
-def _study(config: Config, name: str, verdicts: pd.DataFrame) -> dict[str, Any]:
-    declared: SymmetrizationStudy | LinearizedStudy = config.studies.linearized
-    if name == "symmetrization":
-        declared = config.studies.symmetrization
-    own = verdicts[verdicts["study"] == name]
+def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    own = verdicts[verdicts["study"] == study["name"]]
     counts = own["status"].value_counts()
     listed = ", ".join(f"{number} {status}" for status, number in counts.items())
     return {
-        "name": name,
-        "title": declared.title,
-        "paper": declared.paper.strip(),
-        "verdicts": f"{declared.title}: of {len(own)} claims, {listed}." if len(own) else "",
-        "artefacts": [
-            _artefact(config, name, artefact_id, artefact)
-            for study, artefact_id, artefact in configuration.artefacts(config)
-            if study == name
-        ],
+        **{name: study[name] for name in ("name", "title", "paper")},
+        "verdicts": f"{study['title']}: of {len(own)} claims, {listed}." if len(own) else "",
+        "artefacts": [_artefact(artefact, folder) for artefact in study["artefacts"]],
         "claims": own[["claim", "title", "where", "status", "verdict"]].to_dict("records"),
     }
 
 
-def _artefact(config: Config, study: str, name: str, declared: Artefact) -> dict[str, Any]:
-    paths, caption = needs.paths_of(config), needs.caption(config, study, name)
-    common = {
-        "id": f"{study}-{name}",
-        "kind": declared.kind,
-        "title": declared.title,
-        "place": declared.where,
-        "caption": caption,
-    }
-    own = paths.artefact(study, name, declared.kind)
-    below = {Path(path).suffix[1:]: str(Path(path).relative_to(paths.root)) for path in own}
-    for path in own:
-        if not Path(path).is_file():
-            raise DataError(f"{path}: no such file; run the workflow to make it")
-    if declared.kind == "figure":
+def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
+    common = {name: artefact[name] for name in ("id", "kind", "title", "place", "caption")}
+    below = artefact["files"]
+    for path in below.values():
+        if not (folder / path).is_file():
+            raise DataError(f"{folder / path}: no such file; run the workflow to make it")
+    if artefact["kind"] == "figure":
         return {**common, "image": below["svg"], "data": below["csv"]}
-    frame = pd.read_csv(paths.table(study, name), dtype={"text": str, "row": str, "column": str})
+    frame = pd.read_csv(folder / below["csv"], dtype={"text": str, "row": str, "column": str})
     sections = [
         {
             "title": section.title,
@@ -101,8 +84,8 @@ def _artefact(config: Config, study: str, name: str, declared: Artefact) -> dict
     return {**common, "sections": sections, "data": below["csv"]}
 
 
-def _claims(config: Config) -> pd.DataFrame:
-    path = needs.paths_of(config).claims("csv")
-    if not Path(path).is_file():
+def _claims(folder: Path) -> pd.DataFrame:
+    path = folder / "claims.csv"
+    if not path.is_file():
         raise DataError(f"{path}: no such file; run the workflow to make it")
     return pd.read_csv(path)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,3 +66,15 @@ def figure(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Fu
 def claim(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
     """Register a function (results, *, options) -> Verdict."""
     return _register("claim", name)
+
+
+PUBLISHED = "published"
+"""The name of the file of published numbers among the inputs of a table or figure."""
+
+
+def call(spec: Spec, inputs: Files) -> Any:
+    """What the function of a table, figure or claim returns for its selection and options."""
+    module, _, name = spec["function"].rpartition(":")
+    own = {key: path for key, path in inputs.items() if key != PUBLISHED}
+    results = Results(spec["selected"], own, inputs.get(PUBLISHED))
+    return getattr(import_module(module), name)(results, **spec["options"])

@@ -1,39 +1,34 @@
-"""Tables: from frames of records to a tidy table and its four formats."""
+"""The step that makes a table: from records to a tidy frame and its four formats."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from firstorder import files
-from firstorder.config import Config
-from firstorder.publish import (
-    grid,
-    needs,
-    registry,
-    tables_linearized,  # noqa: F401  (registers its tables)
-    tables_symmetrization,  # noqa: F401
-)
+from firstorder.publish import grid, registry
+
+if TYPE_CHECKING:
+    from firstorder.jobs.context import Context
+    from firstorder.jobs.job import Files, Spec
 
 EMPTY = "Nothing of this table is run at this scale."
 
 
-def build(config: Config, study: str, artefact_id: str) -> None:
+def table(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Make one table: CSV (tidy, full digits), Markdown, LaTeX and HTML."""
-    declared = needs.artefact(config, study, artefact_id)
-    where = f"{study}.yaml: artefacts.{artefact_id}.draw"
-    table = registry.lookup(declared.draw, where)(config, declared)
-    paths = needs.paths_of(config)
-    frame, notes = table.frame, table.notes
+    made = registry.call(spec, inputs)
+    frame, notes = made.frame, made.notes
     if frame.empty:  # a scale may declare fewer losses or tasks
         frame, notes = pd.DataFrame(columns=grid.COLUMNS), (EMPTY,)
-    caption = " ".join([needs.caption(config, study, artefact_id), *notes])
+    title, caption = spec["title"], " ".join([spec["caption"], *notes])
     laid_out = grid.sections(frame)
-    label = f"{study}-{artefact_id}"
     pages = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "md": grid.markdown(laid_out, declared.title, caption),
-        "tex": grid.latex(laid_out, declared.title, caption, label),
-        "html": grid.webpage(laid_out, declared.title, caption),
+        "md": grid.markdown(laid_out, title, caption),
+        "tex": grid.latex(laid_out, title, caption, spec["label"]),
+        "html": grid.webpage(laid_out, title, caption),
     }
     for suffix, text in pages.items():
-        files.write_text(paths.table(study, artefact_id, suffix), text)
+        files.write_text(outputs[suffix], text)

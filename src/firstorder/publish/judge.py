@@ -6,74 +6,74 @@ import html
 import json
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from firstorder import files
-from firstorder.config import Claim, Config
-from firstorder.publish import grid, needs, registry
-from firstorder.publish.claims.verdict import FAILS, HOLDS, NOT_RUN, Verdict, not_run
+from firstorder.publish import grid, registry
+from firstorder.publish.verdict import FAILS, HOLDS, NOT_RUN, Verdict, not_run
+
+if TYPE_CHECKING:
+    from firstorder.jobs.context import Context
+    from firstorder.jobs.job import Files, Spec
 
 LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RUN: "open"}
 SHORT = {HOLDS: "holds", FAILS: "FAILS", NOT_RUN: "not run"}
+COLUMNS = ["study", "claim", "title", "where", "status", "verdict", "effects"]
 
 
-def build(config: Config) -> None:
+def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Judge every claim and write claims.csv, claims.md and claims.html."""
-    frame, paths = judge(config), needs.paths_of(config)
+    frame, titles = judge(spec, inputs), _titles(spec)
     caption = (
-        f"Scale {config.settings.scale}: {config.scale.data}. Effects are measured from the "
+        f"Scale {spec['scale']}: {spec['data']}. Effects are measured from the "
         "results of this scale; a claim that fails here need not fail on the papers' data."
     )
-    files.write_text(paths.claims("csv"), frame.to_csv(index=False, lineterminator="\n"))
-    files.write_text(paths.claims("md"), _markdown(config, frame, caption))
-    body = "\n".join(_html(config, study, part) for study, part in _studies(frame))
-    page = grid.page("Claims", body, html.escape(caption))
-    files.write_text(paths.claims("html"), page)
+    files.write_text(outputs["csv"], frame.to_csv(index=False, lineterminator="\n"))
+    files.write_text(outputs["md"], _markdown(titles, frame, caption))
+    body = "\n".join(_html(titles[study], part) for study, part in _studies(frame))
+    files.write_text(outputs["html"], grid.page("Claims", body, html.escape(caption)))
 
 
-def judge(config: Config) -> pd.DataFrame:
+def judge(spec: Spec, inputs: Files) -> pd.DataFrame:
     """One row per claim: study, claim, title, where, status, verdict, effects (JSON)."""
     rows: list[dict[str, Any]] = []
-    for study in config.settings.studies:
-        for name, claim in needs.claims(config, study).items():
-            found = verdict(config, study, name, claim)
-            effects = {key: _plain(value) for key, value in found.effects.items()}
-            rows.append(
-                {
-                    "study": study,
-                    "claim": name,
-                    "title": claim.title,
-                    "where": claim.where,
-                    "status": found.status,
-                    "verdict": found.text,
-                    "effects": json.dumps(effects, ensure_ascii=False),
-                }
-            )
-    columns = ["study", "claim", "title", "where", "status", "verdict", "effects"]
-    return pd.DataFrame(rows, columns=columns)
+    for claim in spec["claims"]:
+        found = _verdict(claim, inputs)
+        effects = {key: _plain(value) for key, value in found.effects.items()}
+        rows.append(
+            {
+                **{name: claim[name] for name in COLUMNS[:4]},
+                "status": found.status,
+                "verdict": found.text,
+                "effects": json.dumps(effects, ensure_ascii=False),
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _plain(value: float) -> float | None:
     return float(value) if pd.notna(value) else None
 
 
-def verdict(config: Config, study: str, name: str, claim: Claim) -> Verdict:
+def _verdict(claim: Spec, inputs: Files) -> Verdict:
     """The verdict on one claim; `not run` where the scale lacks what it selects."""
-    if not needs.available(config, study, claim.select):
+    if not claim["available"]:
         return not_run("This scale does not run what the claim is about.")
-    predicate = registry.lookup(claim.predicate, f"{study}.yaml: claims.{name}.predicate")
-    return predicate(config, claim)
+    own = {name: inputs[f"{claim['study']}/{name}"] for name in claim["files"]}
+    found = registry.call(claim, own)
+    assert isinstance(found, Verdict), claim["function"]
+    return found
 
 
-def verify(config: Config, width: int = 100) -> tuple[str, int]:
+def verify(spec: Spec, frame: pd.DataFrame, width: int = 100) -> tuple[str, int]:
     """The verdicts as lines for a terminal of `width` columns, and how many claims fail."""
-    frame = judge(config)
-    lines = [f"Scale {config.settings.scale}: {config.scale.data}"]
+    titles = _titles(spec)
+    lines = [f"Scale {spec['scale']}: {spec['data']}"]
     names = frame["claim"].str.len().max() + 2
     for study, part in _studies(frame):
-        lines += ["", _title(config, study)]
+        lines += ["", titles[study]]
         for row in part.to_dict("records"):
             start = f"{row['claim']:<{names}}{SHORT[row['status']]:<9}"
             for text in (row["title"], row["verdict"]):
@@ -82,6 +82,11 @@ def verify(config: Config, width: int = 100) -> tuple[str, int]:
                 start = margin
     lines += ["", *_counts(frame)]
     return "\n".join(lines), int((frame["status"] == FAILS).sum())
+
+
+def _titles(spec: Spec) -> dict[str, str]:
+    """The title of every study that claims something."""
+    return {claim["study"]: claim["study_title"] for claim in spec["claims"]}
 
 
 def _counts(frame: pd.DataFrame) -> Iterator[str]:
@@ -98,16 +103,10 @@ def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(study), part
 
 
-def _title(config: Config, study: str) -> str:
-    if study == "symmetrization":
-        return config.studies.symmetrization.title
-    return config.studies.linearized.title
-
-
-def _markdown(config: Config, frame: pd.DataFrame, caption: str) -> str:
+def _markdown(titles: dict[str, str], frame: pd.DataFrame, caption: str) -> str:
     lines = ["# Claims", ""]
     for study, part in _studies(frame):
-        lines += [f"## {_title(config, study)}", "", "| | Claim | Verdict | Measured |"]
+        lines += [f"## {titles[study]}", "", "| | Claim | Verdict | Measured |"]
         lines.append("| --- | --- | --- | --- |")
         for row in part.to_dict("records"):
             cells = (row["claim"], row["title"], f"**{row['status']}**", row["verdict"])
@@ -116,7 +115,7 @@ def _markdown(config: Config, frame: pd.DataFrame, caption: str) -> str:
     return "\n".join([*lines, caption, ""])
 
 
-def _html(config: Config, study: str, part: pd.DataFrame) -> str:
+def _html(title: str, part: pd.DataFrame) -> str:
     rows = []
     for row in part.to_dict("records"):
         claim, title, where = (html.escape(row[name]) for name in ("claim", "title", "where"))
@@ -128,6 +127,6 @@ def _html(config: Config, study: str, part: pd.DataFrame) -> str:
         )
     head = "<th></th><th>Claim</th><th>Verdict</th><th>Measured</th>"
     return (
-        f'<h2>{html.escape(_title(config, study))}</h2>\n<div class="wide"><table>\n'
+        f'<h2>{html.escape(title)}</h2>\n<div class="wide"><table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
     )

@@ -1,0 +1,96 @@
+"""Options of functions that the configuration names, checked from their source.
+
+Losses, networks, drawing functions and predicates take their options as keyword-only parameters
+with annotations. The workflow checks what `config/` gives them before anything is planned,
+without importing a module that would import torch or matplotlib.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from firstorder.config.validation import choose
+from firstorder.errors import ConfigError
+from firstorder.jobs import code
+
+TYPES = {
+    "bool": bool, "int": int, "float": float, "str": str, "None": None,
+    "list": list, "tuple": tuple, "dict": dict, "Any": Any,
+    "Literal": Literal, "Sequence": Sequence, "Mapping": Mapping,
+}  # fmt: skip
+"""What an annotation of an option may be made of."""
+
+
+@cache
+def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
+    """The keyword-only parameters of the function (or class) at an entry; None: of any type."""
+    function = code.definition(entry)
+    if function is None:
+        module, _, name = entry.rpartition(":")
+        raise ConfigError(f"{module} defines no function {name!r}")
+    if isinstance(function, ast.ClassDef):
+        function = next(
+            (each for each in function.body
+             if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None
+        )  # fmt: skip
+        if function is None:
+            return {}
+    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return {argument.arg: _type(argument.annotation, default) for argument, default in arguments}
+
+
+def required(entry: str) -> list[str]:
+    """The keyword-only parameters without a default."""
+    function = code.definition(entry)
+    if not isinstance(function, ast.FunctionDef):
+        return []
+    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return [argument.arg for argument, default in arguments if default is None]
+
+
+def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = True) -> None:
+    """Refuse options that a function does not take, or not with such a value.
+
+    `where` begins the message, as `file: key`; `complete`: all without a default must be given.
+    """
+    known = options(entry)
+    name = entry.rpartition(":")[2]
+    for key, value in given.items():
+        if key not in known:
+            raise ConfigError(
+                f"{where}.{key}: {name} has no such option; {choose(key, sorted(known))}"
+            )
+        adapter = known[key]
+        if adapter is None:
+            continue
+        try:
+            adapter.validate_python(value, strict=isinstance(value, str | bool))
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            reason = reason.removeprefix("Input ")
+            raise ConfigError(f"{where}.{key}: {value!r} is not allowed: {reason}") from None
+    missing = [key for key in required(entry) if key not in given] if complete else []
+    if missing:
+        raise ConfigError(f"{where}: {name} needs {', '.join(missing)}")
+
+
+def _type(annotation: ast.expr | None, default: ast.expr | None) -> TypeAdapter[Any] | None:
+    """The type of an option: its annotation, else that of a number or text that is its default."""
+    if annotation is None:
+        if isinstance(default, ast.Constant) and isinstance(default.value, bool | int | float | str):
+            kind: Any = float if type(default.value) is int else type(default.value)
+            return TypeAdapter(kind, config=FINITE)
+        return None
+    try:
+        kind = eval(ast.unparse(annotation), {"__builtins__": {}}, dict(TYPES))
+    except NameError:
+        return None
+    return TypeAdapter(kind, config=FINITE)
+
+
+FINITE = ConfigDict(allow_inf_nan=False)

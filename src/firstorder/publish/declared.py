@@ -1,0 +1,91 @@
+"""Tables, figures and claims as jobs: what they read, what they print, the code that makes them."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from firstorder.config import Config, ConfigError, choose, study_files
+from firstorder.jobs import code, signature, study as studies
+from firstorder.jobs.study import Selected
+
+
+FOLDER = "published"
+"""Of published numbers, below the folder of the configuration."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The function of a table, figure or claim, as its source says."""
+
+    entry: str
+    reads: tuple[str, ...]
+
+
+@cache
+def source(study: str, kind: str, name: str) -> Source | None:
+    """The function that `study`, or the project for all studies, registers; None when absent."""
+    own = studies.find(study)
+    for package in (own.package, "firstorder.publish"):
+        for each in code.registry(package):
+            if (each.decorator, each.name) == (kind, name):
+                reads = each.keywords.get("reads")
+                return Source(each.entry, tuple(ast.literal_eval(reads)) if reads else ())
+    return None
+
+
+def function(study: str, kind: str, name: str, where: str) -> Source:
+    """The same; ConfigError at `where` when there is none."""
+    found = source(study, kind, name)
+    if found is None:
+        packages = (studies.find(study).package, "firstorder.publish")
+        known = {e.name for p in packages for e in code.registry(p) if e.decorator == kind}
+        raise ConfigError(f"{where}: {name!r} is unknown; {choose(name, sorted(known))}")
+    return found
+
+
+def check(config: Config) -> None:
+    """Refuse functions that do not exist, and options that they do not take."""
+    for study in studies.chosen(config):
+        declared, (file, _) = config.studies[study.name].declared, study_files(config, study.name)
+        for name, artefact in declared.artefacts.items():
+            where = f"{file}: artefacts.{name}"
+            found = function(study.name, artefact.kind, artefact.draw, f"{where}.draw")
+            signature.check(found.entry, artefact.options, f"{where}.options")
+            if artefact.published and not published(config, artefact.published).is_file():
+                raise ConfigError(
+                    f"{where}.published: {published(config, artefact.published)} does not exist"
+                )
+        for name, claim in declared.claims.items():
+            where = f"{file}: claims.{name}"
+            found = function(study.name, "claim", claim.predicate, f"{where}.predicate")
+            signature.check(found.entry, claim.options, f"{where}.options")
+
+
+def published(config: Config, name: str) -> Path:
+    """The file of the published numbers called `name`."""
+    return config.root / FOLDER / f"{name}.csv"
+
+
+def resolve(config: Config, study: str, kind: str, name: str, select: Any) -> tuple[Source, Selected]:
+    """The function of an artefact or a claim, and the results that it draws on."""
+    found = function(study, kind, name, study)
+    return found, studies.find(study).select(config, select, found.reads)
+
+
+def spec(found: Source, selected: Selected, options: dict[str, Any]) -> dict[str, Any]:
+    """What `registry.call` needs."""
+    return {"function": found.entry, "options": options, "selected": dict(selected.spec)}
+
+
+def caption(text: str, scale: str, selected: Selected) -> str:
+    """A caption with the scale, data and seeds behind it."""
+    sentences = [" ".join(text.split()), f"Scale {scale}; data: {selected.data}"]
+    seeds = ", ".join(map(str, selected.seeds))
+    sentences[-1] += f"; seeds {seeds}." if seeds else "."
+    return " ".join(sentences)
+
+

@@ -1,0 +1,281 @@
+"""The steps that publish what the studies made: tables, figures, claims, manifest, crate, paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from firstorder import files
+from firstorder.config import Config, ConfigError, choose
+from firstorder.jobs import study as studies
+from firstorder.jobs.code import code
+from firstorder.jobs.job import Demand, Files, Job
+from firstorder.jobs.paths import paths
+from firstorder.jobs.study import Step
+from firstorder.publish import declared
+from firstorder.publish.registry import PUBLISHED
+
+LIGHT = Demand(megabytes=1500, minutes=10)
+CLAIMS = ("html", "csv", "md")
+PAPER = "paper/main.typ"
+
+
+def _artefact_outputs(kind: str) -> Any:
+    def outputs(config: Config, study: str, artefact: str) -> Files:
+        return paths(config).artefact(study, artefact, kind)
+
+    return outputs
+
+
+def _artefact_job(kind: str) -> Any:
+    def job(config: Config, study: str, artefact: str) -> Job:
+        own = config.studies.get(study)
+        known = {
+            name: each
+            for name, each in (own.declared.artefacts.items() if own else ())
+            if each.kind == kind
+        }
+        if artefact not in known:
+            raise ConfigError(
+                f"{study} has no {kind} {artefact!r}; {choose(artefact, sorted(known))}"
+            )
+        return _job(config, study, artefact, known[artefact])
+
+    return job
+
+
+def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
+    kind, scale = artefact.kind, config.settings.scale
+    found, selected = declared.resolve(config, study, kind, artefact.draw, artefact.select)
+    inputs = dict(selected.files)
+    if artefact.published:
+        inputs[PUBLISHED] = str(declared.published(config, artefact.published))
+    return Job(
+        step=kind,
+        key=(study, name),
+        spec={
+            **declared.spec(found, selected, artefact.options),
+            "label": f"{study}-{name}",
+            "title": artefact.title,
+            "caption": declared.caption(artefact.caption, scale, selected),
+        },
+        inputs=inputs,
+        outputs=paths(config).artefact(study, name, kind),
+        code=(f"firstorder.publish.{kind}s:{kind}", found.entry, *selected.code),
+        demand=LIGHT,
+        aside={
+            "title": artefact.title,
+            "caption": " ".join(artefact.caption.split()),
+            "where": artefact.where,
+            "scale": scale,
+            "data": selected.data,
+            "seeds": ", ".join(map(str, selected.seeds)) or "none",
+            "study": config.studies[study].declared.title,
+        },
+    )
+
+
+def _every(kind: str) -> Any:
+    def every(config: Config) -> Iterator[tuple[str, str]]:
+        for study, name, artefact in studies.artefacts(config):
+            if artefact.kind == kind:
+                yield study, name
+
+    return every
+
+
+def artefact_jobs(config: Config) -> list[Job]:
+    """The jobs of all tables and figures, in the order of their declaration."""
+    return [_job(config, *each) for each in studies.artefacts(config)]
+
+
+def _once(config: Config) -> Iterator[tuple[str, ...]]:
+    yield ()
+
+
+def _claims_outputs(config: Config) -> Files:
+    return {suffix: paths(config).claims(suffix) for suffix in CLAIMS}
+
+
+def _claims_job(config: Config) -> Job:
+    inputs: dict[str, str] = {}
+    entries = ["firstorder.publish.judge:claims"]
+    listed = []
+    for study in studies.chosen(config):
+        own = config.studies[study.name].declared
+        for name, claim in own.claims.items():
+            found, selected = declared.resolve(
+                config, study.name, "claim", claim.predicate, claim.select
+            )
+            if selected.available:
+                inputs |= {f"{study.name}/{key}": path for key, path in selected.files.items()}
+                entries += [found.entry, *selected.code]
+            listed.append(
+                {
+                    **declared.spec(found, selected, claim.options),
+                    "files": list(selected.files),
+                    "study": study.name,
+                    "study_title": own.title,
+                    "claim": name,
+                    "title": claim.title,
+                    "where": claim.where,
+                    "available": selected.available,
+                }
+            )
+    return Job(
+        step="claims",
+        key=(),
+        spec={"scale": config.settings.scale, "data": config.scale.data, "claims": listed},
+        inputs=inputs,
+        outputs=_claims_outputs(config),
+        code=tuple(dict.fromkeys(entries)),
+        demand=LIGHT,
+    )
+
+
+def _published_files(config: Config) -> dict[str, str]:
+    """All files of tables, figures and claims."""
+    found = {path: path for job in artefact_jobs(config) for path in job.outputs.values()}
+    return found | {path: path for path in _claims_outputs(config).values()}
+
+
+def _manifest_outputs(config: Config) -> Files:
+    return {"manifest": paths(config).manifest}
+
+
+def _manifest_job(config: Config) -> Job:
+    return Job(
+        step="manifest",
+        key=(),
+        spec={
+            "scale": config.settings.scale,
+            "data": config.scale.data,
+            "device": config.settings.device,
+            "jobs": [_listed(job) for job in _recorded_jobs(config)],
+        },
+        inputs=_published_files(config),
+        outputs=_manifest_outputs(config),
+        code=("firstorder.publish.manifest:manifest",),
+        demand=LIGHT,
+    )
+
+
+def _recorded_jobs(config: Config) -> Iterator[Job]:
+    """All jobs but those that come after the manifest."""
+    for step in studies.steps(config).values():
+        if step.name not in LAST:
+            for key in step.every(config):
+                yield step.job(config, *key)
+
+
+LAST = ("manifest", "crate", "paper")
+
+
+def _listed(job: Job) -> dict[str, Any]:
+    return {
+        "step": job.step,
+        "key": list(job.key),
+        "spec": files.digest(dict(job.spec)),
+        "code": code(*job.code),
+        "inputs": list(job.inputs.values()),
+        "outputs": list(job.outputs.values()),
+        **{name: job.aside[name] for name in ("title", "where") if name in job.aside},
+    }
+
+
+def _crate_outputs(config: Config) -> Files:
+    return {"crate": paths(config).crate, "snakefile": f"{paths(config).root}/workflow/Snakefile"}
+
+
+def _crate_job(config: Config) -> Job:
+    settings = config.settings
+    chosen = {"scale": settings.scale, "studies": ", ".join(settings.studies)}
+    return Job(
+        step="crate",
+        key=(),
+        spec={"settings": {**chosen, "device": settings.device}},
+        inputs={"manifest": paths(config).manifest, "paper": paths(config).paper},
+        outputs=_crate_outputs(config),
+        code=("firstorder.publish.crate:crate",),
+        demand=LIGHT,
+    )
+
+
+def _paper_outputs(config: Config) -> Files:
+    return {"paper": paths(config).paper, "contents": paths(config).paper[: -len("pdf")] + "json"}
+
+
+def _paper_job(config: Config) -> Job:
+    listed: dict[str, list[dict[str, Any]]] = {study: [] for study in config.settings.studies}
+    for job in artefact_jobs(config):
+        listed[job.key[0]].append(
+            {
+                "id": job.spec["label"],
+                "kind": job.step,
+                "title": job.spec["title"],
+                "place": job.aside["where"],
+                "caption": job.spec["caption"],
+                "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
+            }
+        )
+    return Job(
+        step="paper",
+        key=(),
+        spec={
+            "scale": config.settings.scale,
+            "data": config.scale.data,
+            "studies": [
+                {
+                    "name": study,
+                    "title": config.studies[study].declared.title,
+                    "paper": config.studies[study].declared.paper.strip(),
+                    "artefacts": listed[study],
+                }
+                for study in config.settings.studies
+            ],
+        },
+        inputs={**_published_files(config), "source": PAPER},
+        outputs=_paper_outputs(config),
+        code=("firstorder.publish.paper:paper",),
+        demand=LIGHT,
+    )
+
+
+def _below(config: Config, path: str) -> str:
+    return path.removeprefix(f"{paths(config).root}/")
+
+
+MODULES = {"table": "tables", "figure": "figures", "claims": "judge"}
+"""Where steps are that do not lie in the module called like them."""
+
+
+def _step(name: str, keys: tuple[str, ...], help: str, outputs: Any, job: Any, every: Any) -> Step:
+    module = MODULES.get(name, name)
+    return Step(
+        name=name,
+        run=f"firstorder.publish.{module}:{name}",
+        keys=keys,
+        help=help,
+        outputs=outputs,
+        job=job,
+        every=every,
+    )
+
+
+def _artefact_step(kind: str, help: str) -> Step:
+    return _step(
+        kind, ("study", "artefact"), help, _artefact_outputs(kind), _artefact_job(kind), _every(kind)
+    )
+
+
+STEPS = (
+    _artefact_step("table", "Make a table of a STUDY from its records."),
+    _artefact_step("figure", "Draw a figure of a STUDY from its records."),
+    _step("claims", (), "Judge every claim.", _claims_outputs, _claims_job, _once),
+    _step(
+        "manifest", (), "Map every file to what it was made from.",
+        _manifest_outputs, _manifest_job, _once,
+    ),
+    _step("crate", (), "Describe the results as an RO-Crate.", _crate_outputs, _crate_job, _once),
+    _step("paper", (), "Compile the replication report.", _paper_outputs, _paper_job, _once),
+)  # fmt: skip
