@@ -16,7 +16,7 @@ include: "workflow/rules/data.smk"
 
 for study in CONFIG.settings.studies:
 
-    include: f"workflow/rules/{study}.smk"
+    include: rules_of(study)
 
 
 include: "workflow/rules/publish.smk"

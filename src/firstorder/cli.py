@@ -97,7 +97,7 @@ def planned(function: Callable[..., None]) -> Callable[..., None]:
     def wrapped(
         scale: str | None, results: str | None, changes: tuple[str, ...], **arguments: Any
     ) -> None:
-        from firstorder import plan
+        from firstorder.jobs import plan
 
         overrides = dict(_change(change) for change in changes)
         given = {"scale": scale, "results": results}

@@ -35,9 +35,7 @@ def examine(plan: Plan) -> tuple[str, bool]:
     not in place are asked whether they answer.
     """
     config, jobs = plan.config, list(plan.jobs().values())
-    title = (
-        f"scale {config.settings.scale}: {config.scale.data}; meant for {config.scale.hardware}"
-    )
+    title = f"scale {config.settings.scale}: {config.scale.data}; meant for {config.scale.hardware}"
     sections = {
         "environment": list(_environment()),
         "device": list(_device(config.settings.device, jobs)),
@@ -157,12 +155,14 @@ def lines(plan: Plan, jobs: list[Job]) -> Iterator[str]:
     for each in works:
         unit = "GPU" if each.gpu else "core"
         source = f"{each.measured} of {each.jobs} measured" if each.measured else "declared"
-        yield f"{each.step}: {each.jobs} jobs, {forecast.duration(each.seconds)} of a {unit} ({source})"
+        time = forecast.duration(each.seconds)
+        yield f"{each.step}: {each.jobs} jobs, {time} of a {unit} ({source})"
     cores = sum(each.seconds for each in works if not each.gpu)
     gpus = sum(each.seconds for each in works if each.gpu)
     if gpus:
         yield f"together about {forecast.duration(gpus)} on one GPU, less with several"
-    yield f"together about {forecast.duration(cores / forecast.cores())} on {forecast.cores()} cores"
+    number = forecast.cores()
+    yield f"together about {forecast.duration(cores / number)} on {number} cores"
     if any(each.measured < each.jobs for each in works):
         yield "declared times are what a scheduler is asked for, and generous; after a first run"
         yield "the forecast follows what was measured"

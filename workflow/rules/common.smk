@@ -1,5 +1,6 @@
 # What all rules share: the plan, and look-ups of the job that a rule's wildcards name.
 import sys
+from pathlib import Path
 
 from snakemake.settings.types import ExecMode
 
@@ -24,6 +25,12 @@ AT = [f"--scale={CONFIG.settings.scale}", f"--results={CONFIG.settings.results}"
 
 wildcard_constraints:
     **{key: r"[a-zA-Z0-9._+-]+" for step in STEPS.values() for key in step.keys},
+
+
+def rules_of(study):
+    """The rules of a study: of this workflow, or `rules.smk` of a user's own package."""
+    own = Path(workflow.basedir) / "workflow" / "rules" / f"{study}.smk"
+    return str(own if own.is_file() else Path(study, "rules.smk").absolute())
 
 
 def job(step):

@@ -39,5 +39,3 @@ class Claim(Strict, Generic[Selection]):
     select: Selection
     options: dict[str, Any] = {}
     """Keyword-only parameters of that function."""
-
-

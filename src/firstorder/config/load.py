@@ -51,7 +51,9 @@ def load(
         datasets=check_entries(Dataset, root / "datasets.yaml"),
         losses=check_entries(Loss, root / "losses.yaml"),
         recipes=check_entries(Recipe, root / "recipes.yaml"),
-        studies={name: _study(root, settings.scale, name, study(name)) for name in settings.studies},
+        studies={
+            name: _study(root, settings.scale, name, study(name)) for name in settings.studies
+        },
         root=root,
     )
     check_losses(config)

@@ -12,7 +12,8 @@ from firstorder.config.values import Count, Scalar, Strict
 class Recipe(Strict):
     """How a network is trained."""
 
-    model: str
+    model: str | None = None
+    """Registered name or `file.py:function`; absent where a study names its own networks."""
     model_parameters: dict[str, Scalar] = {}
     train: Count | None = None
     """Use this many training examples (class-stratified); all when absent."""

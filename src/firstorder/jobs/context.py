@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class Context:
     demand: Demand = field(default_factory=Demand)
     aside: Mapping[str, Any] = field(default_factory=dict)
     """What decides no result, such as where a download may come from."""
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def identity(self, spec: Spec, inputs: Mapping[str, str]) -> str:
         """The identity of a part of the job: of what it reads, `inputs` name -> path."""
@@ -58,7 +61,7 @@ class Context:
 
     def record(self, inputs: Iterable[str]) -> dict[str, Any]:
         """The provenance of a result that was made from the files `inputs`."""
-        return provenance.record(self.device, self.code, list(inputs))
+        return provenance.record(self.device, self.code, list(inputs), self.started)
 
     def torch_device(self, threads: int) -> torch.device:
         """The device that computes, with this number of CPU threads."""

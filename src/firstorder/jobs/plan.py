@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from firstorder.config.validation import check
 from firstorder.errors import CodeChangedError, ConfigError
 from firstorder.jobs import code
 from firstorder.jobs.context import Context
+from firstorder.jobs.functions import check_losses_and_recipes
 from firstorder.jobs.job import Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step, find, steps
+from firstorder.jobs.study import SHARED, Step, find, steps
 
 VARIABLE = "FIRSTORDER_PLAN"
 FOLDER = ".snakemake/plans"
@@ -95,7 +97,7 @@ def make(root: str | Path, overrides: dict[str, Any], *, head: bool = True) -> P
     inherited = os.environ.get(VARIABLE)
     if inherited and not head:
         return read(inherited)
-    return Plan(config=load(root, overrides, find), codes={})
+    return Plan(config=_checked(root, overrides), codes={})
 
 
 def of_job(overrides: dict[str, Any]) -> Plan:
@@ -106,7 +108,7 @@ def of_job(overrides: dict[str, Any]) -> Plan:
     """
     inherited = os.environ.get(VARIABLE)
     if not inherited:
-        return Plan(config=load("config", overrides, find), codes={})
+        return Plan(config=_checked("config", overrides), codes={})
     plan = read(inherited)
     settings = plan.config.settings
     given = check(type(settings), {**settings.model_dump(), **overrides}, "the command line")
@@ -118,6 +120,15 @@ def of_job(overrides: dict[str, Any]) -> Plan:
                 f"unset {VARIABLE} to run by hand"
             )
     return plan
+
+
+def _checked(root: str | Path, overrides: dict[str, Any]) -> Config:
+    """A configuration whose functions exist and take the options that they are given."""
+    config = load(root, overrides, find)
+    check_losses_and_recipes(config)
+    for module in SHARED:
+        import_module(module).check(config)
+    return config
 
 
 def freeze(plan: Plan) -> Plan:

@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,10 +21,9 @@ PACKAGES = ("torch", "numpy", "scipy", "safetensors")
 """The packages that decide numbers; asking for all that are installed costs a quarter second."""
 COMMIT_VARIABLE = "FIRSTORDER_COMMIT"
 """Set by the head process of a workflow, so that jobs need not ask git: COMMIT or COMMIT-dirty."""
-STARTED = datetime.now(UTC)
 
 
-def record(setting: str, code: str, inputs: list[str]) -> dict[str, Any]:
+def record(setting: str, code: str, inputs: list[str], started: datetime) -> dict[str, Any]:
     """The provenance of a result: how it was made, and the SHA-256 of what it was made from.
 
     `setting` is the configured device, `code` the digest of the code; `inputs` are paths.
@@ -37,7 +36,7 @@ def record(setting: str, code: str, inputs: list[str]) -> dict[str, Any]:
         "dirty": dirty,
         "code": code,
         "inputs": {relative(path): sha256(path) for path in inputs},
-        "started": STARTED.isoformat(timespec="seconds"),
+        "started": started.isoformat(timespec="seconds"),
     }
 
 

@@ -82,7 +82,9 @@ def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = 
 def _type(annotation: ast.expr | None, default: ast.expr | None) -> TypeAdapter[Any] | None:
     """The type of an option: its annotation, else that of a number or text that is its default."""
     if annotation is None:
-        if isinstance(default, ast.Constant) and isinstance(default.value, bool | int | float | str):
+        if isinstance(default, ast.Constant) and isinstance(
+            default.value, bool | int | float | str
+        ):
             kind: Any = float if type(default.value) is int else type(default.value)
             return TypeAdapter(kind, config=FINITE)
         return None

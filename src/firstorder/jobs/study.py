@@ -111,7 +111,8 @@ def artefacts(config: Config) -> Iterator[tuple[str, str, Any]]:
 
 
 SHARED = ("firstorder.data.steps", "firstorder.publish.steps")
-"""Modules with a tuple STEPS of the steps that every study needs; found by name, like studies."""
+"""Modules with the steps that every study needs (STEPS) and what they check of a configuration
+(`check`); found by name, like studies."""
 
 
 def steps(config: Config) -> dict[str, Step]:

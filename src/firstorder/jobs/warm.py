@@ -2,8 +2,8 @@
 
 Importing torch takes seconds of the processor, as long as many a small training. So the head of
 a local run announces a name, and the first job that needs such imports starts a server under it
-(`firstorder.jobs.zygote`), which forks a process for every job. That process goes on in `main` as if
-it had been started by itself: same arguments, files, folder, environment and limits, same exit.
+(`firstorder.jobs.zygote`), which forks a process for every job. That process goes on in `main` as
+if it had been started by itself: same arguments, files, folder, environment and limits, same exit.
 Where anything is in the way, or with FIRSTORDER_WARM=off, a job starts by itself.
 
 The name is an abstract Unix socket: binding it is the lock that lets one server start, and the
@@ -99,7 +99,9 @@ def _name(announced: str, modules: str) -> str:
 def sources() -> list[tuple[str, int, int]]:
     """Name, time and size of this package's files and of the folders of installed packages."""
     paths = [folder for folder in sys.path if os.path.exists(folder)]
-    for folder, folders, names in os.walk(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))):
+    for folder, folders, names in os.walk(
+        os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    ):
         folders[:] = sorted(each for each in folders if each != "__pycache__")
         paths += [os.path.join(folder, name) for name in sorted(names)]
     stated = [(path, os.stat(path)) for path in paths]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from firstorder.config import Config, ConfigError, choose, study_files
-from firstorder.jobs import code, signature, study as studies
+from firstorder.jobs import code, signature
+from firstorder.jobs import study as studies
 from firstorder.jobs.study import Selected
-
 
 FOLDER = "published"
 """Of published numbers, below the folder of the configuration."""
@@ -70,7 +70,9 @@ def published(config: Config, name: str) -> Path:
     return config.root / FOLDER / f"{name}.csv"
 
 
-def resolve(config: Config, study: str, kind: str, name: str, select: Any) -> tuple[Source, Selected]:
+def resolve(
+    config: Config, study: str, kind: str, name: str, select: Any
+) -> tuple[Source, Selected]:
     """The function of an artefact or a claim, and the results that it draws on."""
     found = function(study, kind, name, study)
     return found, studies.find(study).select(config, select, found.reads)
@@ -87,5 +89,3 @@ def caption(text: str, scale: str, selected: Selected) -> str:
     seeds = ", ".join(map(str, selected.seeds))
     sentences[-1] += f"; seeds {seeds}." if seeds else "."
     return " ".join(sentences)
-
-

@@ -111,7 +111,9 @@ class Chain:
         else:
             value: Mapping[str, Any] = record(path)
             said = [" ".join((job.step, *job.key))]
-            said += [str(value[key]) for key in ("status", "trained_on", "device") if value.get(key)]
+            said += [
+                str(value[key]) for key in ("status", "trained_on", "device") if value.get(key)
+            ]
             if value.get("commit"):
                 said.append(f"commit {str(value['commit'])[:12]}")
         return ", ".join([*said, f"code {self.code(job)}"] if job.code else said)

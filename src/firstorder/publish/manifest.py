@@ -35,7 +35,9 @@ def manifest(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
     for path in inputs:
         if path not in hashes:
             raise DataError(f"{path}: no such file; run the workflow to make it")
-    results = {"-".join(job["key"]): _result(job, hashes) for job in jobs if job["step"] in PUBLISHED}
+    results = {
+        "-".join(job["key"]): _result(job, hashes) for job in jobs if job["step"] in PUBLISHED
+    }
     claims = next(job for job in jobs if job["step"] == "claims")
     files.write_json(
         outputs["manifest"],

@@ -15,6 +15,7 @@ from firstorder.jobs.study import Step
 from firstorder.publish import declared
 from firstorder.publish.registry import PUBLISHED
 
+check = declared.check
 LIGHT = Demand(megabytes=1500, minutes=10)
 CLAIMS = ("html", "csv", "md")
 PAPER = "paper/main.typ"
@@ -264,7 +265,12 @@ def _step(name: str, keys: tuple[str, ...], help: str, outputs: Any, job: Any, e
 
 def _artefact_step(kind: str, help: str) -> Step:
     return _step(
-        kind, ("study", "artefact"), help, _artefact_outputs(kind), _artefact_job(kind), _every(kind)
+        kind,
+        ("study", "artefact"),
+        help,
+        _artefact_outputs(kind),
+        _artefact_job(kind),
+        _every(kind),
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from firstorder.config import Config
 from firstorder.errors import ConfigError
-from firstorder.publish import needs
+
 
 COLUMNS = (
     "study", "artefact", "dataset", "noise", "loss", "metric", "mean", "std", "n", "source",

@@ -1,0 +1,64 @@
+"""Losses and networks that the configuration names: where their code is, which options they take.
+
+A name is registered below `firstorder.losses` or `firstorder.models`, or it is a user's own
+`file.py:function` or `package.module:function`. Everything is read from the source: planning
+imports neither torch nor a user's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from firstorder.config import TUNED, Config, ConfigError, choose
+from firstorder.jobs import code, signature
+
+Kind = Literal["losses", "models"]
+CALLED = {"losses": "loss function", "models": "model"}
+
+
+def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
+    """The code entries of a loss or a model. ConfigError at `where` when there is none."""
+    place = f"{where}: " if where else ""
+    if ":" in name:
+        if code.definition(name) is None:
+            file, _, function = name.rpartition(":")
+            what = f"defines no {function!r}" if code.file_of(name) else "does not exist"
+            raise ConfigError(f"{place}{name}: {file} {what}")
+        return (name,)
+    found = code.registered(f"firstorder.{kind}", name)
+    if not found:
+        known = sorted(each.name for each in code.registry(f"firstorder.{kind}"))
+        raise ConfigError(f"{place}{CALLED[kind]} {name!r} is unknown; {choose(name, known)}")
+    return found
+
+
+def check_model(name: str, parameters: Mapping[str, Any], where: str) -> None:
+    """Refuse a network that does not exist, or parameters that it does not take."""
+    (entry, *_) = entries("models", name, f"{where}.model")
+    own = {key: value for key, value in parameters.items() if key != "init"}
+    signature.check(entry, own, f"{where}.model_parameters")
+
+
+def check_losses_and_recipes(config: Config) -> None:
+    """Refuse what `losses.yaml` and `recipes.yaml` name and nobody defines."""
+    for name, loss in config.losses.items():
+        where = f"{config.root}/losses.yaml: {name}"
+        (entry, *_) = entries("losses", loss.function or name, f"{where}.function")
+        signature.check(entry, _fixed(loss.parameters), f"{where}.parameters")
+        for key, values in loss.choices.items():
+            for value in values:
+                signature.check(entry, {key: value}, f"{where}.choices", complete=False)
+        for dataset, change in loss.datasets.items():
+            place = f"{where}.datasets.{dataset}.parameters"
+            signature.check(entry, _fixed(change.parameters), place, complete=False)
+    for name, recipe in config.recipes.items():
+        if recipe.model is not None:
+            check_model(
+                recipe.model, recipe.model_parameters, f"{config.root}/recipes.yaml: {name}"
+            )
+
+
+def _fixed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with a value; what tuning is to choose is checked by its choices."""
+    return {key: value for key, value in parameters.items() if value != TUNED}
