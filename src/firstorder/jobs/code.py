@@ -91,6 +91,23 @@ def definition(entry: str) -> ast.FunctionDef | ast.ClassDef | None:
     return None
 
 
+def assigned(module: str, name: str) -> tuple[str, ast.expr] | None:
+    """What a module, or one of this package that it imports from, assigns to `name`, and where."""
+    found = _resolve((module, name)) if _file(module) is not None else None
+    if found is None:
+        path = _path(module)
+        statements = _parse(path).body if path is not None else []
+        home = module
+    else:
+        home, name = found
+        statements = _module(home).definitions[name]
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                return home, value
+    return None
+
+
 def file_of(entry: str) -> Path | None:
     """The file that an entry lies in."""
     return _path(entry.rpartition(":")[0])

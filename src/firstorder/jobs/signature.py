@@ -10,9 +10,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from firstorder.config.validation import choose
 from firstorder.errors import ConfigError
@@ -22,6 +22,7 @@ TYPES = {
     "bool": bool, "int": int, "float": float, "str": str, "None": None,
     "list": list, "tuple": tuple, "dict": dict, "Any": Any,
     "Literal": Literal, "Sequence": Sequence, "Mapping": Mapping,
+    "Annotated": Annotated, "Field": Field,
 }  # fmt: skip
 """What an annotation of an option may be made of."""
 
@@ -41,7 +42,11 @@ def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
         if function is None:
             return {}
     arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    return {argument.arg: _type(argument.annotation, default) for argument, default in arguments}
+    module = entry.rpartition(":")[0]
+    return {
+        argument.arg: _type(module, argument.annotation, default)
+        for argument, default in arguments
+    }
 
 
 def required(entry: str) -> list[str]:
@@ -79,7 +84,9 @@ def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = 
         raise ConfigError(f"{where}: {name} needs {', '.join(missing)}")
 
 
-def _type(annotation: ast.expr | None, default: ast.expr | None) -> TypeAdapter[Any] | None:
+def _type(
+    module: str, annotation: ast.expr | None, default: ast.expr | None
+) -> TypeAdapter[Any] | None:
     """The type of an option: its annotation, else that of a number or text that is its default."""
     if annotation is None:
         if isinstance(default, ast.Constant) and isinstance(
@@ -89,10 +96,27 @@ def _type(annotation: ast.expr | None, default: ast.expr | None) -> TypeAdapter[
             return TypeAdapter(kind, config=FINITE)
         return None
     try:
-        kind = eval(ast.unparse(annotation), {"__builtins__": {}}, dict(TYPES))
-    except NameError:
+        kind = eval(ast.unparse(annotation), {"__builtins__": {}}, _Names(module))
+    except (NameError, TypeError, ValueError):  # not ours to judge: the function itself will
         return None
     return TypeAdapter(kind, config=FINITE)
+
+
+class _Names(dict[str, Any]):
+    """Names that an annotation may use: `TYPES`, and what its module or a module it imports from
+    assigns in terms of them, such as `Share = Annotated[float, Field(ge=0, le=1)]`."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(TYPES)
+        self.module = module
+
+    def __missing__(self, name: str) -> Any:
+        value = code.assigned(self.module, name)
+        if value is None:
+            raise NameError(name)
+        home, expression = value
+        self[name] = eval(ast.unparse(expression), {"__builtins__": {}}, _Names(home))
+        return self[name]
 
 
 FINITE = ConfigDict(allow_inf_nan=False)
