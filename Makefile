@@ -66,9 +66,9 @@ WHEELS = --only-binary :all: --no-binary connection-pool
 	@rm .venv/incomplete
 	@touch $@
 
-ROOT = from firstorder.config import load; \
-  s = load(overrides={"scale": "$(SCALE)"} if "$(SCALE)" else None).settings; \
-  print(s.results + "/" + s.scale)
+ROOT = from firstorder.jobs import paths, plan; \
+  scale = "$(SCALE)"; \
+  print(paths.paths(plan.make("config", {"scale": scale} if scale else {}).config).root)
 
 # The report is made again only when a published file is newer than it.
 define REPORT

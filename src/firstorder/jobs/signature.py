@@ -41,7 +41,7 @@ def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
         )  # fmt: skip
         if function is None:
             return {}
-    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    arguments = _arguments(function)
     module = entry.rpartition(":")[0]
     return {
         argument.arg: _type(module, argument.annotation, default)
@@ -49,13 +49,20 @@ def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
     }
 
 
+def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:
+    """The parameters that may be given by name: keyword-only ones, and those with a default."""
+    given = function.args
+    count = len(given.defaults)
+    plain = zip(given.args[-count:], given.defaults, strict=True) if count else ()
+    return [*plain, *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+
+
 def required(entry: str) -> list[str]:
     """The keyword-only parameters without a default."""
     function = code.definition(entry)
     if not isinstance(function, ast.FunctionDef):
         return []
-    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    return [argument.arg for argument, default in arguments if default is None]
+    return [argument.arg for argument, default in _arguments(function) if default is None]
 
 
 def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = True) -> None:
