@@ -164,9 +164,12 @@ def verify(plan: Any, strict: bool) -> None:
     """Print the verdict on every claim of the scale."""
     import shutil
 
+    from firstorder.jobs import ledger
+    from firstorder.jobs.paths import paths
     from firstorder.publish import judge
 
     job = plan.job("claims")
+    ledger.check(paths(plan.config).root, job, plan.makers())
     columns = shutil.get_terminal_size((100, 24)).columns
     frame = judge.judge(job.spec, job.inputs)
     text, failed = judge.verify(job.spec, frame, min(max(columns, 60), 120))
