@@ -7,6 +7,7 @@ from snakemake.settings.types import ExecMode
 from firstorder.errors import UserError
 from firstorder.jobs import plan, warm
 from firstorder.jobs.paths import paths
+from firstorder.publish import tally
 
 try:
     PLAN = plan.make("config", config, head=workflow.exec_mode == ExecMode.DEFAULT)
@@ -109,3 +110,7 @@ onstart:
     # Jobs of this machine only: elsewhere their process has other parents than this one.
     if workflow.local_exec:
         warm.announce({step.name: step.preload for step in STEPS.values()})
+
+
+onsuccess:
+    print("", *tally.lines(PATHS), sep="\n")
