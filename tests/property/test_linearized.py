@@ -51,7 +51,7 @@ def test_linearization_at_its_origin_is_the_network_in_evaluation_mode(case: str
     module, x = build(case)
     zero = {name: torch.zeros_like(value) for name, value in parameters_of(module).items()}
     expected = module.eval()(x)[:, 0].detach()
-    assert torch.equal(linearize(module)(zero, x), expected)
+    assert relative(linearize(module)(zero, x), expected) < 1e-12
     assert not linearize(module, offset=False)(zero, x).any()
 
 
@@ -134,7 +134,8 @@ def test_targets_do_not_touch_each_other_even_when_one_diverges() -> None:
     broken = y.double()
     broken[3, 1] = math.inf
     both = run(broken)
-    assert torch.equal(both.train_loss[:, 0], alone.train_loss[:, 0])
+    # Not to the bit: libraries multiply matrices of one column and of two in other orders.
+    assert relative(both.train_loss[:, 0], alone.train_loss[:, 0]) < 1e-12
     assert both.diverged.tolist() == [False, True]
 
 

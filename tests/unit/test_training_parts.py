@@ -25,9 +25,7 @@ def tensors(seed: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
-def test_sgd_is_that_of_torch_bit_for_bit(
-    momentum: float, nesterov: bool, weight_decay: float
-) -> None:
+def test_sgd_is_that_of_torch(momentum: float, nesterov: bool, weight_decay: float) -> None:
     ours, theirs = tensors(0), [nn.Parameter(p) for p in tensors(0)]
     options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
     optimiser = sgd.SGD(ours, **options)
@@ -39,7 +37,8 @@ def test_sgd_is_that_of_torch_bit_for_bit(
         reference.param_groups[0]["lr"] = 0.1 / (step + 1)
         reference.step()
         optimiser.step(gradients, 0.1 / (step + 1))
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        for own, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(own, other.detach(), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("bound", [0.1, 5.0, 1e3])
@@ -51,8 +50,9 @@ def test_clipping_is_that_of_torch(bound: float) -> None:
     reference = nn.utils.clip_grad_norm_(parameters, bound)
     norm = sgd.norm(gradients)
     clipped = sgd.clip(gradients, norm, bound)
-    assert torch.equal(norm, reference)
-    assert all(torch.equal(g, p.grad) for g, p in zip(clipped, parameters, strict=True))
+    torch.testing.assert_close(norm, reference)
+    for own, parameter in zip(clipped, parameters, strict=True):
+        torch.testing.assert_close(own, parameter.grad)
 
 
 def recipe(**changes: object) -> Recipe:

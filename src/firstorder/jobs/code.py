@@ -419,6 +419,14 @@ class _Bare(ast.NodeTransformer):
         node.annotation = None
         return node
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        """Python 3.12 ends some f-strings with an empty text."""
+        self.generic_visit(node)
+        node.values = [
+            each for each in node.values if not (isinstance(each, ast.Constant) and each.value == "")
+        ]
+        return node
+
 
 @cache
 def _bare(statement: ast.stmt) -> ast.AST:

@@ -1,0 +1,1 @@
+"""Jobs: what is computed, from what, into what; with which code, and where it was kept."""

@@ -1,0 +1,230 @@
+"""Code digests: what counts as a change, and how far a change reaches."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firstorder.errors import ConfigError
+from firstorder.jobs import code as codes
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "firstorder"
+
+PACKAGE = {
+    "__init__.py": "",
+    "registry.py": "KNOWN = {}\ndef register(name):\n    def add(f):\n        KNOWN[name] = f\n"
+    "        return f\n    return add\ndef build(name):\n    return KNOWN[name]\n",
+    "one.py": "from firstorder.registry import register\n"
+    '@register("one")\ndef first(x):\n    """Doc."""\n    return helper(x)\n'
+    "def helper(x):\n    return x + 1\n"
+    "def unused(x):\n    return 7\n",
+    "two.py": "from firstorder import one\nfrom firstorder.registry import register\n"
+    '@register("two")\ndef second(x):\n    return one.helper(x)\n',
+    "entry.py": "from firstorder import registry\ndef run(name):\n    return registry.build(name)\n"
+    "def other():\n    from firstorder import one\n    return one.unused(1)\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of the same name as ours, with our digest in it."""
+    folder = tmp_path / "firstorder"
+    (folder / "jobs").mkdir(parents=True)
+    for name, text in PACKAGE.items():
+        (folder / name).write_text(text)
+    for name in ("errors.py", "jobs/__init__.py", "jobs/code.py"):
+        shutil.copy(SOURCE / name, folder / name)
+    return folder
+
+
+def code(package: Path, *entries: str, python: str = sys.executable) -> str:
+    script = f"from firstorder.jobs import code; print(code.code(*{list(entries)!r}))"
+    done = subprocess.run(
+        [python, "-c", script],
+        cwd=package.parent,
+        env={"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def edit(package: Path, name: str, old: str, new: str) -> None:
+    path = package / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+ONE = "firstorder.one:first"
+TWO = "firstorder.two:second"
+RUN = "firstorder.entry:run"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""Doc."""', '"""Another."""'),
+        ("def helper(x):", "# a comment\n\n\ndef helper(x):"),
+        ("def helper(x):", "def helper(x: int) -> int:"),
+        ("return 7", "return 8"),
+    ],
+    ids=["docstring", "comment", "annotation", "unused definition"],
+)
+def test_what_changes_no_result_changes_no_digest(package: Path, old: str, new: str) -> None:
+    before = code(package, ONE)
+    edit(package, "one.py", old, new)
+    assert code(package, ONE) == before
+
+
+def test_a_change_reaches_its_dependents_through_modules(package: Path) -> None:
+    before = code(package, ONE), code(package, TWO), code(package, RUN)
+    edit(package, "one.py", "x + 1", "x + 2")
+    after = code(package, ONE), code(package, TWO), code(package, RUN)
+    assert after[0] != before[0] and after[1] != before[1]
+    assert after[2] == before[2]
+
+
+def test_registering_one_more_function_changes_no_other_digest(package: Path) -> None:
+    before = code(package, RUN, ONE)
+    edit(
+        package,
+        "two.py",
+        "def second",
+        '@register("three")\ndef third(x):\n    return 3\n\n\n@register("two")\ndef second',
+    )
+    assert code(package, RUN, ONE) == before
+
+
+def test_an_import_inside_a_function_is_followed(package: Path) -> None:
+    before = code(package, "firstorder.entry:other")
+    edit(package, "one.py", "return 7", "return 8")
+    assert code(package, "firstorder.entry:other") != before
+
+
+def test_a_statement_that_runs_on_import_counts(package: Path) -> None:
+    before = code(package, ONE)
+    edit(package, "registry.py", "KNOWN = {}\n", "KNOWN = {}\nprint\n")
+    assert code(package, ONE) != before
+
+
+def test_a_file_of_the_user_counts_as_a_whole(package: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("def loss(s):\n    return s\n")
+    before = code(package, f"{mine}:loss")
+    mine.write_text("def loss(s):\n    return 2 * s\n")
+    assert code(package, f"{mine}:loss") != before
+
+
+def test_a_helper_of_the_users_file_counts_and_one_that_is_not_imported_does_not(
+    package: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("import helper\ndef loss(s):\n    return helper.twice(s)\n")
+    for name in ("helper", "other"):
+        (tmp_path / f"{name}.py").write_text("def twice(s):\n    return 2 * s\n")
+    before = code(package, f"{mine}:loss")
+    (tmp_path / "other.py").write_text("def twice(s):\n    return 3 * s\n")
+    assert code(package, f"{mine}:loss") == before
+    (tmp_path / "helper.py").write_text("def twice(s):\n    return 3 * s\n")
+    assert code(package, f"{mine}:loss") != before
+
+
+def test_a_file_that_is_not_python_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def loss(s):\n    return (\n")
+    with pytest.raises(ConfigError, match=r"mine\.py: line 2: not Python: "):
+        codes.code(f"{tmp_path / 'mine.py'}:loss")
+
+
+EXAMPLE = r'''
+from __future__ import annotations
+import functools
+
+TABLE: dict[str, int] = {"a": 1, **{}}
+NAMES = ["x", 'y', b"z", 1_000, 0x10, 1e-3, 2j, ..., None, True]
+
+@functools.cache
+def gather(first, /, second=(), *rest, third=None, **others) -> int:
+    """Doc."""
+    global TABLE
+    for name, value in sorted(others.items()):
+        if (found := TABLE.get(name)) is not None and value != found or not rest:
+            continue
+        yield from (lambda x, *y: x)(name)
+    else:
+        pass
+    try:
+        assert first, "one" f"{second!r:>{10}} of" "two" f"{first=}" "" rf"\d{name:{value}.{2}}"
+    except* (ValueError, KeyError) as error:
+        raise RuntimeError from error
+    finally:
+        del TABLE
+    return [*rest, *({k: v for k, v in others.items()} | {1, 2})][1:-1:2] if first else third @ 2
+
+class Shape(tuple, metaclass=type):
+    size: int = 3
+    def area(self):
+        match self:
+            case [x, *_] | {"x": x, **_rest} if x:
+                return x
+            case Shape(size=0) | None | "text":
+                return -1
+            case _:
+                return self.size ** 2
+
+async def wait(one, two):
+    async with one as first, two:
+        return [await each async for each in first]
+'''
+DIGEST = "a5ac52aca21d"
+"""Of the example, on every supported Python."""
+
+
+def interpreters() -> list[str]:
+    """Every supported Python of this machine: on the path, and where pyenv and uv keep theirs."""
+    names = [f"python3.{minor}" for minor in range(11, 20)]
+    found = [shutil.which(name) for name in names]
+    for folder in ("~/.pyenv/versions", "~/.local/share/uv/python"):
+        below = Path(folder).expanduser()
+        found += [str(path) for name in names for path in sorted(below.glob(f"*/bin/{name}"))]
+    # A shim may stand for no Python; one that works says where it really is.
+    asked = [
+        subprocess.run(
+            [each, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True
+        ).stdout.strip()
+        for each in found
+        if each
+    ]
+    return [sys.executable, *sorted({each for each in asked if each})]
+
+
+def test_the_digest_of_an_example_is_one_text_on_every_python(
+    package: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(EXAMPLE)
+    for python in interpreters():
+        assert code(package, f"{tmp_path / 'mine.py'}:gather", python=python) == DIGEST, python
+
+
+def test_the_digest_leaves_out_what_is_empty() -> None:
+    """Versions of Python differ in which empty fields a node has (`type_params`, `type_comment`)."""
+    import ast
+
+    tree = ast.parse("def f(x, /):\n    return x\n")
+    text = codes._text(tree)
+    assert "None" not in text and "[]" not in text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node._fields = (*node._fields, "of_a_later_python")
+            node.of_a_later_python = []  # type: ignore[attr-defined]
+    assert codes._text(tree) == text
+
+
+def test_registered_definitions_are_found_by_their_decorator() -> None:
+    found = codes.registered("firstorder.losses", "sgce")
+    assert found == ("firstorder.losses.symmetric:sgce",)
+    assert codes.registered("firstorder.losses", "no-such-loss") == ()
