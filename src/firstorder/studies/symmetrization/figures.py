@@ -137,7 +137,7 @@ def sensitivity(results: Results, *, variants: Sequence[str]) -> Drawing:
     figure, axes = style.panels(1, len(groups), height=2.7, width=width, sharey=True)
     for ((setting, family), part), each in zip(groups, axes[0], strict=True):
         for noise, line in part.groupby("noise", sort=False):
-            line, first = line.sort_values("value"), line.iloc[0]
+            line = line.sort_values("value")
             label = noises[str(noise)]
             spread = line["std"].fillna(0.0)
             style.band(

@@ -33,7 +33,9 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         defined = group(config, selection.losses)
         spec["definitions"] = [_definition(config, name) for name in defined]
         entries = tuple(
-            entry for each in spec["definitions"] for entry in functions.entries("losses", each["function"])
+            entry
+            for each in spec["definitions"]
+            for entry in functions.entries("losses", each["function"])
         )
     if "labels.npz" in reads:
         spec |= _noises(config, names)
