@@ -7,22 +7,16 @@ config/studies with its thresholds as options.
 from __future__ import annotations
 
 from firstorder.publish.claims import (
-    definitions,
     kernels,
-    noise,
     tangents,
-    trainings,
 )
 from firstorder.publish.claims.judge import build, verify
-from firstorder.publish.claims.verdict import Verdict
+from firstorder.publish.verdict import Verdict
 
 __all__ = [
     "Verdict",
     "build",
-    "definitions",
     "kernels",
-    "noise",
     "tangents",
-    "trainings",
     "verify",
 ]

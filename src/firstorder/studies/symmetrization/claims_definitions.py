@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstorder.config import Claim, Config
-from firstorder.publish.claims.verdict import Verdict, judged
-from firstorder.publish.registry import register
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Verdict, judged
 from firstorder.streams import numpy_stream, torch_stream
 
 # torch and the losses are imported where they are used: most claims need neither.
@@ -28,13 +27,9 @@ def _scores(classes: int, scale: float, examples: int = 200) -> np.ndarray:
     return scale * numpy_stream(0, "claims").normal(size=(examples, classes))
 
 
-@register("constant-gradient")
-def constant_gradient(config: Config, claim: Claim) -> Verdict:
-    """P10: the unhinged gradient is the same for every prediction; that of MAE is not.
-
-    Options: classes (10).
-    """
-    classes = int(claim.options.get("classes", 10))
+@claim("constant-gradient")
+def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
+    """P10: the unhinged gradient is the same for every prediction; that of MAE is not."""
     scores, expected = _scores(classes, 3.0), np.sqrt(1 - 1 / classes)
     norms = {
         name: np.linalg.norm(_gradients(name, scores), axis=2) for name in ("unhinged", "mae", "ce")
@@ -52,30 +47,30 @@ def constant_gradient(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("same-first-steps")
-def same_first_steps(config: Config, claim: Claim) -> Verdict:
+@claim("same-first-steps")
+def same_first_steps(
+    results: Results, *, classes: int = 10, scale: float = 0.001, cosine: float = 0.99
+) -> Verdict:
     """P11: from equal scores CE and unhinged step alike in the weights; MAE takes 1/K of the step.
 
-    Measured on a multilayer perceptron. Options: classes (10), scale of its last layer against
-    how it is drawn (0.001), cosine (0.99).
+    Measured on a multilayer perceptron. `scale`: of its last layer against how it is drawn;
+    `cosine`: the least between two steps.
     """
-    options = claim.options
-    classes, scale = int(options.get("classes", 10)), float(options.get("scale", 0.001))
     steps = {name: _step(name, classes, scale) for name in ("unhinged", "ce", "mae")}
     size = {name: float(np.linalg.norm(step)) for name, step in steps.items()}
-    cosine, mae_cosine = (
+    ce_cosine, mae_cosine = (
         float(steps[name] @ steps["unhinged"]) / size[name] / size["unhinged"]
         for name in ("ce", "mae")
     )
     ratio, small = (size[name] / size["unhinged"] for name in ("ce", "mae"))
     return judged(
-        min(cosine, mae_cosine) > float(options.get("cosine", 0.99))
+        min(ce_cosine, mae_cosine) > cosine
         and abs(ratio - 1) < 0.05
         and abs(small * classes - 1) < 0.05,
         f"With the last layer of a network scaled by {scale:g} the gradient of CE in its weights "
-        f"has cosine {cosine:.4f} to that of unhinged and {ratio:.3f} of its norm; that of MAE "
+        f"has cosine {ce_cosine:.4f} to that of unhinged and {ratio:.3f} of its norm; that of MAE "
         f"cosine {mae_cosine:.4f} and {small:.3f} of the norm, against 1/K = {1 / classes:.3f}.",
-        cosine=cosine,
+        cosine=ce_cosine,
         norm_ratio=ratio,
         mae_cosine=mae_cosine,
         mae_ratio=small,
@@ -100,15 +95,15 @@ def _step(name: str, classes: int, scale: float, examples: int = 200) -> np.ndar
     return torch.cat([slope.flatten() for slope in torch.autograd.grad(value, weights)]).numpy()
 
 
-@register("noise-identity")
-def noise_identity(config: Config, claim: Claim) -> Verdict:
+@claim("noise-identity")
+def noise_identity(
+    results: Results, *, classes: int = 10, rate: float = 0.4, draws: int = 2000
+) -> Verdict:
     """P12: under symmetric noise the mean unhinged gradient is (1 − ηK/(K−1)) times the clean one.
 
-    Options: classes (10), rate (0.4), draws of every noisy label (2000).
+    `draws`: of every noisy label.
     """
-    options = claim.options
-    classes, rate = int(options.get("classes", 10)), float(options.get("rate", 0.4))
-    draws, scores = int(options.get("draws", 2000)), _scores(classes, 2.0, examples=50)
+    scores = _scores(classes, 2.0, examples=50)
     random = numpy_stream(0, "claims relabelling")
     shift = random.integers(1, classes, size=(draws, len(scores)))
     wrong = random.random((draws, len(scores))) < rate

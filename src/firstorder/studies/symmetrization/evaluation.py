@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from firstorder import files, memory, specs
-from firstorder.config import Cell, Config, channel_statistics
+from firstorder import files, memory
 from firstorder.errors import DataError
-from firstorder.provenance import record
-from firstorder.studies.data import paths
+from firstorder.jobs.context import Context
+from firstorder.jobs.job import Files, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,41 +19,34 @@ if TYPE_CHECKING:
 GUESSES = 5
 
 
-def evaluate(config: Config, cell: Cell, code: str = "") -> None:
+def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Write tests.json of every seed of a cell: accuracies (fractions) on all test sets.
 
     `accuracies` holds `last_accuracy` and `top5_accuracy` of the test set, and
     `NAME_accuracy` and `NAME_top5_accuracy` of every further one, called NAME.
     """
-    import torch
-
     from firstorder.data.prepared import read_prepared
-    from firstorder.training.device import choose
 
-    torch.set_num_threads(cell.recipe.threads)
-    device = choose(config.settings.device)
-    where = paths(config)
-    prepared = read_prepared(where.dataset(cell.dataset))
+    device = context.torch_device(spec["recipe"]["threads"])
+    prepared = read_prepared(inputs["dataset"])
     splits = {"": (prepared.test_images, prepared.test_labels), **prepared.extra_tests}
-    for seed in cell.seeds:
-        run = (cell.setting, cell.noise_name, cell.loss_name, seed)
-        weights = where.run(*run, "weights.safetensors")
-        module = _network(config, cell, weights).to(device)
+    for seed in spec["seeds"]:
+        weights = inputs[f"{seed}/weights.safetensors"]
+        module = _network(spec, weights).to(device)
         found: dict[str, float] = {}
         for name, (images, labels) in splits.items():
             with memory.advising("ask for more memory: evaluation takes images in small batches"):
-                top1, top5 = _accuracies(config, cell, module, images, labels, device)
+                top1, top5 = _accuracies(spec, module, images, labels, device)
             found[f"{name}_accuracy" if name else "last_accuracy"] = top1
             found[f"{name}_top{GUESSES}_accuracy" if name else f"top{GUESSES}_accuracy"] = top5
-        inputs = [where.dataset(cell.dataset), weights]
         files.write_json(
-            where.run(*run, "tests.json"),
-            {"spec": specs.cell_values(cell), "seed": seed, "accuracies": found}
-            | record(config, code, inputs),
+            outputs[f"{seed}/tests.json"],
+            {"spec": dict(spec), "seed": seed, "accuracies": found}
+            | context.record([inputs["dataset"], weights]),
         )
 
 
-def _network(config: Config, cell: Cell, weights: str) -> nn.Module:
+def _network(spec: Spec, weights: str) -> nn.Module:
     """The trained network and its score normalisation, in evaluation mode."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -63,13 +55,13 @@ def _network(config: Config, cell: Cell, weights: str) -> nn.Module:
     from firstorder import models
     from firstorder.losses import normalisation
 
-    dataset, recipe = config.datasets[cell.dataset], cell.recipe
-    classes = len(dataset.classes)
+    recipe, images = spec["recipe"], spec["images"]
+    classes, shape = images["classes"], tuple(images["shape"])
     parts = {
         "network": models.build(
-            recipe.model, classes, dataset.shape, generator=None, **recipe.model_parameters
+            recipe["model"], classes, shape, generator=None, **recipe["model_parameters"]
         ),
-        "normaliser": normalisation.build(cell.loss.score_norm, classes),
+        "normaliser": normalisation.build(spec["score_norm"], classes),
     }
     try:
         state = load_file(weights)
@@ -89,7 +81,7 @@ def _network(config: Config, cell: Cell, weights: str) -> nn.Module:
 
 
 def _accuracies(
-    config: Config, cell: Cell, module: nn.Module, images: Any, labels: Any, device: Any
+    spec: Spec, module: nn.Module, images: Any, labels: Any, device: Any
 ) -> tuple[float, float]:
     """Shares of labelled images (N, C, H, W) whose label is the first, or among five, guesses."""
     import torch
@@ -97,8 +89,7 @@ def _accuracies(
     from firstorder.data.images import evaluation_view, standardise
     from firstorder.training.metrics import evaluation_batch
 
-    mean, std = channel_statistics(config, cell)
-    augment = {str(kind): value for kind, value in cell.recipe.augment.items()}
+    mean, std, augment = spec["images"]["mean"], spec["images"]["std"], spec["recipe"]["augment"]
     size = evaluation_batch(device.type, images[:1].size)
     right: list[Tensor] = []
     with torch.inference_mode():

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
-from firstorder.config import Claim, Config, Dataset, Noise
-from firstorder.config import noise as noise_of
-from firstorder.publish import records
-from firstorder.publish.claims.verdict import Verdict, judged, not_run
 from firstorder.publish.measures import number_range
-from firstorder.publish.registry import register
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Verdict, judged, not_run
+from firstorder.studies.symmetrization import frames
 
 
-@register("exact-counts")
-def exact_counts(config: Config, claim: Claim) -> Verdict:
+@claim("exact-counts", reads=("labels.npz",))
+def exact_counts(results: Results) -> Verdict:
     """P15: of class i's n_i labels the exact-count sampler moves floor(T_ij n_i) to class j.
 
     T_ij is η / (K − 1) under symmetric noise, η from a class to the one that it is mistaken for
     under asymmetric noise. Compares the counts behind the realised matrices, of every draw.
     """
     off, changed = [], []
-    for keys, realised in records.label_matrices(config, claim.select):
-        noise, counts = noise_of(config, keys["noise"]), keys["counts"].astype(float)
-        shares = _shares(noise, config.datasets[keys["dataset"]])
+    noises, maps = results.spec["noises"], results.spec["asymmetric"]
+    for keys, realised in frames.label_matrices(results):
+        noise, counts = noises[keys["noise"]], keys["counts"].astype(float)
+        shares = _shares(noise, keys["classes"], maps[keys["dataset"]])
         if shares is None:
             continue
         # 1e-9: a product such as 0.6 / 9 * 135 may fall short of a whole number by rounding.
         expected = np.floor(shares * counts[:, None] + 1e-9)
         moved = realised * counts[:, None] * (1 - np.eye(len(realised)))
         off.append(float(np.abs(moved - expected).max()))
-        if noise.rate:
+        if noise["rate"]:
             changed.append(int((moved > 0.5).any(axis=1).sum()))
     if not off:
         return not_run("No such noise with the exact-count sampler is drawn at this scale.")
@@ -45,21 +47,22 @@ def exact_counts(config: Config, claim: Claim) -> Verdict:
     )
 
 
-def _shares(noise: Noise, dataset: Dataset) -> np.ndarray | None:
+def _shares(
+    noise: Mapping[str, Any], classes: int, pairs: str | Sequence[Sequence[int]]
+) -> np.ndarray | None:
     """Which share (K, K) of each class gets which wrong label; None where no count is stated.
 
     Written out from the protocol, not taken from the code that draws the noise.
     """
-    classes = len(dataset.classes)
-    if noise.sampler != "count" or noise.include_true_class or noise.blocks != "index":
+    if noise["sampler"] != "count" or noise["include_true_class"] or noise["blocks"] != "index":
         return None
-    if noise.kind == "symmetric":
-        return noise.rate / (classes - 1) * (1 - np.eye(classes))
-    if noise.kind != "asymmetric":
+    if noise["kind"] == "symmetric":
+        return noise["rate"] / (classes - 1) * (1 - np.eye(classes))
+    if noise["kind"] != "asymmetric":
         return None
-    pairs = dataset.asymmetric
-    if pairs == "blocks":  # of five classes, each mistaken for the next
-        pairs = {i: i - i % 5 + (i + 1) % 5 for i in range(classes)}
+    if isinstance(pairs, str):  # blocks of five classes, each mistaken for the next
+        pairs = [[i, i - i % 5 + (i + 1) % 5] for i in range(classes)]
     shares = np.zeros((classes, classes))
-    shares[list(pairs), list(pairs.values())] = noise.rate
+    for source, target in pairs:
+        shares[int(source), int(target)] = noise["rate"]
     return shares

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from firstorder.config import Artefact, Config, Loss, loss_group, losses, variant_names
 from firstorder.errors import ConfigError
-from firstorder.publish import grid, records, style
-from firstorder.publish.registry import register
+from firstorder.publish import grid, style
+from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
-from firstorder.publish.table import data_title, noise_label
+from firstorder.studies.symmetrization import frames
 
 KINDS = {
     "symmetric": "symmetric noise",
@@ -24,37 +24,41 @@ KINDS = {
 }
 
 
-def loss_looks(config: Config, shown: list[str]) -> dict[str, style.Look]:
+def loss_looks(results: Results, shown: list[str]) -> dict[str, style.Look]:
     """Looks of losses, the same in every figure.
 
     The losses of the learning curves come first, so that each of them has a colour of its own.
     """
-    groups = config.studies.symmetrization.losses
-    return style.looks([*groups.get("curves", ()), *groups.get("comparison", ()), *shown])
+    return style.looks([*results.spec["palette"], *shown])
 
 
-def _title(config: Config, setting: str, dataset: str) -> str:
-    same = [s for s in config.scale.symmetrization.settings.values() if s.dataset == dataset]
-    title = data_title(config, dataset)
-    return f"{title} ({setting})" if len(same) > 1 else title
+def _headings(results: Results) -> dict[str, str]:
+    """The heading of every setting."""
+    return frames.printed(results, "heading", "setting")
 
 
-@register("learning-curves")
-def learning_curves(config: Config, declared: Artefact) -> Drawing:
+def _noises(results: Results) -> dict[str, str]:
+    """How every noise is printed."""
+    return frames.printed(results, "noise_label", "noise")
+
+
+@figure("learning-curves", reads=("history.csv",))
+def learning_curves(results: Results) -> Drawing:
     """Test accuracy and the share of wrong labels fitted against the epoch, by noise and loss."""
-    histories = records.symmetrization_histories(config, declared.select)
+    histories = frames.histories(results)
     keys = ["setting", "dataset", "noise", "kind", "rate", "loss", "label", "epoch"]
     shown = ["test_accuracy", "wrong_fitted"]
     columns = {f"{n}_{what}": (n, what) for n in shown for what in ("mean", "std", "count")}
     data = histories.groupby(keys, sort=False, dropna=False).agg(**columns).reset_index()
-    look = loss_looks(config, list(data["loss"]))
+    look = loss_looks(results, list(data["loss"]))
+    headings, noises = _headings(results), _noises(results)
     groups = list(data.groupby(["setting", "noise"], sort=False))
     figure, axes = style.panels(2, len(groups), height=2.15, sharex="col", sharey="row")
     for (_, part), top, bottom in zip(groups, axes[0], axes[1], strict=True):
         first = part.iloc[0]
-        noise = noise_label(config, first["noise"], first["kind"], first["rate"])
+        noise = noises[first["noise"]]
         what = "clean labels" if noise == "clean" else f"{noise} {KINDS[first['kind']]}"
-        top.set_title(f"{_title(config, first['setting'], first['dataset'])}\n{what}")
+        top.set_title(f"{headings[first['setting']]}\n{what}")
         for loss, line in part.groupby("loss", sort=False):
             _curve(top, line, "test_accuracy", look[str(loss)])
             _curve(bottom, line, "wrong_fitted", look[str(loss)])
@@ -73,63 +77,6 @@ def _curve(axes: Axes, line: pd.DataFrame, name: str, look: style.Look) -> None:
     style.band(axes, line["epoch"], mean, std, look, line["label"].iloc[0])
 
 
-@register("loss-shapes")
-def loss_shapes(config: Config, declared: Artefact) -> Drawing:
-    """Loss and size of its gradient in the scores, against p_y with the other classes equal.
-
-    Options: losses (a group), classes (K, default 10), points (default 199). Each loss is shifted
-    to zero at equal scores. Computed from the definitions: no run is needed.
-    """
-    options = declared.options
-    classes, points = int(options.get("classes", 10)), int(options.get("points", 199))
-    known, names = losses(config), loss_group(config, str(options.get("losses", "comparison")))
-    data = pd.concat([_shape(name, known[name], classes, points) for name in names])
-    look = loss_looks(config, list(names))
-    figure, axes = style.panels(1, 2, height=3.1)
-    for name, line in data.groupby("loss", sort=False):
-        drawn = {
-            **look[str(name)].points,
-            "markevery": (points // 12, points // 6),
-            "markersize": 3.2,
-        }
-        axes[0, 0].plot(line["probability"], line["value"], label=line["label"].iloc[0], **drawn)
-        axes[0, 1].plot(line["probability"], line["gradient"], **drawn)
-    shown = ("Loss, zero at equal scores", "Norm of the gradient in the scores")
-    for each, what in zip(axes[0], shown, strict=True):
-        each.axvline(1.0 / classes, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
-        each.set_xlabel("Probability $p_y$ of the label")
-        each.set_ylabel(what)
-        each.set_xlim(0.0, 1.0)
-    axes[0, 1].set_ylim(bottom=0.0)
-    style.legend_below(figure, axes[0])
-    return Drawing(figure, data.reset_index(drop=True))
-
-
-def _shape(name: str, loss: Loss, classes: int, points: int) -> pd.DataFrame:
-    """Value and gradient norm of one loss along p_y, in float64."""
-    import torch  # here, so that the figures that need no torch need not wait for it
-
-    from firstorder.losses import build
-
-    built = build(loss.function or name, num_classes=classes, **loss.parameters)
-    p = torch.linspace(0.0, 1.0, points + 2, dtype=torch.float64)[1:-1]
-    p = torch.cat([p, torch.tensor([1.0 / classes], dtype=torch.float64)])
-    rest = ((1.0 - p) / (classes - 1)).unsqueeze(1).expand(-1, classes - 1)
-    scores = torch.cat([p.unsqueeze(1), rest], dim=1).log().requires_grad_()
-    values = built.values(scores)[:, 0]
-    (gradient,) = torch.autograd.grad(values.sum(), scores)
-    shifted = (values - values[-1]).detach()
-    return pd.DataFrame(
-        {
-            "loss": name,
-            "label": loss.label,
-            "probability": p[:-1].numpy(),
-            "value": shifted[:-1].numpy(),
-            "gradient": gradient.norm(dim=1)[:-1].numpy(),
-        }
-    )
-
-
 def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Mean and spread of the last test accuracy over seeds; diverged runs count as they ended."""
     grouped = runs.groupby(keys, sort=False, dropna=False)
@@ -138,22 +85,22 @@ def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return data.assign(diverged=diverged.to_numpy())
 
 
-@register("accuracy-by-noise")
-def accuracy_by_noise(config: Config, declared: Artefact) -> Drawing:
+@figure("accuracy-by-noise", reads=("summary.json",))
+def accuracy_by_noise(results: Results) -> Drawing:
     """Last test accuracy against the noise rate, one line per loss, one panel per setting."""
-    runs = records.symmetrization_runs(config, declared.select)
+    runs = frames.runs(results)
     data = _accuracy(runs, ["setting", "dataset", "kind", "rate", "loss", "label"])
-    look = loss_looks(config, list(data["loss"]))
+    look, headings = loss_looks(results, list(data["loss"])), _headings(results)
     groups = list(data.groupby(["setting", "dataset"], sort=False))
     figure, axes = style.panels(
         1, len(groups), height=3.0, width=min(style.WIDE, 4.2 * len(groups))
     )
-    for ((setting, dataset), part), each in zip(groups, axes[0], strict=True):
+    for ((setting, _), part), each in zip(groups, axes[0], strict=True):
         for loss, line in part.groupby("loss", sort=False):
             line = line.sort_values("rate")
             label = line["label"].iloc[0]
             style.whiskers(each, line["rate"], line["mean"], line["std"], look[str(loss)], label)
-        each.set_title(_title(config, str(setting), str(dataset)))
+        each.set_title(headings[str(setting)])
         each.set_xlabel(f"Rate of {KINDS[part['kind'].iloc[-1]]} (%)")
         style.percent(each, "x", 0.0, float(part["rate"].max()))
     style.accuracies(axes[0], data["mean"], data["std"])
@@ -162,40 +109,36 @@ def accuracy_by_noise(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-@register("sensitivity")
-def sensitivity(config: Config, declared: Artefact) -> Drawing:
+@figure("sensitivity", reads=("summary.json",))
+def sensitivity(results: Results, *, variants: Sequence[str]) -> Drawing:
     """Last test accuracy against a loss parameter, one line per noise, one panel per family.
 
-    Options: variants (names of families of variants of one parameter; the selection's loss group
-    has them all).
+    `variants` names families of variants of one parameter; the selection's loss group has them
+    all.
     """
-    study, known = config.studies.symmetrization, losses(config)
-    runs = records.symmetrization_runs(config, declared.select)
+    runs = frames.runs(results)
     parts = []
-    for family in declared.options["variants"]:
-        parameter = study.variants[family].parameter
-        if parameter is None:
-            raise ConfigError(f"symmetrization.yaml: variants.{family}: needs `vary: parameter`")
-        part = runs[runs["loss"].isin(loss_group(config, family))]
-        values = pd.Series(
-            [
-                known[loss].on(dataset).parameters[parameter]
-                for loss, dataset in zip(part["loss"], part["dataset"], strict=True)
-            ],
-            index=part.index,
-        )
-        base = config.losses[study.variants[family].losses[0]].label
-        parts.append(part.assign(family=base, parameter=parameter, value=values.astype(float)))
+    for name in variants:
+        members = {each["loss"]: each for each in frames.variants(results, name)}
+        part = runs[runs["loss"].isin(members)]
+        if part.empty:
+            continue  # a scale may run fewer losses
+        one = next(iter(members.values()))
+        if one["parameter"] is None:
+            raise ConfigError(f"study.yaml: variants.{name}: needs `vary: parameter`")
+        values = [float(members[loss]["value"]) for loss in part["loss"]]
+        named = {"family": one["base_label"], "parameter": one["parameter"]}
+        parts.append(part.assign(**named, value=values))
     keys = ["setting", "dataset", "family", "parameter", "value", "noise", "kind", "rate"]
     data = _accuracy(pd.concat(parts), keys)
     groups = list(data.groupby(["setting", "family"], sort=False))
-    look = style.looks(data["noise"])
+    look, headings, noises = style.looks(data["noise"]), _headings(results), _noises(results)
     width = min(style.WIDE, 3.6 * len(groups))
     figure, axes = style.panels(1, len(groups), height=2.7, width=width, sharey=True)
     for ((setting, family), part), each in zip(groups, axes[0], strict=True):
         for noise, line in part.groupby("noise", sort=False):
-            line, first = line.sort_values("value"), line.iloc[0]
-            label = noise_label(config, str(noise), first["kind"], first["rate"])
+            line = line.sort_values("value")
+            label = noises[str(noise)]
             spread = line["std"].fillna(0.0)
             style.band(
                 each,
@@ -206,9 +149,9 @@ def sensitivity(config: Config, declared: Artefact) -> Drawing:
                 label,
                 marker=look[str(noise)].marker,
             )
-        each.set_title(f"{family}, {_title(config, str(setting), part['dataset'].iloc[0])}")
-        name = grid.SYMBOLS.get(part["parameter"].iloc[0], part["parameter"].iloc[0])
-        each.set_xlabel(f"Parameter {name}")
+        each.set_title(f"{family}, {headings[str(setting)]}")
+        parameter = part["parameter"].iloc[0]
+        each.set_xlabel(f"Parameter {grid.SYMBOLS.get(parameter, parameter)}")
         if part["value"].min() > 0 and part["value"].max() / part["value"].min() > 20:
             style.log_values(each, "x")
     style.accuracies(axes[0], data["mean"], data["std"])
@@ -217,19 +160,15 @@ def sensitivity(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-@register("score-norms")
-def score_norms(config: Config, declared: Artefact) -> Drawing:
+@figure("score-norms", reads=("summary.json",))
+def score_norms(results: Results, *, variants: str) -> Drawing:
     """Last test accuracy and largest score of the losses without and with score normalisation.
 
-    Options: variants (name of the family of variants that vary score_norm).
+    `variants` names the family of variants that vary score_norm.
     """
-    family = str(declared.options["variants"])
-    study = config.studies.symmetrization.variants[family]
-    runs = records.symmetrization_runs(config, declared.select)
-    kinds = {
-        name: (config.losses[loss].label, str(value))
-        for (loss, value), name in variant_names(config, family).items()
-    }
+    members = frames.variants(results, variants)
+    runs = frames.runs(results)
+    kinds = {each["loss"]: (each["base_label"], str(each["value"])) for each in members}
     runs = runs[runs["loss"].isin(kinds)]
     runs = runs.assign(
         base=[kinds[loss][0] for loss in runs["loss"]],
@@ -239,7 +178,8 @@ def score_norms(config: Config, declared: Artefact) -> Drawing:
     data = _accuracy(runs, keys)
     data["score_max"] = runs.groupby(keys, sort=False, dropna=False)["score_max"].max().to_numpy()
     groups = list(data.groupby(["setting", "noise"], sort=False))
-    look = style.looks(map(str, study.values))
+    look = style.looks(str(each["value"]) for each in members)
+    headings, noises = _headings(results), _noises(results)
     names = {"none": "no normalisation", "l2": "Euclidean norm", "bn": "batch norm"}
     figure, axes = style.panels(2, len(groups), height=1.9, sharey="row", sharex="col")
     for (_, part), top, bottom in zip(groups, axes[0], axes[1], strict=True):
@@ -260,8 +200,7 @@ def score_norms(config: Config, declared: Artefact) -> Drawing:
                 **points,
             )
             bottom.plot(at, line["score_max"], linestyle="none", **points)
-        noise = noise_label(config, first["noise"], first["kind"], first["rate"])
-        top.set_title(f"{_title(config, first['setting'], first['dataset'])}, {noise}")
+        top.set_title(f"{headings[first['setting']]}, {noises[first['noise']]}")
         bottom.set_xticks(range(len(bases)), bases)
         bottom.set_xlim(-0.5, len(bases) - 0.5)
     style.accuracies(axes[0], data["mean"], data["std"])
@@ -272,16 +211,17 @@ def score_norms(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-@register("cost-bars")
-def cost_bars(config: Config, declared: Artefact) -> Drawing:
+@figure("cost-bars", reads=("summary.json",))
+def cost_bars(results: Results) -> Drawing:
     """Measured time of a training step, per loss and setting."""
-    runs = records.symmetrization_runs(config, declared.select)
+    runs = frames.runs(results)
     runs = runs.assign(milliseconds=1e3 * runs["seconds_per_step"])
     keys = ["setting", "dataset", "device", "loss", "label"]
     data = (
         runs.groupby(keys, sort=False)["milliseconds"].agg(["mean", "std", "count"]).reset_index()
     )
     groups = list(data.groupby(["setting", "device"], sort=False))
+    headings = _headings(results)
     height = 0.9 + 0.21 * data["loss"].nunique()
     width = min(style.WIDE, 4.5 * len(groups))
     figure, axes = style.panels(1, len(groups), height=height, width=width, sharey=True)
@@ -297,7 +237,7 @@ def cost_bars(config: Config, declared: Artefact) -> Drawing:
         )
         each.set_yticks(at, part["label"])
         each.grid(visible=False, axis="y")
-        each.set_title(f"{_title(config, str(setting), part['dataset'].iloc[0])}, {device}")
+        each.set_title(f"{headings[str(setting)]}, {device}")
         each.set_xlabel("Time per training step (ms)")
     axes[0, 0].invert_yaxis()
     return Drawing(figure, data)
