@@ -213,7 +213,7 @@ def order_kept(results: Results, *, part: Literal["train", "test", "all"] = "tra
 
 
 @claim("alignment-grows", reads=("evolution.csv",))
-def alignment_grows(results: Results, *, lowest: int = 10, growth: float = 2.0, early: float = 0.3333333333333333, half: float = 0.5) -> Verdict:
+def alignment_grows(results: Results, *, lowest: int = 10, growth: float = 2.0, early: float = 1 / 3, half: float = 0.5) -> Verdict:
     """E23: the relative alignment with the target grows in training, most of it early.
 
     For indices from `lowest`, to more than `growth` times; `half`: the least share of the growth

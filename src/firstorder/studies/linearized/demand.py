@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from firstorder.config import Config
-from firstorder.jobs.demand import GIB, dataset_megabytes, gpus
+from firstorder.data.steps import megabytes as dataset_megabytes
 from firstorder.jobs.job import Demand
 from firstorder.linearized import DENSE, krylov_dimensions
 from firstorder.studies.linearized.grid import scale_of
 from firstorder.studies.linearized.settings import Family
 
+GIB = 1024
 BASE = 1500
 """Memory in MiB of Snakemake, Python and torch, before any data."""
 NETWORK = 1500
@@ -63,7 +64,7 @@ def of_family(config: Config, family: Family, threads: int) -> Demand:
 def _demand(config: Config, threads: int, megabytes: int, minutes: int) -> Demand:
     return Demand(
         threads=threads,
-        gpu=bool(gpus(config)),
+        gpu=config.settings.device != "cpu",
         megabytes=megabytes,
         minutes=minutes,
         block_gib=scale_of(config).memory_gib,
@@ -83,4 +84,4 @@ def _blocks_megabytes(config: Config) -> int:
 
 def _examples_megabytes(config: Config, support: str) -> int:
     """The dataset, and the support's pixels as float32: at most all of the dataset's."""
-    return 5 * dataset_megabytes(config, scale_of(config).supports[support].dataset)
+    return 5 * dataset_megabytes(config.datasets[scale_of(config).supports[support].dataset])

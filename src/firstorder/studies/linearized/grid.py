@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from firstorder.config import Config, ConfigError
-from firstorder.jobs import code
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Selected
+from firstorder.publish import declared
 from firstorder.studies.linearized.settings import (
     Directions,
     Family,
@@ -100,11 +99,11 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """
     if selection.family is None:
         return Selected()
-    # Another family stands for one that the scale lacks only where any on a dataset will do.
-    primary = () if selection.dataset is None else selection.also
-    if not runs(config, selection, selection.family, *primary):
-        return Selected(available=False)
     own = runs(config, selection, selection.family, *selection.also)
+    # Others stand for a family that the scale lacks only where any on a dataset will do.
+    declared_here = selection.family in scale_of(config).families
+    if not own or not (declared_here or selection.dataset):
+        return Selected(available=False)
     anywhere = selection.model_copy(update={"dataset": None})
     others = runs(config, anywhere, *selection.baselines)
     families = list(dict.fromkeys(run.family for run in (*own, *others)))
@@ -246,17 +245,9 @@ def _wanted(config: Config) -> Iterator[tuple[Run, str]]:
     drawn = [(each.kind, each.draw, each.select) for each in study.artefacts.values()]
     judged = [("claim", each.predicate, each.select) for each in study.claims.values()]
     for kind, function, selection in (*drawn, *judged):
-        reads = _reads().get((kind, function), ())
+        found = declared.source(NAME, kind, function)
+        reads = found.reads if found else ()
         selected = select(config, selection, ())
         for row in (*selected.spec.get("runs", ()), *selected.spec.get("baselines", ())):
             run = Run(row["family"], row["model"], row["support"], row["seed"])
             yield from ((run, name) for name in reads)
-
-
-def _reads() -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """(kind, name) of every table, figure and claim of the study -> the files that it reads."""
-    return {
-        (each.decorator, each.name): tuple(ast.literal_eval(each.keywords["reads"]))
-        for each in code.registry(f"firstorder.studies.{NAME}")
-        if "reads" in each.keywords
-    }

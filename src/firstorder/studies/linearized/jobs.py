@@ -24,6 +24,13 @@ from firstorder.studies.linearized.grid import (
 )
 from firstorder.studies.linearized.settings import Family, Network, Support
 
+PRELOAD = (
+    "firstorder.data.images",
+    "firstorder.linearized.network",
+    "firstorder.linearized.spectrum",
+    "firstorder.models",
+    "firstorder.training.loop",
+)
 RUN = f"firstorder.studies.{NAME}.steps"
 UNREAD_OF_RECIPE = {
     "model", "model_parameters", "train", "mean", "std", "minutes", "memory_mb", "source",
@@ -275,6 +282,7 @@ def _start_step(name: str, job: Callable[..., Job], help: str) -> Step:
         ),
         job=job,
         every=lambda config: keys(config, name),
+        preload=PRELOAD,
     )
 
 
@@ -287,6 +295,7 @@ def _family_step(name: str, job: Callable[..., Job], help: str) -> Step:
         outputs=lambda config, *key: family_files(config, name, *key),
         job=job,
         every=lambda config: keys(config, name),
+        preload=PRELOAD,
     )
 
 
@@ -312,5 +321,6 @@ STEPS = (
         outputs=directions_files,
         job=directions_job,
         every=lambda config: keys(config, "find_directions"),
+        preload=PRELOAD,
     ),
 )
