@@ -1,4 +1,4 @@
-"""Records in the documented formats: JSON objects, CSV files, and arrays."""
+"""Files of records, read with one line for whatever is wrong with them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def read_json(path: str) -> dict[str, Any]:
     try:
         value = files.read_json(path)
     except FileNotFoundError:
-        raise _missing(path) from None
+        raise missing(path) from None
     except ValueError:
-        raise _broken(path) from None
+        raise broken(path) from None
     if not isinstance(value, dict):
-        raise _broken(path)
+        raise broken(path)
     return value
 
 
 def read_csv(path: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """A CSV file that has at least `columns`; DataError when missing, empty or truncated."""
     if not Path(path).is_file():
-        raise _missing(path)
+        raise missing(path)
     try:
         frame = pd.read_csv(path)
     except (ValueError, pd.errors.ParserError):
-        raise _broken(path) from None
+        raise broken(path) from None
     absent = [column for column in columns if column not in frame.columns]
     if absent:
         raise DataError(f"{path}: column {absent[0]} is missing; delete the file and run again")
@@ -43,19 +43,28 @@ def read_csv(path: str, columns: tuple[str, ...]) -> pd.DataFrame:
 def read_arrays(path: str, *names: str) -> dict[str, np.ndarray]:
     """Arrays of an npz file; DataError when the file or an array is missing."""
     if not Path(path).is_file():
-        raise _missing(path)
+        raise missing(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile):
-        raise _broken(path) from None
+        raise broken(path) from None
     except KeyError as error:
         raise DataError(f"{path}: {error.args[0]}; delete the file and run again") from None
 
 
-def _missing(path: str) -> DataError:
+def missing(path: str) -> DataError:
+    """The error for a file that is not there."""
     return DataError(f"{path}: no such file; run the workflow, or `snakemake {path}`, to make it")
 
 
-def _broken(path: str) -> DataError:
+def broken(path: str) -> DataError:
+    """The error for a file that is not in its documented format."""
     return DataError(f"{path}: truncated or not in the documented format; delete it and run again")
+
+
+def keyed(keys: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with the columns of `keys` in front; a column of the file wins."""
+    front = pd.DataFrame({name: [value] * len(frame) for name, value in keys.items()})
+    front = front[[name for name in front.columns if name not in frame.columns]]
+    return pd.concat([front, frame.reset_index(drop=True)], axis=1)

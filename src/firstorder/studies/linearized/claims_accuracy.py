@@ -143,7 +143,9 @@ def kernel_ranks_tasks(results: Results, *, correlation: float = 0.9) -> Verdict
 
 
 @claim("linear-wins", reads=("network.csv", "linear.csv"))
-def linear_wins(results: Results, *, gap: float = 0.02, lowest: int = 3, share: float = 15) -> Verdict:
+def linear_wins(
+    results: Results, *, gap: float = 0.02, lowest: int = 3, share: float = 15
+) -> Verdict:
     """E7: on eigenfunction tasks the linearization beats the network.
 
     For tasks from `lowest` to the number of examples over `share`, by more than `gap`.
@@ -162,7 +164,9 @@ def linear_wins(results: Results, *, gap: float = 0.02, lowest: int = 3, share: 
 
 
 @claim("slower-to-fit", reads=("network.csv", "linear.csv"))
-def slower_to_fit(results: Results, *, epochs: Sequence[int] = (5, 15), correlation: float = 0.9) -> Verdict:
+def slower_to_fit(
+    results: Results, *, epochs: Sequence[int] = (5, 15), correlation: float = 0.9
+) -> Verdict:
     """E8: the training loss after few epochs grows with the index."""
     runs = frames.runs(results, "network", "linear")
     early = runs[runs["epoch"].isin(list(epochs))]
@@ -206,7 +210,9 @@ def more_steps(results: Results) -> Verdict:
 
 
 @claim("farther", reads=("network.csv", "linear.csv"))
-def farther(results: Results, *, correlation: float = 0.5, lowest: int = 10, share: float = 10) -> Verdict:
+def farther(
+    results: Results, *, correlation: float = 0.5, lowest: int = 10, share: float = 10
+) -> Verdict:
     """E10: weights travel farther for higher indices.
 
     For tasks from `lowest` to the number of examples over `share`.
@@ -323,7 +329,9 @@ def faster_on_trained(results: Results, *, lowest: int = 10) -> Verdict:
 
 
 @claim("trained-kernel-is-the-network", reads=("network.csv", "linear0.csv", "retrained.csv"))
-def trained_kernel_is_the_network(results: Results, *, tasks: tuple[int, int] = (3, 300), close: float = 0.03) -> Verdict:
+def trained_kernel_is_the_network(
+    results: Results, *, tasks: tuple[int, int] = (3, 300), close: float = 0.03
+) -> Verdict:
     """E21: linear training on the trained kernel generalises like the network, not like itself.
 
     To within `close`, for `tasks` from one to another index, and below the initial kernel.
@@ -458,7 +466,13 @@ def closer_with_width(results: Results) -> Verdict:
 
 
 @claim("reference-shape", reads=("network.csv", "linear.csv", "retrained.csv"))
-def reference_shape(results: Results, *, reference: Sequence[Sequence[float]], tasks: tuple[int, int] = (3, 300), correlation: float = 0.9) -> Verdict:
+def reference_shape(
+    results: Results,
+    *,
+    reference: Sequence[Sequence[float]],
+    tasks: tuple[int, int] = (3, 300),
+    correlation: float = 0.9,
+) -> Verdict:
     """The curves have the shape of a reference measurement, index by index.
 
     Over the common indices within `tasks`: every arm falls as the reference does (as in the

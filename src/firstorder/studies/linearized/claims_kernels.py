@@ -131,7 +131,13 @@ NO_TASKS = "No eigenfunction task within the claim's range of indices is run at 
 
 
 @claim("spike", reads=("alignment.csv",))
-def spike(results: Results, *, part: Literal["train", "test", "all"] = "train", tasks: tuple[int, int] = (3, 300), least: float = 2.0) -> Verdict:
+def spike(
+    results: Results,
+    *,
+    part: Literal["train", "test", "all"] = "train",
+    tasks: tuple[int, int] = (3, 300),
+    least: float = 2.0,
+) -> Verdict:
     """E17: the trained kernel's alignment spikes at the trained index.
 
     By more than `least` times the median growth.
@@ -151,7 +157,14 @@ def spike(results: Results, *, part: Literal["train", "test", "all"] = "train", 
 
 
 @claim("spike-fades", reads=("alignment.csv",))
-def spike_fades(results: Results, *, tasks: tuple[int, int] = (3, 300), small: int = 30, large: int = 100, least: float = 1.5) -> Verdict:
+def spike_fades(
+    results: Results,
+    *,
+    tasks: tuple[int, int] = (3, 300),
+    small: int = 30,
+    large: int = 100,
+    least: float = 1.5,
+) -> Verdict:
     """E18: on test images the spike stands for small indices and is below training's for large.
 
     Small: up to `small`, more than `least`. Large: from `large`.
@@ -174,7 +187,13 @@ def spike_fades(results: Results, *, tasks: tuple[int, int] = (3, 300), small: i
 
 
 @claim("one-axis", reads=("alignment.csv",))
-def one_axis(results: Results, *, part: Literal["train", "test", "all"] = "train", tasks: tuple[int, int] = (3, 300), rank: float = 10) -> Verdict:
+def one_axis(
+    results: Results,
+    *,
+    part: Literal["train", "test", "all"] = "train",
+    tasks: tuple[int, int] = (3, 300),
+    rank: float = 10,
+) -> Verdict:
     """E19: the trained index rises to the top of the trained kernel's spectrum.
 
     To within the first `rank`.
@@ -192,7 +211,14 @@ def one_axis(results: Results, *, part: Literal["train", "test", "all"] = "train
 
 
 @claim("order-kept", reads=("alignment.csv",))
-def order_kept(results: Results, *, part: Literal["train", "test", "all"] = "train", tasks: tuple[int, int] = (3, 300), correlation: float = 0.85, lowest: int = 10) -> Verdict:
+def order_kept(
+    results: Results,
+    *,
+    part: Literal["train", "test", "all"] = "train",
+    tasks: tuple[int, int] = (3, 300),
+    correlation: float = 0.85,
+    lowest: int = 10,
+) -> Verdict:
     """E25: the other eigenfunctions keep their order (mean over seeds); the trained one grows most.
 
     `lowest`: the least index whose growth is to be the largest.
@@ -213,7 +239,14 @@ def order_kept(results: Results, *, part: Literal["train", "test", "all"] = "tra
 
 
 @claim("alignment-grows", reads=("evolution.csv",))
-def alignment_grows(results: Results, *, lowest: int = 10, growth: float = 2.0, early: float = 1 / 3, half: float = 0.5) -> Verdict:
+def alignment_grows(
+    results: Results,
+    *,
+    lowest: int = 10,
+    growth: float = 2.0,
+    early: float = 1 / 3,
+    half: float = 0.5,
+) -> Verdict:
     """E23: the relative alignment with the target grows in training, most of it early.
 
     For indices from `lowest`, to more than `growth` times; `half`: the least share of the growth
@@ -242,7 +275,9 @@ def alignment_grows(results: Results, *, lowest: int = 10, growth: float = 2.0, 
 
 
 @claim("energy-concentrates", reads=("energy.csv",))
-def energy_concentrates(results: Results, *, lowest: int = 30, components: int = 50, rise: float = 0.2) -> Verdict:
+def energy_concentrates(
+    results: Results, *, lowest: int = 30, components: int = 50, rise: float = 0.2
+) -> Verdict:
     """E24: the target's energy moves into the leading eigenvectors of the trained kernel.
 
     For indices from `lowest`, by more than `rise` in at most so many `components`.
@@ -263,7 +298,15 @@ def energy_concentrates(results: Results, *, lowest: int = 30, components: int =
 
 
 @claim("nad-spectrum", reads=("nads.npz",))
-def nad_spectrum(results: Results, *, of: int = 1024, index: int = 200, decay: float = 10.0, rough: int = 400, ratio: float = 2.0) -> Verdict:
+def nad_spectrum(
+    results: Results,
+    *,
+    of: int = 1024,
+    index: int = 200,
+    decay: float = 10.0,
+    rough: int = 400,
+    ratio: float = 2.0,
+) -> Verdict:
     """E11: the spectrum of the directions decays steeply, and the first ones are smooth.
 
     `decay`: of the squared singular value to direction `index`; `ratio`: of the mean radial
@@ -288,8 +331,7 @@ def nad_spectrum(results: Results, *, of: int = 1024, index: int = 200, decay: f
     found = pd.DataFrame(rows)
     means = found.groupby("label", sort=False)[["decay", "ratio"]].mean()
     return judged(
-        bool((means["decay"] > decay).all())
-        and bool((means["ratio"] > ratio).all()),
+        bool((means["decay"] > decay).all()) and bool((means["ratio"] > ratio).all()),
         f"σ² of direction 1 over that of direction {found['at'].iloc[0]}: "
         f"{_by_label(means['decay'], 1)}; mean radial frequency of direction "
         f"{found['rough'].iloc[0]} over the first's: {_by_label(means['ratio'], 1)}.",

@@ -102,9 +102,7 @@ def _index_axis(
     axes.set_title(title)
 
 
-@figure(
-    "training-metrics", reads=("network.csv", "network.json", "linear.csv", "linear.json")
-)
+@figure("training-metrics", reads=("network.csv", "network.json", "linear.csv", "linear.json"))
 def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -> Drawing:
     """How hard a task is to fit, against the eigenfunction index.
 
@@ -198,9 +196,7 @@ def binary_size(results: Results) -> Drawing:
     return Drawing(figure, data)
 
 
-@figure(
-    "alignment-accuracy", reads=("network.csv", "network.json", "linear.csv", "linear.json")
-)
+@figure("alignment-accuracy", reads=("network.csv", "network.json", "linear.csv", "linear.json"))
 def alignment_accuracy(results: Results) -> Drawing:
     """Test accuracy against the target's alignment with the initial kernel; rank correlations.
 

@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from firstorder.errors import DataError
 from firstorder.publish.measures import over_seeds
-from firstorder.publish.reading import read_arrays, read_csv, read_json
+from firstorder.publish.reading import broken, keyed, read_arrays, read_csv, read_json
 from firstorder.publish.registry import Results
 
 COLUMNS = {
@@ -36,12 +35,13 @@ def runs(
 
     Columns: model, label, support, seed, family, arm, then those of ARM.csv.
     """
-    frames = []
-    for run in _rows(results, family, group):
-        for arm in arms:
-            frames.append(_keyed({**run, "arm": arm}, read_csv(_path(results, run, f"{arm}.csv"),
-                                                               EPOCHS)))  # fmt: skip
-    return _together(frames)
+    return _together(
+        [
+            keyed({**run, "arm": arm}, read_csv(_path(results, run, f"{arm}.csv"), EPOCHS))
+            for run in _rows(results, family, group)
+            for arm in arms
+        ]
+    )
 
 
 def tasks(results: Results, *arms: str, family: str | None = None) -> pd.DataFrame:
@@ -52,9 +52,7 @@ def tasks(results: Results, *arms: str, family: str | None = None) -> pd.DataFra
             path = _path(results, run, f"{arm}.json")
             record = read_json(path)
             if not isinstance(record.get("tasks"), dict):
-                raise DataError(
-                    f"{path}: truncated or not in the documented format; delete it and run again"
-                )
+                raise broken(path)
             for task in sorted(record["tasks"], key=int):
                 fields = record["tasks"][task]
                 rows.append({**run, "arm": arm, "task": int(task), **fields})
@@ -73,10 +71,7 @@ def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
 def of_file(results: Results, name: str) -> pd.DataFrame:
     """A CSV file of every selected run, with its keys in front: one of COLUMNS."""
     return _together(
-        [
-            _keyed(run, read_csv(_path(results, run, name), COLUMNS[name]))
-            for run in _rows(results)
-        ]
+        [keyed(run, read_csv(_path(results, run, name), COLUMNS[name])) for run in _rows(results)]
     )
 
 
@@ -95,7 +90,7 @@ def spectra(results: Results) -> pd.DataFrame:
                 "cumulative": np.cumsum(values) / trace,
             }
         )
-        frames.append(_keyed(run, frame))
+        frames.append(keyed(run, frame))
     return _together(frames)
 
 
@@ -189,13 +184,6 @@ def _rows(
 
 def _path(results: Results, run: dict[str, Any], name: str) -> str:
     return results.path(run["family"], run["model"], run["seed"], name)
-
-
-def _keyed(keys: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with the columns of `keys` in front; a column of the file wins."""
-    front = pd.DataFrame({name: [value] * len(frame) for name, value in keys.items()})
-    front = front[[name for name in front.columns if name not in frame.columns]]
-    return pd.concat([front, frame.reset_index(drop=True)], axis=1)
 
 
 def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:

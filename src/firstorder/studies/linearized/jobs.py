@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from firstorder.config import Config, ConfigError, lookup
-from firstorder.jobs import code
+from firstorder.jobs import functions
 from firstorder.jobs.job import Files, Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Step
@@ -267,8 +267,7 @@ def _family(config: Config, name: str, support: str) -> Family:
 
 def _code(config: Config, step: str, model: str) -> tuple[str, ...]:
     """The code of a step and of its network."""
-    network = code.registered("firstorder.models", _network(config, model).model)
-    return (f"{RUN}:{step}", *network)
+    return (f"{RUN}:{step}", *functions.entries("models", _network(config, model).model))
 
 
 def _start_step(name: str, job: Callable[..., Job], help: str) -> Step:
@@ -303,9 +302,7 @@ STEPS = (
     _start_step(
         "compute_kernel", kernel_job, "Initialise MODEL; its tangent kernel on SUPPORT for SEED."
     ),
-    _start_step(
-        "decompose", spectrum_job, "Decompose the kernel of MODEL on SUPPORT for SEED."
-    ),
+    _start_step("decompose", spectrum_job, "Decompose the kernel of MODEL on SUPPORT for SEED."),
     _family_step(
         "linearize", linearize_job, "Train the linearization of MODEL on the tasks of FAMILY."
     ),

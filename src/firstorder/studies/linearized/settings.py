@@ -22,7 +22,7 @@ from firstorder.config import (
     lookup,
 )
 from firstorder.config.validation import read
-from firstorder.jobs import code, signature
+from firstorder.jobs import functions
 
 Kind = Literal["eigenfunctions", "binary", "nads"]
 """Of tasks: signs of eigenfunctions of the initial kernel; labelled images, the first against the
@@ -162,20 +162,13 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
 
 
 def _check_network(network: Network, where: str) -> None:
-    builders = {
-        each.name: each.entry
-        for each in code.registry("firstorder.models")
-        if each.decorator == "register"
-    }
-    entry = lookup(builders, network.model, "model", f"{where}.model")
-    given = dict(network.model_parameters)
-    init = given.pop("init", INITIALISERS[0])
+    functions.check_model(network.model, network.model_parameters, where)
+    init = network.model_parameters.get("init", INITIALISERS[0])
     if init not in INITIALISERS:
         raise ConfigError(
             f"{where}.model_parameters.init: {init!r} is not allowed: "
             f"{choose(str(init), list(INITIALISERS))}"
         )
-    signature.check(entry, given, f"{where}.model_parameters")
 
 
 def _check_support(config: Config, support: Support, where: str) -> None:

@@ -43,7 +43,7 @@ class Trained:
 
 def recipe_of(spec: Mapping[str, Any], task: Task | None = None) -> Recipe:
     """The recipe of a spec; for a task, with a batch no larger than its training set."""
-    recipe = Recipe(model="scalar", **spec["recipe"])
+    recipe = Recipe(**spec["recipe"])
     if task is None:
         return recipe
     return recipe.model_copy(update={"batch": min(recipe.batch, len(task.rows))})
