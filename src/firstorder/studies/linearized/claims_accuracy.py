@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
-from firstorder.config import Claim, Config
-from firstorder.publish import needs, records
-from firstorder.publish.arms import (
-    ARMS,
-    KINDS,
-    against_reference,
-    architectures,
-    ranked_tasks,
-)
-from firstorder.publish.claims.verdict import Verdict, judged, not_run
 from firstorder.publish.measures import number_range, spearman
-from firstorder.publish.registry import register
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Verdict, judged, not_run
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.labels import ARMS, KINDS
 
 ROUNDING = 1e-9
 """A rank correlation of few tasks may lie on its threshold but for rounding."""
 TOO_FEW = "Too few tasks are run at this scale for a rank correlation."
 
 
-def _last(config: Config, claim: Claim, value: str, *arms: str) -> pd.DataFrame:
+def _last(results: Results, value: str, *arms: str) -> pd.DataFrame:
     """Means over seeds of `value` at the last epoch: rows (label, task), columns arms."""
-    runs = records.last_epochs(records.linearized_runs(config, claim.select, None, *arms))
+    runs = frames.last_epochs(frames.runs(results, *arms))
     return runs.pivot_table(index=["label", "task"], columns="arm", values=value, aggfunc="mean")
 
 
-def _support(config: Config, claim: Claim) -> int:
-    """Examples of the support of the claim's family, training and test."""
-    family = needs.family_declared(config, claim.select.family or "")
-    assert family is not None
-    support = config.scale.linearized.supports[family.support or ""]
-    return support.train + support.test
+def _examples(results: Results) -> int:
+    """Examples of the support of the claim's first family, training and test."""
+    facts = frames.family_facts(results, frames.first_family(results))
+    return int(facts["train"] + facts["test"])
 
 
 def _within(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
@@ -61,57 +55,75 @@ def _number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-@register("accuracy-falls")
-def accuracy_falls(config: Config, claim: Claim) -> Verdict:
-    """E5, E12: test accuracy of one arm falls with the index.
+@claim("accuracy-falls", reads=("network.csv", "linear.csv"))
+def accuracy_falls(
+    results: Results, *, arm: Literal["network", "linear"], correlation: float = -0.9
+) -> Verdict:
+    """E5: test accuracy of one arm falls with the index."""
+    found = _correlations(_last(results, "test_accuracy", arm), arm)
+    if found.isna().all():
+        return not_run(TOO_FEW)
+    return judged(
+        bool((found <= correlation + ROUNDING).all()),
+        f"Spearman's correlation of index and test accuracy: {_listed(found)}.",
+        **{f"spearman_{label}": float(value) for label, value in found.items()},
+    )
 
-    Options: arm, correlation (-0.9); first, last: the accuracy at index 1 and at every index from
-    `from` (600 of `of` (1024) directions, scaled to inputs with fewer), to within `near` (0.05).
-    An end that is not given is not looked at.
+
+@claim("accuracy-falls-to-chance", reads=("nads.npz", "network.csv", "linear.csv"))
+def accuracy_falls_to_chance(
+    results: Results,
+    *,
+    arm: Literal["network", "linear"],
+    correlation: float = -0.9,
+    first: float | None = None,
+    last: float | None = None,
+    lowest: int = 600,
+    of: int = 1024,
+    near: float = 0.05,
+) -> Verdict:
+    """E12: test accuracy of one arm falls with the index of the direction, from and to an end.
+
+    `first`, `last`: the accuracy at index 1 and at every index from `lowest` (out of `of`
+    directions, scaled to inputs with fewer), to within `near`. An end that is not given is not
+    looked at.
     """
-    options, arm = claim.options, str(claim.options["arm"])
-    table = _last(config, claim, "test_accuracy", arm)
-    found, ends = _correlations(table, arm), _ends(config, claim, table[arm])
+    table = _last(results, "test_accuracy", arm)
+    found, indices = _correlations(table, arm), table.index.get_level_values("task")
+    expected = {name: end for name, end in (("first", first), ("last", last)) if end is not None}
+    at = {"first": indices == 1, "last": indices >= round(_share(results, of) * lowest)}
+    ends = {name: table[arm][at[name]] for name in expected}
     if found.isna().all() or any(end.empty for end in ends.values()):
         return not_run(TOO_FEW)
-    off = {name: float((end - float(options[name])).abs().max()) for name, end in ends.items()}
-    near = float(options.get("near", 0.05)) + ROUNDING
+    off = {name: float((end - expected[name]).abs().max()) for name, end in ends.items()}
     said = "".join(
         f" At the {name} indices it is {number_range(100 * end, 1)} %, where "
-        f"{100 * float(options[name]):.0f} % is expected."
+        f"{100 * expected[name]:.0f} % is expected."
         for name, end in ends.items()
     )
     return judged(
-        bool((found <= float(options.get("correlation", -0.9)) + ROUNDING).all())
-        and all(value <= near for value in off.values()),
+        bool((found <= correlation + ROUNDING).all())
+        and all(value <= near + ROUNDING for value in off.values()),
         f"Spearman's correlation of index and test accuracy: {_listed(found)}.{said}",
         **{f"spearman_{label}": float(value) for label, value in found.items()},
         **{f"{name}_off": value for name, value in off.items()},
     )
 
 
-def _ends(config: Config, claim: Claim, accuracy: pd.Series) -> dict[str, pd.Series]:
-    """The accuracies at those ends of the indices of directions that the options give."""
-    options, tasks = claim.options, accuracy.index.get_level_values("task")
-    ends = {"first": accuracy[tasks == 1]} if "first" in options else {}
-    if "last" in options:
-        _, arrays = next(
-            records.tangent_arrays(config, claim.select, "nads.npz", "singular_values")
-        )
-        share = len(arrays["singular_values"]) / int(options.get("of", 1024))
-        ends["last"] = accuracy[tasks >= round(share * int(options.get("from", 600)))]
-    return ends
+def _share(results: Results, of: int) -> float:
+    """The number of directions, as a share of `of`."""
+    _, arrays = next(frames.arrays(results, "nads.npz", "singular_values"))
+    return len(arrays["singular_values"]) / of
 
 
-@register("kernel-ranks-tasks")
-def kernel_ranks_tasks(config: Config, claim: Claim) -> Verdict:
+@claim("kernel-ranks-tasks", reads=("network.csv", "linear.csv"))
+def kernel_ranks_tasks(results: Results, *, correlation: float = 0.9) -> Verdict:
     """E6: the initial kernel ranks the tasks for the network too.
 
-    Options: correlation (0.9), of the index with the network's accuracy (negative) and of the
+    `correlation`: the least, of the index with the network's accuracy (negative) and of the
     network's accuracy with its linearization's.
     """
-    least = float(claim.options.get("correlation", 0.9))
-    table = _last(config, claim, "test_accuracy", "network", "linear")
+    table = _last(results, "test_accuracy", "network", "linear")
     index = _correlations(table, "network")
     arms = pd.Series(
         {
@@ -122,7 +134,7 @@ def kernel_ranks_tasks(config: Config, claim: Claim) -> Verdict:
     if index.isna().all():
         return not_run(TOO_FEW)
     return judged(
-        bool((index <= -least).all() and (arms >= least).all()),
+        bool((index <= -correlation).all() and (arms >= correlation).all()),
         f"Spearman's correlation of the network's test accuracy with the index: {_listed(index)}; "
         f"with the linearization's: {_listed(arms)}.",
         **{f"index_{label}": float(value) for label, value in index.items()},
@@ -130,46 +142,43 @@ def kernel_ranks_tasks(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("linear-wins")
-def linear_wins(config: Config, claim: Claim) -> Verdict:
+@claim("linear-wins", reads=("network.csv", "linear.csv"))
+def linear_wins(
+    results: Results, *, gap: float = 0.02, lowest: int = 3, share: float = 15
+) -> Verdict:
     """E7: on eigenfunction tasks the linearization beats the network.
 
-    Options: gap (0.02), from (3), share (15): tasks up to the number of examples over `share`.
+    For tasks from `lowest` to the number of examples over `share`, by more than `gap`.
     """
-    options = claim.options
-    table = _last(config, claim, "test_accuracy", "network", "linear")
-    high = _support(config, claim) / float(options.get("share", 15))
-    table = _within(table, float(options.get("from", 3)), high)
+    table = _last(results, "test_accuracy", "network", "linear")
+    table = _within(table, lowest, _examples(results) / share)
     if table.empty:
         return not_run("No eigenfunction task within the claim's range is run at this scale.")
     gaps = (table["linear"] - table["network"]).groupby(level="label", sort=False).mean()
     return judged(
-        bool((gaps > float(options.get("gap", 0.02))).all()),
+        bool((gaps > gap).all()),
         f"Mean test accuracy of the linearization minus the network's, in points: "
         f"{_listed(100 * gaps)}.",
         **{f"gap_{label}": float(value) for label, value in gaps.items()},
     )
 
 
-@register("slower-to-fit")
-def slower_to_fit(config: Config, claim: Claim) -> Verdict:
-    """E8: the training loss after few epochs grows with the index.
-
-    Options: epochs (5, 15), correlation (0.9).
-    """
-    options, arms = claim.options, ("network", "linear")
-    runs = records.linearized_runs(config, claim.select, claim.select.family or "", *arms)
+@claim("slower-to-fit", reads=("network.csv", "linear.csv"))
+def slower_to_fit(
+    results: Results, *, epochs: Sequence[int] = (5, 15), correlation: float = 0.9
+) -> Verdict:
+    """E8: the training loss after few epochs grows with the index."""
+    runs = frames.runs(results, "network", "linear")
+    early = runs[runs["epoch"].isin(list(epochs))]
     found: dict[str, float] = {}
-    for (label, arm, epoch), part in runs[
-        runs["epoch"].isin(options.get("epochs", (5, 15)))
-    ].groupby(["label", "arm", "epoch"], sort=False):
+    for (label, arm, epoch), part in early.groupby(["label", "arm", "epoch"], sort=False):
         means = part.groupby("task")["train_loss"].mean()
         found[f"{label}, {arm}, {epoch}"] = spearman(means.index.to_numpy(), means)
     values = pd.Series(found, dtype=float)
     if values.isna().all():
         return not_run(TOO_FEW)
     return judged(
-        bool((values >= float(options.get("correlation", 0.9))).all()),
+        bool((values >= correlation).all()),
         f"Spearman's correlation of index and training loss is {number_range(values, 2)} over "
         f"{len(values)} combinations of model, arm and epoch.",
         least=float(values.min()),
@@ -177,11 +186,10 @@ def slower_to_fit(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("more-steps")
-def more_steps(config: Config, claim: Claim) -> Verdict:
+@claim("more-steps", reads=("network.json", "linear.json"))
+def more_steps(results: Results) -> Verdict:
     """E9: steps until a minibatch has loss 0.01 grow with the index, or it is never reached."""
-    arms = ("network", "linear")
-    tasks = records.linearized_tasks(config, claim.select, claim.select.family or "", *arms)
+    tasks = frames.tasks(results, "network", "linear")
     taken = tasks.astype({"steps_to_0.01": float})
     steps = taken.groupby(["label", "arm", "task"], sort=False)["steps_to_0.01"].agg(
         lambda values: values.mean() if values.notna().all() else np.inf
@@ -201,44 +209,44 @@ def more_steps(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("farther")
-def farther(config: Config, claim: Claim) -> Verdict:
+@claim("farther", reads=("network.csv", "linear.csv"))
+def farther(
+    results: Results, *, correlation: float = 0.5, lowest: int = 10, share: float = 10
+) -> Verdict:
     """E10: weights travel farther for higher indices.
 
-    Options: correlation (0.5), from (10), share (10): tasks up to the number of examples over it.
+    For tasks from `lowest` to the number of examples over `share`.
     """
-    options = claim.options
-    table = _last(config, claim, "distance", "network", "linear")
-    high = _support(config, claim) / float(options.get("share", 10))
-    table = _within(table, float(options.get("from", 10)), high)
+    table = _last(results, "distance", "network", "linear")
+    table = _within(table, lowest, _examples(results) / share)
     found = {arm: _correlations(table, arm) for arm in ("network", "linear")}
     values = pd.concat(found.values())
     if values.isna().all():
         return not_run(TOO_FEW)
     return judged(
-        bool((values >= float(options.get("correlation", 0.5))).all()),
+        bool((values >= correlation).all()),
         f"Spearman's correlation of index and squared distance: network "
         f"{_listed(found['network'])}; linearization {_listed(found['linear'])}.",
         least=float(values.min()),
     )
 
 
-def _gaps(config: Config, claim: Claim) -> pd.DataFrame:
+def _gaps(results: Results) -> pd.DataFrame:
     """Network minus linearization in test accuracy: rows labels, columns training-set sizes."""
-    table = _last(config, claim, "test_accuracy", "network", "linear")
+    table = _last(results, "test_accuracy", "network", "linear")
     return (table["network"] - table["linear"]).unstack("task")
 
 
-@register("network-wins")
-def network_wins(config: Config, claim: Claim) -> Verdict:
+@claim("network-wins", reads=("network.csv", "linear.csv"))
+def network_wins(results: Results, *, lowest: int = 10_000) -> Verdict:
     """E14: on labelled images and enough of them a convolutional network beats its linearization.
 
-    Options: from (10000 training examples).
+    Enough: `lowest` training examples.
     """
-    gaps, least = _gaps(config, claim), int(claim.options.get("from", 10000))
-    gaps = gaps.loc[:, gaps.columns.to_numpy(int) >= least].dropna(how="all")
+    gaps = _gaps(results)
+    gaps = gaps.loc[:, gaps.columns.to_numpy(int) >= lowest].dropna(how="all")
     if gaps.empty:
-        return not_run(f"No training set of {least:,} examples is run at this scale.")
+        return not_run(f"No training set of {lowest:,} examples is run at this scale.")
     at = gaps.ffill(axis="columns").iloc[:, -1]
     return judged(
         bool((at > 0).all()),
@@ -248,13 +256,13 @@ def network_wins(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("gap-grows")
-def gap_grows(config: Config, claim: Claim) -> Verdict:
+@claim("gap-grows", reads=("network.csv", "linear.csv"))
+def gap_grows(results: Results) -> Verdict:
     """E15: the gap between network and linearization grows with the training set.
 
     Slope of the gap against the logarithm (base 10) of the training-set size, by model.
     """
-    gaps = _gaps(config, claim)
+    gaps = _gaps(results)
     gaps = gaps[gaps.notna().sum(axis="columns") >= 2]
     if gaps.empty:
         return not_run("Too few training-set sizes are run at this scale.")
@@ -274,19 +282,18 @@ def _slope(line: pd.Series) -> float:
     return float(np.polyfit(np.log10(line.index.to_numpy(float)), line.to_numpy(), 1)[0])
 
 
-@register("gap-by-architecture")
-def gap_by_architecture(config: Config, claim: Claim) -> Verdict:
+@claim("gap-by-architecture", reads=("network.csv", "linear.csv"))
+def gap_by_architecture(results: Results) -> Verdict:
     """E16: the gap grows from MLP to LeNet to ResNet-18 (in the models' order).
 
     On the largest training set that all of them have.
     """
-    gaps = _gaps(config, claim)
-    names = config.studies.linearized.models
-    gaps = gaps.dropna(axis="columns")
+    gaps = _gaps(results).dropna(axis="columns")
     if len(gaps) < 2 or gaps.empty:
         return not_run("Fewer than two architectures are run on the same number of examples.")
     largest = int(gaps.columns.max())
-    at = gaps[largest].reindex([names[m].label for m in names if names[m].label in gaps.index])
+    labels = [row["label"] for row in results.spec["models"]]
+    at = gaps[largest].reindex([label for label in labels if label in gaps.index])
     return judged(
         bool(at.is_monotonic_increasing),
         f"With {largest:,} training examples the network is ahead by, in points: "
@@ -295,15 +302,15 @@ def gap_by_architecture(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("faster-on-trained")
-def faster_on_trained(config: Config, claim: Claim) -> Verdict:
+@claim("faster-on-trained", reads=("linear0.json", "retrained.json"))
+def faster_on_trained(results: Results, *, lowest: int = 10) -> Verdict:
     """E20: linear training on the trained kernel needs fewer steps to loss 0.1.
 
-    Options: from (10): least index.
+    For indices from `lowest`.
     """
-    family, arms = claim.select.family or "", ("linear0", "retrained")
-    tasks = records.linearized_tasks(config, claim.select, family, *arms)
-    tasks = tasks[tasks["task"] >= int(claim.options.get("from", 10))]
+    arms = ("linear0", "retrained")
+    tasks = frames.tasks(results, *arms)
+    tasks = tasks[tasks["task"] >= lowest]
     if tasks.empty or set(tasks["arm"]) != set(arms):
         return not_run("No linear training on a trained kernel is run within the claim's range.")
     steps = tasks.assign(steps=tasks["steps_to_0.1"].astype(float).fillna(np.inf))
@@ -321,21 +328,22 @@ def faster_on_trained(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("trained-kernel-is-the-network")
-def trained_kernel_is_the_network(config: Config, claim: Claim) -> Verdict:
+@claim("trained-kernel-is-the-network", reads=("network.csv", "linear0.csv", "retrained.csv"))
+def trained_kernel_is_the_network(
+    results: Results, *, tasks: tuple[int, int] = (3, 300), close: float = 0.03
+) -> Verdict:
     """E21: linear training on the trained kernel generalises like the network, not like itself.
 
-    Options: tasks (3 to 300), close (0.03), worse (true: also below the initial kernel).
+    To within `close`, for `tasks` from one to another index, and below the initial kernel.
     """
-    options, arms = claim.options, ("network", "linear0", "retrained")
-    low, high = options.get("tasks", (3, 300))
-    table = _within(_last(config, claim, "test_accuracy", *arms), low, high).dropna()
+    arms = ("network", "linear0", "retrained")
+    table = _within(_last(results, "test_accuracy", *arms), *tasks).dropna()
     if table.empty:
         return not_run("No task within the claim's range is trained on the trained kernel.")
     off = (table["retrained"] - table["network"]).abs()
     below = table["linear0"] - table["retrained"]
     return judged(
-        bool((off < float(options.get("close", 0.03))).all() and (below > 0).all()),
+        bool((off < close).all() and (below > 0).all()),
         f"Test accuracy on the trained kernel differs from the network's by "
         f"{number_range(100 * off, 1)} points and is below that on the initial kernel in "
         f"{int((below > 0).sum())} of {len(below)} tasks, on average by {100 * below.mean():.1f} "
@@ -345,10 +353,10 @@ def trained_kernel_is_the_network(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("trained-kernel-wins")
-def trained_kernel_wins(config: Config, claim: Claim) -> Verdict:
+@claim("trained-kernel-wins", reads=("linear0.csv", "retrained.csv"))
+def trained_kernel_wins(results: Results) -> Verdict:
     """E22: on labelled images the trained kernel beats the initial one."""
-    table = _last(config, claim, "test_accuracy", "linear0", "retrained").dropna()
+    table = _last(results, "test_accuracy", "linear0", "retrained").dropna()
     if table.empty:
         return not_run("No task is trained on the trained kernel at this scale.")
     gaps = (table["retrained"] - table["linear0"]).groupby(level="label", sort=False).mean()
@@ -359,20 +367,18 @@ def trained_kernel_wins(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("random-labels")
-def random_labels(config: Config, claim: Claim) -> Verdict:
+@claim("random-labels", reads=("random.csv",))
+def random_labels(results: Results) -> Verdict:
     """Negative control: trained on random labels, a network is at chance on test images.
 
     Chance is one half within three standard errors of the mean over runs, plus a point for the
     balance of the drawn labels.
     """
-    family = needs.family_declared(config, claim.select.family or "")
-    runs = records.linearized_runs(config, claim.select, claim.select.family or "", "random")
-    last = records.last_epochs(runs)
-    if last.empty or family is None or family.support is None:
+    last = frames.last_epochs(frames.runs(results, "random"))
+    if last.empty:
         return not_run("The control on random labels is not run at this scale.")
     mean = float(last["test_accuracy"].mean())
-    examples = config.scale.linearized.supports[family.support].test
+    examples = frames.family_facts(results, frames.first_family(results))["test"]
     allowed = 3 * 0.5 / np.sqrt(examples * len(last)) + 0.01
     return judged(
         abs(mean - 0.5) <= allowed,
@@ -383,13 +389,13 @@ def random_labels(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("alignment-ranks")
-def alignment_ranks(config: Config, claim: Claim) -> Verdict:
+@claim("alignment-ranks", reads=("network.csv", "network.json", "linear.csv", "linear.json"))
+def alignment_ranks(results: Results, *, correlation: float = 0.8) -> Verdict:
     """Over tasks of all kinds, the alignment with the initial kernel ranks the test accuracies.
 
-    Options: correlation (0.8) of accuracy and alignment over trace times training examples.
+    `correlation`: the least, of accuracy and alignment over trace times training examples.
     """
-    data = ranked_tasks(config, claim.select)
+    data = frames.ranked_tasks(results)
     values, by_kind = (_ranks(data, [*keys, "arm"]) for keys in (["architecture"], ["kind"]))
     if values.isna().all():
         return not_run(TOO_FEW)
@@ -406,7 +412,7 @@ def alignment_ranks(config: Config, claim: Claim) -> Verdict:
         for arm in ("network", "linear")
     )
     return judged(
-        bool((values >= float(claim.options.get("correlation", 0.8))).all()),
+        bool((values >= correlation).all()),
         f"Spearman's correlation of alignment and test accuracy over all tasks of an architecture: "
         f"{said}. Mean over models and seeds of that within one kind of task: {within}.",
         **effects,
@@ -428,23 +434,23 @@ def _rank(part: pd.DataFrame) -> float:
     return spearman(part["ratio"], part["test_accuracy"])
 
 
-@register("closer-with-width")
-def closer_with_width(config: Config, claim: Claim) -> Verdict:
+@claim("closer-with-width", reads=("network.csv", "linear.csv"))
+def closer_with_width(results: Results) -> Verdict:
     """The wider a network, the closer its test accuracy is to its linearization's.
 
     Mean absolute difference over tasks and seeds, of the narrowest and the widest model of every
     architecture (in the models' order).
     """
     arms = ("network", "linear")
-    last = records.last_epochs(records.linearized_runs(config, claim.select, None, *arms))
-    last = last.assign(architecture=architectures(config, last))
+    last = frames.last_epochs(frames.runs(results, *arms))
+    last = last.assign(architecture=frames.architectures(results, last))
     keys = ["architecture", "model", "label", "seed", "task"]
     table = last.pivot_table(index=keys, columns="arm", values="test_accuracy")
     apart = (table["network"] - table["linear"]).abs().groupby(level=keys[:3]).mean()
-    order = list(config.studies.linearized.models)
+    order = frames.model_order(results)
     said, changes = [], {}
     for architecture, part in apart.groupby(level="architecture", sort=False):
-        ordered = part.sort_index(level="model", key=lambda names: names.map(order.index))
+        ordered = part.sort_index(level="model", key=lambda names: names.map(order))
         if len(ordered) < 2:
             continue
         labels = ordered.index.get_level_values("label")
@@ -459,19 +465,21 @@ def closer_with_width(config: Config, claim: Claim) -> Verdict:
     )
 
 
-@register("reference-shape")
-def reference_shape(config: Config, claim: Claim) -> Verdict:
+@claim("reference-shape", reads=("network.csv", "linear.csv", "retrained.csv"))
+def reference_shape(
+    results: Results,
+    *,
+    reference: Sequence[Sequence[float]],
+    tasks: tuple[int, int] = (3, 300),
+    correlation: float = 0.9,
+) -> Verdict:
     """The curves have the shape of a reference measurement, index by index.
 
-    Over the common indices within the option `tasks` (3 to 300): every arm falls as the reference
-    does, and the linearization stays above the network. Options: reference (as in the table),
-    correlation (0.9).
+    Over the common indices within `tasks`: every arm falls as the reference does (as in the
+    table), and the linearization stays above the network.
     """
-    low, high = claim.options.get("tasks", (3, 300))
-    table = against_reference(config, claim.select, claim.options["reference"]).dropna(
-        subset="mean"
-    )
-    table = table[table["task"].between(low, high)]
+    table = frames.against_reference(results, reference).dropna(subset="mean")
+    table = table[table["task"].between(*tasks)]
     rho = pd.Series(
         {
             ARMS[str(arm)]: spearman(part["mean"], part["reference"])
@@ -484,7 +492,7 @@ def reference_shape(config: Config, claim: Claim) -> Verdict:
     means = table.pivot(index="task", columns="arm", values="mean")
     gaps = means["linear"] - means["network"]
     return judged(
-        bool((rho >= float(claim.options.get("correlation", 0.9))).all() and (gaps > 0).all()),
+        bool((rho >= correlation).all() and (gaps > 0).all()),
         f"Spearman's correlation with the reference over {len(means)} indices: {_listed(rho)}; the "
         f"linearization is above the network by {number_range(100 * gaps, 1)} points.",
         least_gap=float(gaps.min()),

@@ -1,23 +1,18 @@
-"""Figures of the linearized study: accuracy and training on its tasks."""
+"""Figures: accuracy and training on the tasks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from firstorder.config import FAMILIES, Artefact, Config
-from firstorder.publish import measures, records, style
-from firstorder.publish.arms import (
-    ARMS,
-    KINDS,
-    architectures,
-    by_model,
-    headings,
-    ranked_tasks,
-)
-from firstorder.publish.registry import register
+from firstorder.publish import measures, style
+from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.labels import ARMS, KINDS, by_model, headings
 
 LOOKS = style.looks(ARMS)
 KIND_LOOKS = style.looks(KINDS.values())
@@ -28,23 +23,22 @@ def _line(axes: Axes, line: pd.DataFrame, arm: str) -> None:
     style.whiskers(axes, line["task"], line["mean"], line["std"], LOOKS[arm], ARMS[arm])
 
 
-@register("eigenfunction-accuracy")
-def eigenfunction_accuracy(config: Config, declared: Artefact) -> Drawing:
+@figure("eigenfunction-accuracy", reads=("network.csv", "network.json", "linear.csv"))
+def eigenfunction_accuracy(results: Results) -> Drawing:
     """Test accuracy of network and linearization on eigenfunction tasks against the index.
 
     One panel per model; horizontal marks are the accuracies on the binary task of labelled images
-    with the most training examples (of the families whose files are selected by name); the dotted
-    line is the share of the larger class.
+    with the most training examples (of the baselines that are selected); the dotted line is the
+    share of the larger class.
     """
-    select, arms = declared.select, ("network", "linear")
-    last = records.last_epochs(records.linearized_runs(config, select, None, *arms))
+    last = frames.last_epochs(frames.runs(results, "network", "linear"))
     curves = measures.over_seeds(last, ["label", "family", "arm", "task"], "test_accuracy")
-    tasks = records.linearized_tasks(config, select, None, "network")
+    tasks = frames.tasks(results, "network")
     keys = ["label", "family", "task"]
     majority = measures.over_seeds(tasks, keys, "majority_test").assign(arm="majority")
-    binary = _baselines(config, declared, curves["label"])
+    binary = _baselines(results, curves["label"])
     data = pd.concat([curves, majority, binary], ignore_index=True)
-    models, names = by_model(curves), headings(config, curves)
+    models, names = by_model(curves), headings(results, curves)
     figure, axes = _grid(len(models), height=2.5)
     for (label, part), each in zip(models, axes, strict=True):
         for arm, line in part.groupby("arm", sort=False):
@@ -73,19 +67,9 @@ def eigenfunction_accuracy(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-def _baselines(config: Config, declared: Artefact, labels: pd.Series) -> pd.DataFrame:
-    """Accuracies on the largest binary task of every model, from the families named by files."""
-    arms = ("network", "linear")
-    named = dict.fromkeys(
-        file.split("/")[1] for file in declared.select.files if file.startswith("runs/")
-    )
-    families = [name for name in named if FAMILIES.get(name) == "binary"]
-    if not families:
-        return pd.DataFrame()
-    select = declared.select.model_copy(
-        update={"family": families[0], "also": tuple(families[1:]), "dataset": None}
-    )
-    runs = records.last_epochs(records.linearized_runs(config, select, None, *arms))
+def _baselines(results: Results, labels: pd.Series) -> pd.DataFrame:
+    """Accuracies on the largest task that every model has among the baselines."""
+    runs = frames.last_epochs(frames.runs(results, "network", "linear", group="baselines"))
     if runs.empty:
         return runs
     largest = runs.groupby("label")["task"].transform("max")
@@ -118,30 +102,27 @@ def _index_axis(
     axes.set_title(title)
 
 
-@register("training-metrics")
-def training_metrics(config: Config, declared: Artefact) -> Drawing:
+@figure("training-metrics", reads=("network.csv", "network.json", "linear.csv", "linear.json"))
+def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -> Drawing:
     """How hard a task is to fit, against the eigenfunction index.
 
-    Columns: training loss after some epochs, steps until the minibatch loss is below 0.01 (marks
+    Columns: training loss after some `epochs`, steps until the minibatch loss is below 0.01 (marks
     at the top: not reached by every seed), squared distance of the weights from initialisation.
     Rows: models. Means over seeds.
-    Options: epochs (default 5, 15, 50).
     """
-    epochs = list(declared.options.get("epochs", (5, 15, 50)))
     arms = ("network", "linear")
-    runs = records.linearized_runs(config, declared.select, "eigenfunctions", *arms)
-    tasks = records.linearized_tasks(config, declared.select, "eigenfunctions", *arms)
-    early = runs[runs["epoch"].isin(epochs)]
+    runs, tasks = frames.runs(results, *arms), frames.tasks(results, *arms)
+    early = runs[runs["epoch"].isin(list(epochs))]
     loss = measures.over_seeds(early, ["label", "arm", "task", "epoch"], "train_loss")
     steps = measures.over_seeds(tasks, ["label", "arm", "task"], "steps_to_0.01")
     steps["mean"] = steps["mean"].where(steps["count"] == tasks["seed"].nunique())
-    distance = measures.over_seeds(records.last_epochs(runs), ["label", "arm", "task"], "distance")
+    distance = measures.over_seeds(frames.last_epochs(runs), ["label", "arm", "task"], "distance")
     named = {"train_loss": loss, "steps_to_0.01": steps, "distance": distance}
     data = pd.concat([part.assign(metric=name) for name, part in named.items()], ignore_index=True)
     models = by_model(distance)
     figure, axes = style.panels(len(models), 3, height=2.15, sharex=True)
     for (label, _), row in zip(models, axes, strict=True):
-        _early_losses(row[0], loss[loss["label"] == label], epochs)
+        _early_losses(row[0], loss[loss["label"] == label], list(epochs))
         _steps(row[1], steps[steps["label"] == label])
         for arm, line in distance[distance["label"] == label].groupby("arm", sort=False):
             row[2].plot(line["task"], line["mean"], **LOOKS[str(arm)].points)
@@ -198,11 +179,11 @@ def _steps(axes: Axes, steps: pd.DataFrame) -> None:
     axes.set_ylabel("Steps (open: not reached)")
 
 
-@register("binary-size")
-def binary_size(config: Config, declared: Artefact) -> Drawing:
+@figure("binary-size", reads=("network.csv", "linear.csv"))
+def binary_size(results: Results) -> Drawing:
     """Test accuracy of network and linearization against training-set size, one panel per model."""
-    runs = records.linearized_runs(config, declared.select, None, "network", "linear")
-    data = measures.over_seeds(records.last_epochs(runs), ["label", "arm", "task"], "test_accuracy")
+    runs = frames.runs(results, "network", "linear")
+    data = measures.over_seeds(frames.last_epochs(runs), ["label", "arm", "task"], "test_accuracy")
     models = by_model(data)
     figure, axes = _grid(len(models), height=2.4)
     for (label, part), each in zip(models, axes, strict=True):
@@ -215,15 +196,15 @@ def binary_size(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-@register("alignment-accuracy")
-def alignment_accuracy(config: Config, declared: Artefact) -> Drawing:
+@figure("alignment-accuracy", reads=("network.csv", "network.json", "linear.csv", "linear.json"))
+def alignment_accuracy(results: Results) -> Drawing:
     """Test accuracy against the target's alignment with the initial kernel; rank correlations.
 
     One panel per architecture, one mark for every task, seed and width; its shape says the kind of
     task, open marks are linearizations. The horizontal axis is alignment over trace times the
     number of training examples: 1 for random labels, and what bounds the generalisation gap.
     """
-    data = ranked_tasks(config, declared.select)
+    data = frames.ranked_tasks(results)
     panels = [(str(name), part) for name, part in data.groupby("architecture", sort=False)]
     figure, axes = _grid(len(panels), height=3.0)
     for (name, part), each in zip(panels, axes, strict=True):
@@ -252,19 +233,18 @@ def alignment_accuracy(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-@register("model-comparison")
-def model_comparison(config: Config, declared: Artefact) -> Drawing:
+@figure("model-comparison", reads=("spectrum.npz", "network.csv", "linear.csv"))
+def model_comparison(results: Results) -> Drawing:
     """Models side by side: spectrum, and accuracy of network and linearization by index.
 
     One row per architecture that comes in several initialisations or widths, which are models of
     their own in the study file. Means over seeds, with bars of one standard deviation.
     """
     arms = ("network", "linear")
-    spectrum = records.spectra(config, declared.select)
-    last = records.last_epochs(records.linearized_runs(config, declared.select, None, *arms))
-    order = {name: n for n, name in enumerate(config.studies.linearized.models)}
+    spectrum, order = frames.spectra(results), frames.model_order(results)
+    last = frames.last_epochs(frames.runs(results, *arms))
     spectrum, last = (
-        frame.assign(architecture=architectures(config, frame)).sort_values(
+        frame.assign(architecture=frames.architectures(results, frame)).sort_values(
             "model", key=lambda names: names.map(order), kind="stable"
         )
         for frame in (spectrum, last)

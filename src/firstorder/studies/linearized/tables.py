@@ -1,51 +1,55 @@
-"""Tables of the study of linearized networks."""
+"""Tables of the study."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from firstorder.config import Artefact, Config
-from firstorder.publish import measures, records
-from firstorder.publish.arms import ARMS, against_reference, headings
-from firstorder.publish.registry import register
+from firstorder.publish import measures
+from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, mark_best, plus_minus, spread
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.directions import directions as described
+from firstorder.studies.linearized.labels import ARMS, headings
+from firstorder.studies.linearized.spikes import spikes as measured
 
 SPREAD = "Mean ± standard deviation (n − 1) over seeds."
 
 
-@register("rotated-kernel-table")
-def rotated_kernel(config: Config, declared: Artefact) -> Table:
+@table(
+    "rotated-kernel-table",
+    reads=("network.csv", "network.json", "linear0.csv", "retrained.csv"),
+)
+def rotated_kernel(results: Results) -> Table:
     """Last test accuracy of network and linear models on the initial and trained kernel.
 
     One section per model and family, one row per arm, one column per task; the last row is the
-    share of the larger class. Options: families (default: the selection's).
+    share of the larger class.
     """
     rows: list[dict[str, Any]] = []
-    default = [declared.select.family or "eigenfunctions"]
-    for family in declared.options.get("families", default):
-        select = declared.select.model_copy(update={"family": family})
-        runs = records.linearized_runs(config, select, family, "network", "linear0", "retrained")
-        if runs.empty:
-            continue
-        last = records.last_epochs(runs)
+    for family in frames.families(results):
+        runs = frames.runs(results, "network", "linear0", "retrained", family=family)
+        kind = frames.family_facts(results, family)["kind"]
+        last = frames.last_epochs(runs)
         retrained = set(last[last["arm"] == "retrained"]["task"])
         last = last[last["task"].isin(retrained)]
         for (label, arm, task), cell in last.groupby(["label", "arm", "task"], sort=False):
             row = {
                 "family": family,
+                "kind": kind,
                 "label": label,
                 "arm": arm,
                 "task": task,
                 "row": ARMS[str(arm)],
             }
             rows.append({**row, **_accuracy(cell["test_accuracy"])})
-        tasks = records.linearized_tasks(config, select, family, "network")
+        tasks = frames.tasks(results, "network", family=family)
         for (label, task), cell in tasks.groupby(["label", "task"], sort=False):
             if task in retrained:
-                row = {"family": family, "label": label, "arm": "", "task": task}
+                row = {"family": family, "kind": kind, "label": label, "arm": "", "task": task}
                 rows.append(
                     {
                         **row,
@@ -57,8 +61,9 @@ def rotated_kernel(config: Config, declared: Artefact) -> Table:
     frame = pd.DataFrame(rows)
     what = {"eigenfunctions": "eigenfunction tasks", "binary": "binary task by training examples"}
     sign = {"eigenfunctions": "j", "binary": "n"}
-    frame.insert(0, "section", frame["label"] + ", " + frame["family"].map(what))
-    frame.insert(2, "column", frame["family"].map(sign) + " = " + frame["task"].astype(str))
+    kinds = frame.pop("kind")
+    frame.insert(0, "section", frame["label"] + ", " + kinds.map(what))
+    frame.insert(2, "column", kinds.map(sign) + " = " + frame["task"].astype(str))
     return Table(mark_best(frame.assign(corner="Test accuracy (%)")), (SPREAD,))
 
 
@@ -67,13 +72,13 @@ def _accuracy(values: pd.Series) -> dict[str, Any]:
     return {"mean": mean, "std": std, "n": n, "text": plus_minus(mean, std), "eligible": True}
 
 
-@register("eigenfunction-table")
-def eigenfunctions(config: Config, declared: Artefact) -> Table:
+@table("eigenfunction-table", reads=("network.csv", "network.json", "linear.csv"))
+def eigenfunctions(results: Results) -> Table:
     """Accuracies of network and linearization on every eigenfunction task, and its difficulty."""
     arms = ("network", "linear")
-    last = records.last_epochs(records.linearized_runs(config, declared.select, None, *arms))
-    tasks = records.linearized_tasks(config, declared.select, None, "network")
-    names = headings(config, last)
+    last = frames.last_epochs(frames.runs(results, *arms))
+    tasks = frames.tasks(results, "network")
+    names = headings(results, last)
     rows: list[dict[str, Any]] = []
     for label, part in last.groupby("label", sort=False):
         for task, cell in part.groupby("task", sort=False):
@@ -101,10 +106,10 @@ def eigenfunctions(config: Config, declared: Artefact) -> Table:
     return Table(frame, (SPREAD,))
 
 
-@register("spike-table")
-def spikes(config: Config, declared: Artefact) -> Table:
+@table("spike-table", reads=("alignment.csv",))
+def spikes(results: Results) -> Table:
     """How far the trained kernel turned towards its task: spike, rank and order, by part."""
-    found = measures.spikes(records.linearized_csv(config, declared.select, "alignment.csv"))
+    found = measured(frames.of_file(results, "alignment.csv"))
     found = found[found["part"] != "all"]
     rows: list[dict[str, Any]] = []
     for (label, part, task), cell in found.groupby(["label", "part", "task"], sort=False):
@@ -141,18 +146,18 @@ AMPLITUDES = {
 }
 
 
-@register("nad-table")
-def directions(config: Config, declared: Artefact) -> Table:
+@table("nad-table", reads=("nads.npz", "network.csv", "linear.csv"))
+def directions(results: Results) -> Table:
     """Accuracies on the linear tasks of anisotropy directions, and what the directions are like.
 
     One section per model, one row per index: squared singular value over the first, mean radial
     frequency, the share of the direction in the first j ones of the two other definitions, and
     the accuracies of network and linearization.
     """
-    select, arms = declared.select, ("network", "linear")
-    last = records.last_epochs(records.linearized_runs(config, select, None, *arms))
+    arms = ("network", "linear")
+    last = frames.last_epochs(frames.runs(results, *arms))
     indices = sorted(set(last["task"]))
-    about = measures.directions(records.tangent_arrays(config, select, *measures.NADS), indices)
+    about = described(results, indices)
     rows: list[dict[str, Any]] = []
     for (label, task), cell in last.groupby(["label", "task"], sort=False):
         base = {"section": label, "row": f"{task}", "corner": "Index j", "task": task}
@@ -171,12 +176,12 @@ def directions(config: Config, declared: Artefact) -> Table:
             for part in ("train", "test"):
                 column = f"{ARMS[arm]}, {part} (%)"
                 rows.append({**base, "column": column, **_accuracy(same[f"{part}_accuracy"])})
-    options = config.scale.linearized.families["nads"].options
-    used = str(options.get("amplitude", "half"))
+    signal = frames.family_facts(results, frames.first_family(results))
+    used = signal["amplitude"]
     other = next(name for name in AMPLITUDES if name != used)
     note = (
-        f"Signal ±{AMPLITUDES[used]}, at ε = {options.get('epsilon', 1.0):g} and noise σ = "
-        f"{options.get('sigma', 1.0):g}; the other convention, {AMPLITUDES[other]}, is the same "
+        f"Signal ±{AMPLITUDES[used]}, at ε = {signal['epsilon']:g} and noise σ = "
+        f"{signal['sigma']:g}; the other convention, {AMPLITUDES[other]}, is the same "
         f"task at {'twice' if used == 'full' else 'half'} this ε. In first j: squared norm of the "
         "direction's projection on the first j directions of the mean mixed derivative over "
         "Gaussian inputs, or of the gradients of random networks (2020)."
@@ -185,14 +190,14 @@ def directions(config: Config, declared: Artefact) -> Table:
     return Table(frame, (SPREAD, note))
 
 
-@register("reference-table")
-def reference(config: Config, declared: Artefact) -> Table:
+@table("reference-table", reads=("network.csv", "linear.csv", "retrained.csv"))
+def reference(results: Results, *, reference: Sequence[Sequence[float]]) -> Table:
     """Our curves beside a reference measurement, index by index, and how alike their shapes are.
 
-    Options: reference: rows of index, linearization, network, linear on the trained kernel;
-    accuracies as fractions.
+    `reference`: rows of index, linearization, network, linear on the trained kernel; accuracies
+    as fractions.
     """
-    table = against_reference(config, declared.select, declared.options["reference"])
+    table = frames.against_reference(results, reference)
     rho = pd.Series(
         {
             arm: measures.spearman(part["mean"], part["reference"])

@@ -1,4 +1,4 @@
-"""Figures of the linearized study: neural anisotropy directions."""
+"""The figure of neural anisotropy directions."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from firstorder.config import Artefact, Config
-from firstorder.publish import measures, records, style
-from firstorder.publish.arms import ARMS
-from firstorder.publish.registry import register
+from firstorder.publish import measures, style
+from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.labels import ARMS
 
 
-@register("nads")
-def nads(config: Config, declared: Artefact) -> Drawing:
+@figure("nads", reads=("nads.npz", "network.csv", "linear.csv"))
+def nads(results: Results) -> Drawing:
     """Neural anisotropy directions: images, spectra, and accuracy on their linear tasks.
 
     Top: images of the directions of the tasks, one row per model (first seed; blue and red are
     the two signs). Bottom: squared singular values over the first, and test accuracy by index.
     """
-    select = declared.select
-    found = list(
-        records.tangent_arrays(config, select, "nads.npz", "singular_values", "directions")
-    )
+    found = list(frames.arrays(results, "nads.npz", "singular_values", "directions"))
     seed = min(keys["seed"] for keys, _ in found)
     found = [(keys, arrays) for keys, arrays in found if keys["seed"] == seed]
-    runs = records.linearized_runs(config, select, None, "network", "linear")
+    runs = frames.runs(results, "network", "linear")
     curves = measures.over_seeds(
-        records.last_epochs(runs), ["label", "arm", "task"], "test_accuracy"
+        frames.last_epochs(runs), ["label", "arm", "task"], "test_accuracy"
     )
     indices = sorted(set(runs["task"]))[:10]
     figure = Figure(figsize=(style.WIDE, 1.0 * len(found) + 2.7), layout="constrained")

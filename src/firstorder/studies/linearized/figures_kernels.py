@@ -1,29 +1,30 @@
-"""Figures of the linearized study: tangent kernels, at initialisation and in training."""
+"""Figures: tangent kernels, at initialisation and in training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from firstorder.config import Artefact, Config
-from firstorder.publish import measures, records, style
-from firstorder.publish.arms import ARMS, by_model, target
-from firstorder.publish.registry import register
+from firstorder.publish import measures, style
+from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.labels import ARMS, by_model, target
 
 LOOKS = style.looks(ARMS)
 
 
-@register("end-alignment")
-def end_alignment(config: Config, declared: Artefact) -> Drawing:
+@figure("end-alignment", reads=("alignment.csv",))
+def end_alignment(results: Results) -> Drawing:
     """Alignment of the trained kernel with the initial eigenfunctions, one curve per trained task.
 
     Log-log; grey: alignment at initialisation; a ring marks the trained index j, whose colour goes
     from dark to light. Rows: models, columns: training and test part. The first seed.
     """
-    alignment = records.linearized_csv(config, declared.select, "alignment.csv")
+    alignment = frames.of_file(results, "alignment.csv")
     data = alignment[(alignment["seed"] == alignment["seed"].min())]
     data = data[data["part"].isin(("train", "test"))]
     models, parts = by_model(data), {"train": "training part", "test": "test part"}
@@ -63,10 +64,10 @@ def _spikes(axes: Axes, part: pd.DataFrame, colors: dict[int, str]) -> None:
     )
 
 
-@register("kernel-spectrum")
-def kernel_spectrum(config: Config, declared: Artefact) -> Drawing:
+@figure("kernel-spectrum", reads=("spectrum.npz",))
+def kernel_spectrum(results: Results) -> Drawing:
     """Eigenvalues over the first one, and the share of the trace in the leading ones."""
-    data = records.spectra(config, declared.select)
+    data = frames.spectra(results)
     largest = data.groupby(["model", "seed"])["eigenvalue"].transform("max")
     data = data.assign(relative=data["eigenvalue"] / largest)
     look = style.looks(data["label"])
@@ -90,16 +91,16 @@ def kernel_spectrum(config: Config, declared: Artefact) -> Drawing:
     return Drawing(figure, data)
 
 
-@register("kernel-evolution")
-def kernel_evolution(config: Config, declared: Artefact) -> Drawing:
+@figure("kernel-evolution", reads=("evolution.csv", "energy.csv"))
+def kernel_evolution(results: Results) -> Drawing:
     """How the kernel turns towards its training target.
 
     Left: alignment over trace per epoch, relative to initialisation, on the training part (lines)
     and the test part (dashes). Right: energy of the target in the leading K eigenvectors at
     initialisation, half-way and the end. Rows: models. Mean over seeds.
     """
-    evolution = records.linearized_csv(config, declared.select, "evolution.csv")
-    energy = records.linearized_csv(config, declared.select, "energy.csv")
+    evolution = frames.of_file(results, "evolution.csv")
+    energy = frames.of_file(results, "energy.csv")
     keys = ["label", "family", "task", "part", "seed"]
     start = evolution.sort_values("epoch").groupby(keys)["relative"].transform("first")
     evolution = evolution.assign(growth=evolution["relative"] / start)
@@ -121,7 +122,7 @@ def kernel_evolution(config: Config, declared: Artefact) -> Drawing:
                 marker=own.marker,
                 markevery=0.2,
                 linestyle="-" if name == "train" else style.LINES[1],
-                label=target(str(family), task),
+                label=target(results, str(family), task),
             )
         row[0].set_title(f"{label}: alignment with the target\n(dashed: test part)")
         row[0].set_ylabel("Alignment / trace\n(initially 1)")
@@ -147,36 +148,36 @@ def _energies(axes: Axes, share: pd.DataFrame, look: dict[str, style.Look]) -> N
     style.percent(axes)
 
 
-@register("rotated-kernel")
-def rotated_kernel(config: Config, declared: Artefact) -> Drawing:
+@figure("rotated-kernel", reads=("network.csv", "linear0.csv", "retrained.csv"))
+def rotated_kernel(
+    results: Results, *, model: str | None = None, tasks: Sequence[int] | None = None
+) -> Drawing:
     """Training loss and test accuracy per epoch: network, linear on initial and trained kernel.
 
-    Rows: one task each (options: model, tasks; default the first model, also where the scale lacks
-    that of the option, and at most two tasks that all three arms trained). Mean and spread over
-    seeds.
+    Rows: one task each, of one model. Default: the first model, also where the scale lacks
+    `model`, and at most two tasks that all three arms trained. Mean and spread over seeds.
     """
     arms = ("network", "linear0", "retrained")
-    family = declared.select.family or "eigenfunctions"
-    runs = records.linearized_runs(config, declared.select, family, *arms)
+    family = frames.first_family(results)
+    runs = frames.runs(results, *arms, family=family)
     models = list(runs["model"])
-    model = declared.options.get("model", models[0])
     runs = runs[runs["model"] == (model if model in models else models[0])]
     common = set.intersection(*(set(runs[runs["arm"] == arm]["task"]) for arm in arms))
-    wanted = declared.options.get("tasks", _spaced(sorted(common), 2))
+    wanted = _spaced(sorted(common), 2) if tasks is None else list(tasks)
     runs = runs[runs["task"].isin(wanted)]
     keys = ["label", "task", "arm", "epoch"]
     named = {n: measures.over_seeds(runs, keys, n) for n in ("train_loss", "test_accuracy")}
     data = pd.concat([part.assign(metric=name) for name, part in named.items()], ignore_index=True)
-    tasks = sorted(set(runs["task"]))
-    figure, axes = style.panels(len(tasks), 2, height=2.1, sharex=True)
-    for task, row in zip(tasks, axes, strict=True):
+    shown = sorted(set(runs["task"]))
+    figure, axes = style.panels(len(shown), 2, height=2.1, sharex=True)
+    for task, row in zip(shown, axes, strict=True):
         for (name, part), each in zip(named.items(), row, strict=True):
             for arm, line in part[part["task"] == task].groupby("arm", sort=False):
                 spread = line["std"].fillna(0.0)
                 style.band(
                     each, line["epoch"], line["mean"], spread, LOOKS[str(arm)], ARMS[str(arm)]
                 )
-            each.set_title(f"{part['label'].iloc[0]}, {target(family, task)}")
+            each.set_title(f"{part['label'].iloc[0]}, {target(results, family, task)}")
             each.set_ylabel("Training loss" if name == "train_loss" else "Test accuracy (%)")
         row[0].set_ylim(bottom=0.0, top=min(row[0].get_ylim()[1], 1.5))
         style.accuracies(row[1:], runs["test_accuracy"])
