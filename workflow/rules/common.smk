@@ -24,8 +24,13 @@ ENVIRONMENT = "../../envs/environment.yaml"
 AT = [f"--scale={CONFIG.settings.scale}", f"--results={CONFIG.settings.results}"]
 
 
+# A table's file is STUDY-ARTEFACT, and both may hold a hyphen.
 wildcard_constraints:
-    **{key: r"[a-zA-Z0-9._+-]+" for step in STEPS.values() for key in step.keys},
+    **{
+        key: "|".join(CONFIG.studies) if key == "study" else r"[a-zA-Z0-9._+-]+"
+        for step in STEPS.values()
+        for key in step.keys
+    },
 
 
 def rules_of(study):
