@@ -189,5 +189,7 @@ def test_a_function_opens_the_files_that_it_says_it_reads(
 
 def test_the_grid_is_known_without_pandas_or_torch() -> None:
     heavy = "{'torch', 'pandas', 'matplotlib', 'numpy', 'scipy'}"
-    source = f"import sys, firstorder.studies.linearized; sys.exit(bool({heavy} & set(sys.modules)))"
+    source = (
+        f"import sys, firstorder.studies.linearized; sys.exit(bool({heavy} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
