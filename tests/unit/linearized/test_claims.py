@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from firstorder.config import Config
+from firstorder.config import Claim, Config
+from firstorder.jobs.context import Context
+from firstorder.jobs.study import steps
+from firstorder.publish import judge
+from firstorder.studies.linearized.settings import Select
 
 from .made_up import EIGENFUNCTIONS, REFERENCE, judged, results
+from .small import with_study
 
 
 def test_function_space_takes_the_steps_of_the_weights(tiny: Config) -> None:
@@ -167,3 +175,27 @@ def test_a_control_without_watched_tasks_is_not_run(tiny: Config) -> None:
 
 def test_a_family_that_the_scale_lacks_leaves_a_claim_not_run(tiny: Config) -> None:
     assert judged(tiny, "gap-grows", {"family": "absent"}).status == "not run at this scale"
+
+
+def test_written_verdicts_name_every_claim_and_count_the_failures(tiny: Config) -> None:
+    declared = {
+        name: Claim[Select](title=title, where="W", predicate=predicate, options=options,
+                            select=Select.model_validate(select))
+        for name, title, predicate, options, select in (
+            ("A", "Holds", "spike", {"least": 2}, EIGENFUNCTIONS),
+            ("B", "Fails", "spike", {"least": 50}, EIGENFUNCTIONS),
+            ("C", "Missing", "gap-grows", {}, {"family": "absent"}),
+        )
+    }  # fmt: skip
+    study = tiny.studies["linearized"].declared.model_copy(update={"claims": declared})
+    job = steps(tiny)["claims"].job(with_study(tiny, declared=study))
+    judge.claims(job.spec, job.inputs, job.outputs, Context())
+    frame = pd.read_csv(job.outputs["csv"])
+    assert list(frame["status"]) == ["holds", "fails", "not run at this scale"]
+    assert json.loads(frame["effects"][0])["least"] > 2
+    for suffix in ("md", "html"):
+        text = Path(job.outputs[suffix]).read_text()
+        assert all(claim.title in text for claim in declared.values())
+    text, failed = judge.verify(job.spec, frame)
+    assert failed == 1
+    assert "  1 hold\n  1 fail: B\n" in text and text.endswith("  1 not run at this scale")
