@@ -7,6 +7,7 @@ from pathlib import Path
 
 import made_up_trainings as made_up
 import pytest
+import small_trainings
 
 from firstorder.config import Config
 
@@ -27,4 +28,12 @@ def tiny(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The configuration of a copy of the made-up tree; the working folder holds it."""
     shutil.copytree(tree, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    return made_up.load()
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A project whose steps can be run; the working folder holds it."""
+    monkeypatch.chdir(tmp_path)
+    small_trainings.write_project(tmp_path)
     return made_up.load()
