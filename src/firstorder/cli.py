@@ -142,6 +142,56 @@ def list_(plan: Any) -> None:
 
 @commands.command()
 @planned
+def plan(plan: Any) -> None:
+    """Say what a run of the scale takes, by step: jobs, time, memory, disk."""
+    from firstorder.doctor import work
+
+    for line in work(plan):
+        click.echo(line)
+
+
+@commands.command()
+@planned
+def losses(plan: Any) -> None:
+    """List the losses of config/losses.yaml."""
+    for name, loss in plan.config.losses.items():
+        given = ", ".join(f"{key} = {value}" for key, value in loss.parameters.items())
+        click.echo(f"{name:<16} {loss.label}" + (f" ({given})" if given else ""))
+
+
+@commands.command()
+@planned
+def models(plan: Any) -> None:
+    """List the networks that a recipe or a study may name."""
+    from firstorder.jobs.code import registry
+    from firstorder.jobs.signature import options
+
+    for found in registry("firstorder.models"):
+        click.echo(f"{found.name:<16} {', '.join(options(found.entry)) or 'no options'}")
+
+
+@commands.command()
+@planned
+def datasets(plan: Any) -> None:
+    """List the datasets of config/datasets.yaml."""
+    for name, dataset in plan.config.datasets.items():
+        size = f"{dataset.train:,} + {dataset.test:,}"
+        click.echo(f"{name:<16} {dataset.title}; {size}, {'x'.join(map(str, dataset.shape))}")
+
+
+@commands.command()
+@planned
+def scales(plan: Any) -> None:
+    """List the scales of config/scales.yaml."""
+    from firstorder.config import Scale
+    from firstorder.config.validation import check_entries
+
+    for name, scale in check_entries(Scale, plan.config.root / "scales.yaml").items():
+        click.echo(f"{name:<8} {scale.data}; {scale.hardware}")
+
+
+@commands.command()
+@planned
 @click.argument("path", type=click.Path(dir_okay=False))
 def explain(plan: Any, path: str) -> None:
     """Print the chain from a result at PATH back to raw data.
@@ -164,9 +214,12 @@ def verify(plan: Any, strict: bool) -> None:
     """Print the verdict on every claim of the scale."""
     import shutil
 
+    from firstorder.jobs import ledger
+    from firstorder.jobs.paths import paths
     from firstorder.publish import judge
 
     job = plan.job("claims")
+    ledger.check(paths(plan.config).root, job, plan.makers())
     columns = shutil.get_terminal_size((100, 24)).columns
     frame = judge.judge(job.spec, job.inputs)
     text, failed = judge.verify(job.spec, frame, min(max(columns, 60), 120))

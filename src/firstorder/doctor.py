@@ -41,7 +41,7 @@ def examine(plan: Plan) -> tuple[str, bool]:
         "device": list(_device(config.settings.device, jobs)),
         "data": list(_data(jobs)),
         "disk": list(_disk(config.settings.results, jobs)),
-        "work": list(_work(plan, jobs)),
+        "work": [Finding(line) for line in work(plan)],
     }
     lines = [title]
     for name, findings in sections.items():
@@ -142,21 +142,18 @@ def _disk(results: str, jobs: list[Job]) -> Iterator[Finding]:
     yield Finding(text, "free some, or set `results` to another disk" if needed > free else "")
 
 
-def _work(plan: Plan, jobs: list[Job]) -> Iterator[Finding]:
-    for line in lines(plan, jobs):
-        yield Finding(line)
-
-
-def lines(plan: Plan, jobs: list[Job]) -> Iterator[str]:
+def work(plan: Plan) -> Iterator[str]:
     """What will be computed, and a prediction of the time, by step."""
-    setting = plan.config.settings.device
+    jobs, setting = plan.jobs().values(), plan.config.settings.device
     device = "cuda" if setting != "cpu" and _has_gpu() else "cpu"
     works = forecast.work(jobs, plan.config.settings.results, device)
+    yield f"{'step':<16}{'jobs':>6}{'time':>14}{'on a':>6}{'memory':>10}{'disk':>10}  measured"
     for each in works:
-        unit = "GPU" if each.gpu else "core"
-        source = f"{each.measured} of {each.jobs} measured" if each.measured else "declared"
-        time = forecast.duration(each.seconds)
-        yield f"{each.step}: {each.jobs} jobs, {time} of a {unit} ({source})"
+        yield (
+            f"{each.step:<16}{each.jobs:>6}{forecast.duration(each.seconds):>14}"
+            f"{'GPU' if each.gpu else 'core':>6}{each.megabytes / GIB:>6.1f} GiB"
+            f"{each.disk_megabytes / GIB:>6.1f} GiB  {each.measured} of {each.jobs}"
+        )
     cores = sum(each.seconds for each in works if not each.gpu)
     gpus = sum(each.seconds for each in works if each.gpu)
     if gpus:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,21 +20,30 @@ from typing import Any
 
 
 def beside(path: Path) -> Path:
-    """A temporary name beside `path` for this process; what killed processes left there is removed.
+    """A temporary name beside `path`, never given twice; what killed processes left is removed.
 
-    Of another machine's processes nothing is known: what those left stays.
+    Of processes of another machine or container nothing is known: what those left stays.
     """
-    start, end = f".{path.stem}.{platform.node()}-", f".tmp{path.suffix}"
+    start, end = f".{path.stem}.{_place()}-", f".tmp{path.suffix}"
     for each in temporaries(path):
-        process = each.name.removeprefix(start).removesuffix(end)
-        if process.isdecimal() and not _lives(int(process)):
+        process = each.name.removeprefix(start).removesuffix(end).partition("-")[0]
+        if each.name.startswith(start) and process.isdecimal() and not _lives(int(process)):
             _remove(each)
-    return path.with_name(f"{start}{os.getpid()}{end}")
+    return path.with_name(f"{start}{os.getpid()}-{secrets.token_hex(4)}{end}")
 
 
 def temporaries(path: Path) -> list[Path]:
     """What lies under temporary names beside `path`, of any process of any machine."""
     return list(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"))
+
+
+def _place() -> str:
+    """Where a process number means the same process: this host and, on Linux, this container."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        namespace = 0
+    return f"{platform.node()}.{namespace}"
 
 
 def _lives(process: int) -> bool:
@@ -42,8 +52,8 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:  # it is another user's
-        return True
-    return process != os.getpid()
+        pass
+    return True
 
 
 def _remove(path: Path) -> None:
@@ -71,7 +81,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
+        os.replace(temporary, path)  # of two links to one file nothing is renamed
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)
@@ -98,7 +108,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
-    return json.loads(Path(path).read_text())
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def sha256(path: str | Path) -> str:

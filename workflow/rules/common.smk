@@ -7,6 +7,7 @@ from snakemake.settings.types import ExecMode
 from firstorder.errors import UserError
 from firstorder.jobs import plan, warm
 from firstorder.jobs.paths import paths
+from firstorder.publish import tally
 
 try:
     PLAN = plan.make("config", config, head=workflow.exec_mode == ExecMode.DEFAULT)
@@ -23,8 +24,13 @@ ENVIRONMENT = "../../envs/environment.yaml"
 AT = [f"--scale={CONFIG.settings.scale}", f"--results={CONFIG.settings.results}"]
 
 
+# A table's file is STUDY-ARTEFACT, and both may hold a hyphen.
 wildcard_constraints:
-    **{key: r"[a-zA-Z0-9._+-]+" for step in STEPS.values() for key in step.keys},
+    **{
+        key: "|".join(CONFIG.studies) if key == "study" else r"[a-zA-Z0-9._+-]+"
+        for step in STEPS.values()
+        for key in step.keys
+    },
 
 
 def rules_of(study):
@@ -109,3 +115,7 @@ onstart:
     # Jobs of this machine only: elsewhere their process has other parents than this one.
     if workflow.local_exec:
         warm.announce({step.name: step.preload for step in STEPS.values()})
+
+
+onsuccess:
+    print("", *tally.lines(PATHS), sep="\n")

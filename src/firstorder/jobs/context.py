@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstorder import files
 from firstorder.jobs import kept, provenance
 from firstorder.jobs.job import Demand, Spec, identity
 
@@ -53,7 +52,7 @@ class Context:
 
     def remember(self, name: str, value: Mapping[str, Any]) -> None:
         """Keep a small JSON-able result under an identity."""
-        files.write_json(self.checkpoints / "finished" / f"{name}.json", dict(value))
+        kept.remember(self.checkpoints / "finished" / f"{name}.json", dict(value))
 
     def checkpoint(self, name: str) -> Path:
         """Where a training under way keeps its state."""

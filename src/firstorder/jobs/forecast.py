@@ -1,7 +1,7 @@
 """How long jobs take: as measured where the same was run before, else as declared.
 
-Every job writes what it took beside its log (`usage`). The forecast looks for the same step with
-the same spec at any scale below the results folder, on the same kind of device.
+The ledger holds what every job took. The forecast looks there for the same step with the same
+spec, at any scale below the results folder, on the same kind of device.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from firstorder import files
+from firstorder.jobs import ledger
 from firstorder.jobs.job import Job
 
 START_SECONDS = 0.5
@@ -39,7 +38,7 @@ class Work:
 
 def work(jobs: Iterable[Job], results: str, device: str) -> list[Work]:
     """What jobs will take, by step, in the order of the steps; `device`: cpu or cuda."""
-    known = _usage(Path(results), device)
+    known = _usage(results, device)
     by_step: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_step[job.step].append(job)
@@ -67,28 +66,13 @@ def _of_step(
     )
 
 
-def usage_file(root: str, job: Job) -> str:
-    """Where a job writes what it took; undeclared, so that it never makes a result stale."""
-    return f"{root}/usage/{'/'.join((job.step, *job.key)) if job.key else job.step}.json"
-
-
-def _usage(results: Path, device: str) -> dict[tuple[str, str], list[float]]:
+def _usage(results: str, device: str) -> dict[tuple[str, str], list[float]]:
+    """Seconds of jobs that ran on a kind of device, by step and spec."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for path in results.glob("*/usage/**/*.json"):
-        value = _read(path)
-        if str(value.get("device", "")).startswith(device):
-            found[str(value["step"]), str(value["spec"])].append(float(value["seconds"]))
+    for entry in ledger.entries(results):
+        if entry.device.startswith(device):
+            found[entry.step, entry.spec].append(entry.seconds)
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A record, or nothing where it is absent or not whole."""
-    try:
-        value = files.read_json(path)
-    except (OSError, ValueError):
-        return {}
-    whole = isinstance(value, dict) and {"step", "spec", "seconds", "device"} <= set(value)
-    return value if whole else {}
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from firstorder.files import beside, read_json, sha256, write_json
+from firstorder.files import beside, digest, read_json, sha256, write_json
 
 HASHES = "sha256.json"
 """Name of the list of what the kept files held: they share their bytes with the results, so damage
@@ -28,7 +28,7 @@ def keep(folder: str | Path, files: Mapping[str, str]) -> None:
     temporary.mkdir()
     for name, path in files.items():
         _link(Path(path), temporary / name)
-    write_json(temporary / HASHES, {name: sha256(path) for name, path in files.items()})
+    remember(temporary / HASHES, {name: sha256(path) for name, path in files.items()})
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
@@ -46,16 +46,23 @@ def restore(folder: str | Path, files: Mapping[str, str]) -> bool:
         temporary = beside(target)
         _link(folder / name, temporary)
         temporary.replace(target)
+        temporary.unlink(missing_ok=True)  # of two links to one file nothing is renamed
     return True
 
 
+def remember(path: str | Path, value: dict[str, Any]) -> None:
+    """Keep a small JSON-able result, with its digest."""
+    write_json(path, {"value": value, "digest": digest(value)})
+
+
 def recall(path: str | Path) -> dict[str, Any] | None:
-    """A small result kept as JSON; None when there is none or it is damaged."""
+    """A small result that was kept; None when there is none or it is not as it was."""
     try:
-        value = read_json(path)
-    except (FileNotFoundError, ValueError):
+        kept = read_json(path)
+        value, expected = kept["value"], kept["digest"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and digest(value) == expected else None
 
 
 def _link(source: Path, target: Path) -> None:

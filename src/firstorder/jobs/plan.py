@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from firstorder import files
 from firstorder.config import Config, load, of_plain, plain
 from firstorder.config.validation import check
 from firstorder.errors import CodeChangedError, ConfigError
-from firstorder.jobs import code
+from firstorder.jobs import code, ledger
 from firstorder.jobs.context import Context
 from firstorder.jobs.functions import check_losses_and_recipes
 from firstorder.jobs.job import Job
@@ -38,6 +38,7 @@ class Plan:
     codes: dict[str, str]
     path: str = ""
     """Where it is frozen; empty for one that was made here."""
+    _makers: dict[str, str] = field(default_factory=dict, repr=False)
     _made: dict[tuple[str, ...], Job] = field(default_factory=dict, repr=False)
     """Jobs that were asked for; planning asks for each a dozen times."""
 
@@ -68,6 +69,13 @@ class Plan:
             (step.name, *key) for step in self.steps().values() for key in step.every(self.config)
         )
         return {key: self.job(*key) for key in keys}
+
+    def makers(self) -> dict[str, str]:
+        """Path -> name of the job that makes it, for all outputs of all jobs."""
+        if not self._makers:
+            for job in self.jobs().values():
+                self._makers.update(dict.fromkeys(job.outputs.values(), ledger.name(job)))
+        return self._makers
 
     def context(self, job: Job) -> Context:
         """The circumstances in which a job runs; refuses code that is not the planned one."""
@@ -137,14 +145,14 @@ def freeze(plan: Plan) -> Plan:
         return plan
     for job in plan.jobs().values():
         plan.code(job)
-    value = {"config": plain(plan.config), "codes": plan.codes}
+    value = {"config": plain(plan.config), "codes": plan.codes, "makers": plan.makers()}
     # Not sorted: artefacts, claims and losses appear in the order of their declaration.
     text = json.dumps(value, allow_nan=False)
     path = f"{FOLDER}/{files.text_digest(text)}.json"
     if not Path(path).is_file():
         files.write_text(path, text)
     os.environ[VARIABLE] = path
-    return Plan(config=plan.config, codes=plan.codes, path=path)
+    return replace(plan, path=path)
 
 
 def read(path: str | Path) -> Plan:
@@ -154,7 +162,7 @@ def read(path: str | Path) -> Plan:
         if files.text_digest(text) != Path(path).stem:
             raise ValueError
         value = json.loads(text)
-        return Plan(of_plain(value["config"], find), value["codes"], str(path))
+        return Plan(of_plain(value["config"], find), value["codes"], str(path), value["makers"])
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such plan; start the workflow again to make one") from None
     except (ValueError, KeyError, TypeError):

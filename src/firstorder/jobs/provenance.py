@@ -5,6 +5,7 @@ Nothing here names the host or a folder of the machine.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 from firstorder import files
 
+log = logging.getLogger("firstorder")
 PACKAGES = ("torch", "numpy", "scipy", "safetensors")
 """The packages that decide numbers; asking for all that are installed costs a quarter second."""
 COMMIT_VARIABLE = "FIRSTORDER_COMMIT"
@@ -75,21 +77,36 @@ def versions() -> dict[str, str]:
 
 @cache
 def source() -> tuple[str, bool | None]:
-    """The commit of the source and whether it was changed since; (`unknown`, None) outside git."""
+    """The commit of the source and whether it was changed since.
+
+    (`unknown`, None) where the source is no checkout of its own, such as an unpacked archive
+    inside another repository, or where git refuses to read it; the reason is logged.
+    """
     described = os.environ.get(COMMIT_VARIABLE) or _describe()
     if not described:
         return "unknown", None
     return described.removesuffix("-dirty"), described.endswith("-dirty")
 
 
+ROOT = Path(__file__).resolve().parents[3]
+"""Of the project, when it is run from its source."""
+
+
 def _describe() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    folder = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+    # Not upwards: a repository around this folder says nothing of this source.
+    if not (ROOT / ".git").exists():
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("the commit is not recorded: git cannot be run (%s)", error)
+        return ""
+    if done.returncode:
+        reason = " ".join(done.stderr.split())[:200]
+        log.warning("the commit is not recorded: git says: %s", reason)
+        return ""
+    return done.stdout.strip()
 
 
 def relative(path: str) -> str:

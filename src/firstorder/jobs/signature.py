@@ -44,8 +44,7 @@ def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
     arguments = _arguments(function)
     module = entry.rpartition(":")[0]
     return {
-        argument.arg: _type(module, argument.annotation, default)
-        for argument, default in arguments
+        argument.arg: _type(module, argument.annotation, default) for argument, default in arguments
     }
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from firstorder.config import Config
 from firstorder.errors import ConfigError
-
 
 COLUMNS = (
     "study", "artefact", "dataset", "noise", "loss", "metric", "mean", "std", "n", "source",
@@ -55,15 +53,15 @@ def agrees(mean: float, std: float, published: float, published_std: float) -> b
     return bool(abs(mean - published) <= max(1.0, 3.0 * both))
 
 
-def published(name: str | None, metric: str) -> dict[tuple[str, str, str], dict]:
-    """Published numbers of config/published/NAME.csv, by (dataset, noise, loss).
+def published(path: str | None, metric: str) -> dict[tuple[str, str, str], dict]:
+    """Published numbers of a file of config/published/, by (dataset, noise, loss).
 
     Where several sources give one number, the first of the file is the anchor.
     """
-    if name is None:
+    if path is None:
         return {}
     found: dict[tuple[str, str, str], dict] = {}
-    for record in _published(needs.published_file(name)).to_dict("records"):
+    for record in _published(path).to_dict("records"):
         if record["metric"] == metric:
             found.setdefault((record["dataset"], record["noise"], record["loss"]), record)
     return found
@@ -79,21 +77,6 @@ def _published(path: str) -> pd.DataFrame:
         raise ConfigError(f"{path}: expected the columns {wanted} and, if needed, {REASON}")
     reasons = frame[REASON].fillna("") if REASON in frame else ""
     return frame.assign(**{REASON: reasons})
-
-
-def noise_label(config: Config, noise: str, kind: str, rate: float) -> str:
-    """A noise as a column heading: `clean`, `40 %`, `worst`, or the name the scale gave it."""
-    if noise in config.scale.symmetrization.noises:
-        return noise
-    if kind == "human":
-        return noise.removeprefix("human-")
-    return "clean" if rate == 0 else f"{100 * rate:g} %"
-
-
-def data_title(config: Config, dataset: str) -> str:
-    """The title of a dataset, to begin a heading."""
-    title = config.datasets[dataset].title
-    return title[:1].upper() + title[1:]
 
 
 def mark_best(frame: pd.DataFrame, digits: int = 2) -> pd.DataFrame:

@@ -199,6 +199,7 @@ class Training:
         self.permutation = torch.empty(0, dtype=torch.int64, device=device)
         self.seen = metrics.Seen()
         self.position = Position()
+        self.correct: Tensor | None = None  # bool (N,), of the last evaluation of the test set
         self.began = time.perf_counter()
 
     def run_pass(self, saver: Saver) -> None:
@@ -306,8 +307,8 @@ class Training:
     def test(self) -> dict[str, Tensor]:
         """Loss and accuracy on the test set, () each."""
         found = self.evaluate(self.test_inputs, self.data.test_labels)
-        right = (found.predictions == self.data.test_labels).double().mean()
-        return {"test_loss": found.loss, "test_accuracy": right}
+        self.correct = found.predictions == self.data.test_labels
+        return {"test_loss": found.loss, "test_accuracy": self.correct.double().mean()}
 
     def start_row(self, on_epoch: OnEpoch | None) -> Row:
         """The row of epoch 0: everything evaluated before the first step."""
@@ -352,10 +353,15 @@ class Training:
         """What the training leaves, with the final evaluation of the training set."""
         at = self.position
         final: dict[str, float | None] = dict.fromkeys(metrics.LABELLING)
+        correct: Tensor | None = None
         if status == "finished":
             predictions = self.evaluate(self.train_inputs, self.data.labels).predictions
             fractions = metrics.labelling(predictions, self.data.labels, self.data.clean)
             final = metrics.named_labelling(fractions.tolist())
+            if self.correct is None:  # resumed after its last epoch
+                self.test()
+            assert self.correct is not None
+            correct = self.correct.cpu()
         accuracies = {
             int(row["epoch"]): row["test_accuracy"]
             for row in at.history
@@ -368,6 +374,7 @@ class Training:
             final=final,
             best={"epoch": best, "test_accuracy": accuracies[best]} if best else None,
             first_below=at.first_below,
+            correct=correct,
             steps=at.steps,
             seconds=self.seconds(),
             seconds_per_step=at.pass_seconds / max(at.steps, 1),

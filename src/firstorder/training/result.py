@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from firstorder.training.metrics import Row
 
 Status = Literal["finished", "diverged"]
@@ -25,6 +27,8 @@ class Result:
     first_below: dict[str, int | None]
     """Threshold ("0.1", "0.01") -> first step (from 1) whose batch loss, before its update, was
     below it."""
+    correct: Tensor | None
+    """bool (N,): which test examples are predicted right at the end; None after divergence."""
     steps: int
     seconds: float
     """Wall time of the training with its evaluations, over all resumptions."""

@@ -1,0 +1,42 @@
+"""The last screen of a run: which claims held, where to look, what to do next."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from firstorder.jobs.paths import Paths
+
+FAILING = ("fails", "not resolved")
+"""Verdicts whose claims are named."""
+
+
+def lines(paths: Paths) -> list[str]:
+    """The tally of the claims of a scale, the paths of its results, and two next commands."""
+    verdicts = _verdicts(Path(paths.claims("csv")))
+    counts = Counter(status for _, status in verdicts)
+    said = [f"claims   {', '.join(f'{number} {status}' for status, number in counts.items())}"]
+    for status in FAILING:
+        named = [claim for claim, own in verdicts if own == status]
+        if named:
+            said.append(f"         {status}: {' '.join(named)}")
+    places = {
+        "paper": paths.paper,
+        "page": paths.claims("html"),
+        "tables": f"{paths.root}/tables/",
+        "figures": f"{paths.root}/figures/",
+    }
+    said += [f"{name:<8} {path}" for name, path in places.items()]
+    said += [
+        "next     firstorder verify                every claim with its numbers",
+        f"         firstorder explain {paths.paper}   from a result back to raw data",
+    ]
+    return said if verdicts else said[1:]
+
+
+def _verdicts(path: Path) -> list[tuple[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as stream:
+        return [(row["claim"], row["status"]) for row in csv.DictReader(stream)]

@@ -1,0 +1,66 @@
+"""Arrays and CSV files that the steps write and read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstorder import files
+from firstorder.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write_array(path: str, values: np.ndarray) -> None:
+    """Write an npy file atomically."""
+    # A file that is open for reading too gets its bytes from Python: what numpy writes by itself
+    # fails on a full disk without saying why.
+    with files.replacing(path) as temporary, open(temporary, "w+b") as stream:
+        np.save(stream, values)
+
+
+def read_array(path: str) -> Tensor:
+    """An npy file as a tensor that maps it: nothing is read yet. DataError when damaged."""
+    import torch
+
+    try:
+        return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; ask Snakemake for it") from None
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: damaged ({reason}); delete it and run again") from None
+
+
+def write_arrays(path: str, **arrays: Any) -> None:
+    """Write an npz file atomically."""
+    with files.replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_eigenvectors(path: str) -> Tensor:
+    """The leading eigenvectors (k, N) of spectrum.npz. DataError when missing or damaged."""
+    import torch
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return torch.from_numpy(stored["eigenvectors"])
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; ask Snakemake for it") from None
+    except Exception as error:  # zipfile, struct and zlib each raise their own
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: damaged ({reason}); delete it and run again") from None
+
+
+def write_csv(path: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV file atomically; floats with all their digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())

@@ -1,0 +1,87 @@
+"""What the jobs of the study ask of a scheduler. Their rules multiply it by the attempt."""
+
+from __future__ import annotations
+
+from firstorder.config import Config
+from firstorder.data.steps import megabytes as dataset_megabytes
+from firstorder.jobs.job import Demand
+from firstorder.linearized import DENSE, krylov_dimensions
+from firstorder.studies.linearized.grid import scale_of
+from firstorder.studies.linearized.settings import Family
+
+GIB = 1024
+BASE = 1500
+"""Memory in MiB of Snakemake, Python and torch, before any data."""
+NETWORK = 1500
+"""Memory in MiB of the largest network's passes on a batch of 64."""
+
+
+def of_kernel(config: Config, support: str) -> Demand:
+    """A kernel: the matrix twice, the working blocks, the examples."""
+    return _demand(
+        config,
+        scale_of(config).threads,
+        BASE
+        + 2 * _matrix_megabytes(config, support)
+        + _blocks_megabytes(config)
+        + _examples_megabytes(config, support),
+        scale_of(config).kernel_minutes,
+    )
+
+
+def of_spectrum(config: Config, support: str) -> Demand:
+    """The decomposition of a kernel.
+
+    One that may be decomposed as a whole: the matrix, and in float64 its copy, its eigenvectors
+    and the work space of divide and conquer. A larger one: the matrix twice, and the bases of a
+    Krylov space. Then, with the matrix still mapped, the gradients of the network on a batch.
+    """
+    scale = scale_of(config)
+    count = scale.supports[support].train + scale.supports[support].test
+    matrix = _matrix_megabytes(config, support)
+    if count <= DENSE:
+        needed = 9 * matrix
+    else:
+        bases = 3 * 8 * count * krylov_dimensions(scale.eigenvectors) // 2**20
+        needed = 2 * matrix + bases
+    megabytes = BASE + _examples_megabytes(config, support) + max(needed, NETWORK)
+    return _demand(config, scale.threads, megabytes, scale.kernel_minutes)
+
+
+def of_family(config: Config, family: Family, threads: int) -> Demand:
+    """Trainings of a family of tasks: the recipe's memory, two kernels and parts of them."""
+    recipe = config.recipes[family.recipe]
+    megabytes = BASE + recipe.memory_mb + _blocks_megabytes(config)
+    if family.support is not None:
+        megabytes += 3 * _matrix_megabytes(config, family.support)
+        megabytes += _examples_megabytes(config, family.support)
+    else:
+        train, test = family.directions.train, family.directions.test
+        megabytes += 3 * 4 * train * (train + test) // 2**20
+    return _demand(config, threads, megabytes, 5 + recipe.minutes * len(family.tasks))
+
+
+def _demand(config: Config, threads: int, megabytes: int, minutes: int) -> Demand:
+    return Demand(
+        threads=threads,
+        gpu=config.settings.device != "cpu",
+        megabytes=megabytes,
+        minutes=minutes,
+        block_gib=scale_of(config).memory_gib,
+    )
+
+
+def _matrix_megabytes(config: Config, support: str) -> int:
+    """The kernel of all examples of a support, in float32."""
+    declared = scale_of(config).supports[support]
+    return 4 * (declared.train + declared.test) ** 2 // 2**20 + 1
+
+
+def _blocks_megabytes(config: Config) -> int:
+    """The memory that the scale gives to kernel computations; a GPU's where there is one."""
+    return int(scale_of(config).memory_gib * GIB)
+
+
+def _examples_megabytes(config: Config, support: str) -> int:
+    """The dataset, and the support's pixels as float32: at most all of the dataset's."""
+    return 5 * dataset_megabytes(config.datasets[scale_of(config).supports[support].dataset])

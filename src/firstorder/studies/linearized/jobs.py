@@ -1,0 +1,323 @@
+"""The steps of the study, and their jobs: what each reads of the configuration, and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from firstorder.config import Config, ConfigError, lookup
+from firstorder.jobs import functions
+from firstorder.jobs.job import Files, Job
+from firstorder.jobs.paths import paths
+from firstorder.jobs.study import Step
+from firstorder.studies.linearized import demand
+from firstorder.studies.linearized.grid import (
+    FILES,
+    GAUSSIAN,
+    NAME,
+    directions_file,
+    family_file,
+    keys,
+    scale_of,
+    start_file,
+    study_of,
+)
+from firstorder.studies.linearized.settings import Family, Network, Support
+
+PRELOAD = (
+    "firstorder.data.images",
+    "firstorder.linearized.network",
+    "firstorder.linearized.spectrum",
+    "firstorder.models",
+    "firstorder.training.loop",
+)
+RUN = f"firstorder.studies.{NAME}.steps"
+UNREAD_OF_RECIPE = {
+    "model", "model_parameters", "train", "mean", "std", "minutes", "memory_mb", "source",
+}  # fmt: skip
+"""What no training of this study reads: its networks and data come from families and supports."""
+
+
+def kernel_job(config: Config, model: str, support: str, seed: str) -> Job:
+    """Initialise a network; its outputs and its tangent kernel on a support."""
+    return Job(
+        step="compute_kernel",
+        key=(model, support, seed),
+        spec={
+            **_network_spec(config, model),
+            **_support_spec(config, support),
+            "seed": _seed(seed),
+            "threads": scale_of(config).threads,
+        },
+        inputs={"dataset": _dataset_file(config, support)},
+        outputs=start_files(config, "compute_kernel", model, support, seed),
+        code=_code(config, "compute_kernel", model),
+        demand=demand.of_kernel(config, support),
+    )
+
+
+def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
+    """The leading eigenvalues and eigenvectors of a kernel."""
+    scale = scale_of(config)
+    return Job(
+        step="decompose",
+        key=(model, support, seed),
+        spec={
+            **_network_spec(config, model),
+            **_support_spec(config, support),
+            "eigenvectors": scale.eigenvectors,
+            "threads": scale.threads,
+        },
+        inputs={
+            "dataset": _dataset_file(config, support),
+            **_start_inputs(config, model, support, seed, "init.safetensors", "kernel.npy"),
+        },
+        outputs=start_files(config, "decompose", model, support, seed),
+        code=_code(config, "decompose", model),
+        demand=demand.of_spectrum(config, support),
+    )
+
+
+def linearize_job(config: Config, model: str, support: str, seed: str, family: str) -> Job:
+    """Train the linearization, with and without f_0, on all tasks of a family."""
+    _network(config, model)
+    threads = scale_of(config).threads
+    declared, examples = _family(config, family, support), _support(config, support)
+    return Job(
+        step="linearize",
+        key=(model, support, seed, family),
+        spec={
+            **_tasks_spec(config, declared, seed),
+            "support": {"train": examples.train, "test": examples.test},
+            "threads": threads,
+        },
+        inputs={
+            # The classes of labelled images; an eigenfunction is known from the spectrum.
+            **({"dataset": _dataset_file(config, support)} if declared.kind == "binary" else {}),
+            **_start_inputs(config, model, support, seed, "outputs.npy", "kernel.npy"),
+            **_targets(config, declared, model, seed),
+        },
+        outputs=family_files(config, "linearize", model, support, seed, family),
+        code=(f"{RUN}:linearize",),
+        demand=demand.of_family(config, declared, threads),
+    )
+
+
+def fit_job(config: Config, model: str, support: str, seed: str, family: str) -> Job:
+    """Train the network on all tasks of a family."""
+    declared = _family(config, family, support)
+    return Job(
+        step="fit",
+        key=(model, support, seed, family),
+        spec={
+            **_network_spec(config, model),
+            **_support_spec(config, support),
+            **_tasks_spec(config, declared, seed),
+            "family": family,
+            "watch": list(declared.watch),
+            "watch_points": declared.watch_points,
+        },
+        inputs={
+            "dataset": _dataset_file(config, support),
+            **_start_inputs(config, model, support, seed, "init.safetensors", "kernel.npy"),
+            **_targets(config, declared, model, seed),
+        },
+        outputs=family_files(config, "fit", model, support, seed, family),
+        code=_code(config, "fit", model),
+        demand=demand.of_family(config, declared, config.recipes[declared.recipe].threads),
+    )
+
+
+def rotate_job(config: Config, model: str, support: str, seed: str, family: str) -> Job:
+    """The kernels of the trained networks of a family, and linear training on them."""
+    threads = scale_of(config).threads
+    declared = _family(config, family, support)
+    return Job(
+        step="rotate",
+        key=(model, support, seed, family),
+        spec={
+            **_network_spec(config, model),
+            **_support_spec(config, support),
+            **_tasks_spec(config, declared, seed),
+            "threads": threads,
+        },
+        inputs={
+            "dataset": _dataset_file(config, support),
+            **_start_inputs(config, model, support, seed, "init.safetensors", "kernel.npy"),
+            **_targets(config, declared, model, seed),
+            "networks.safetensors": family_file(
+                config, model, support, seed, family, "networks.safetensors"
+            ),
+        },
+        outputs=family_files(config, "rotate", model, support, seed, family),
+        code=_code(config, "rotate", model),
+        demand=demand.of_family(config, declared, threads),
+    )
+
+
+def directions_job(config: Config, model: str, seed: str, family: str) -> Job:
+    """The anisotropy directions of a network, and its trainings on their linear tasks."""
+    declared = _family(config, family, GAUSSIAN)
+    options = declared.directions
+    return Job(
+        step="find_directions",
+        key=(model, seed, family),
+        spec={
+            **_network_spec(config, model),
+            **_tasks_spec(config, declared, seed),
+            "shape": [1, options.size, options.size],
+            "directions": options.model_dump(mode="json", exclude={"size"}),
+        },
+        inputs={},
+        outputs=directions_files(config, model, seed, family),
+        code=_code(config, "find_directions", model),
+        demand=demand.of_family(config, declared, config.recipes[declared.recipe].threads),
+    )
+
+
+def start_files(config: Config, step: str, model: str, support: str, seed: str) -> Files:
+    """What a step writes for an initialisation."""
+    return {name: start_file(config, model, support, seed, name) for name in FILES[step]}
+
+
+def family_files(
+    config: Config, step: str, model: str, support: str, seed: str, family: str
+) -> Files:
+    """What a step writes for a family of tasks."""
+    return {name: family_file(config, model, support, seed, family, name) for name in FILES[step]}
+
+
+def directions_files(config: Config, model: str, seed: str, family: str) -> Files:
+    """What `find_directions` writes."""
+    return {
+        name: directions_file(config, model, seed, family, name)
+        for name in FILES["find_directions"]
+    }
+
+
+def _network_spec(config: Config, model: str) -> dict[str, Any]:
+    network = _network(config, model)
+    return {"model": network.model, "model_parameters": dict(network.model_parameters)}
+
+
+def _seed(seed: str) -> int:
+    if not seed.isdecimal():
+        raise ConfigError(f"seed {seed!r} is not allowed: write a whole number from 0")
+    return int(seed)
+
+
+def _support_spec(config: Config, support: str) -> dict[str, Any]:
+    """The examples of a support and how their pixels are standardised."""
+    declared = _support(config, support)
+    dataset = config.datasets[declared.dataset]
+    return {
+        "shape": list(dataset.shape),
+        "support": {
+            "train": declared.train,
+            "test": declared.test,
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
+        },
+    }
+
+
+def _tasks_spec(config: Config, family: Family, seed: str) -> dict[str, Any]:
+    """The tasks of a family, how they are trained, and the seed of subsets and batches."""
+    recipe = config.recipes[family.recipe]
+    return {
+        "kind": family.kind,
+        "tasks": list(family.tasks),
+        "recipe": recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
+        "seed": _seed(seed),
+    }
+
+
+def _dataset_file(config: Config, support: str) -> str:
+    return paths(config).dataset(_support(config, support).dataset)
+
+
+def _start_inputs(
+    config: Config, model: str, support: str, seed: str, *names: str
+) -> dict[str, str]:
+    return {name: start_file(config, model, support, seed, name) for name in names}
+
+
+def _targets(config: Config, family: Family, model: str, seed: str) -> dict[str, str]:
+    """What eigenfunction tasks are made from; nothing for other kinds."""
+    if family.kind != "eigenfunctions" or family.support is None:
+        return {}
+    return _start_inputs(config, model, family.support, seed, "spectrum.npz")
+
+
+def _network(config: Config, model: str) -> Network:
+    return lookup(study_of(config).models, model, "model")
+
+
+def _support(config: Config, support: str) -> Support:
+    return lookup(scale_of(config).supports, support, "support")
+
+
+def _family(config: Config, name: str, support: str) -> Family:
+    family = lookup(scale_of(config).families, name, "family")
+    own = family.support or GAUSSIAN
+    if own != support:
+        raise ConfigError(f"family {name!r} lives on {own!r}, not on {support!r}")
+    return family
+
+
+def _code(config: Config, step: str, model: str) -> tuple[str, ...]:
+    """The code of a step and of its network."""
+    return (f"{RUN}:{step}", *functions.entries("models", _network(config, model).model))
+
+
+def _start_step(name: str, job: Callable[..., Job], help: str) -> Step:
+    return Step(
+        name=name,
+        run=f"{RUN}:{name}",
+        keys=("model", "support", "seed"),
+        help=help,
+        outputs=lambda config, model, support, seed: start_files(
+            config, name, model, support, seed
+        ),
+        job=job,
+        every=lambda config: keys(config, name),
+        preload=PRELOAD,
+    )
+
+
+def _family_step(name: str, job: Callable[..., Job], help: str) -> Step:
+    return Step(
+        name=name,
+        run=f"{RUN}:{name}",
+        keys=("model", "support", "seed", "family"),
+        help=help,
+        outputs=lambda config, *key: family_files(config, name, *key),
+        job=job,
+        every=lambda config: keys(config, name),
+        preload=PRELOAD,
+    )
+
+
+STEPS = (
+    _start_step(
+        "compute_kernel", kernel_job, "Initialise MODEL; its tangent kernel on SUPPORT for SEED."
+    ),
+    _start_step("decompose", spectrum_job, "Decompose the kernel of MODEL on SUPPORT for SEED."),
+    _family_step(
+        "linearize", linearize_job, "Train the linearization of MODEL on the tasks of FAMILY."
+    ),
+    _family_step("fit", fit_job, "Train MODEL on the tasks of FAMILY."),
+    _family_step(
+        "rotate", rotate_job, "The kernels of the trained networks of FAMILY, and training on them."
+    ),
+    Step(
+        name="find_directions",
+        run=f"{RUN}:find_directions",
+        keys=("model", "seed", "family"),
+        help="The anisotropy directions of MODEL, and its trainings on their tasks.",
+        outputs=directions_files,
+        job=directions_job,
+        every=lambda config: keys(config, "find_directions"),
+        preload=PRELOAD,
+    ),
+)

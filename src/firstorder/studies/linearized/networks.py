@@ -1,0 +1,141 @@
+"""Networks of a spec, their weights, and the examples of a support."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstorder import files, streams
+from firstorder.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+State = dict[str, "Tensor"]
+"""The tensors of a network, by name."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of a support: first the training ones, then the test ones."""
+
+    images: Tensor
+    """(N, C, H, W) float32, standardised."""
+    classes: Tensor
+    """(N,) int64; -1 where the dataset has no labels."""
+
+
+def examples(path: str, support: Mapping[str, Any]) -> Examples:
+    """The first `train` and `test` examples of a fixed shuffle of the prepared dataset `path`."""
+    import torch
+
+    from firstorder.data.images import standardise
+    from firstorder.data.prepared import read_prepared
+
+    prepared = read_prepared(path)
+    images, labels = [], []
+    for part, split, classes in (
+        ("train", prepared.train_images, prepared.train_labels),
+        ("test", prepared.test_images, prepared.test_labels),
+    ):
+        rows = _rows(part, len(split), support)
+        images.append(torch.from_numpy(split[rows]))
+        labels.append(torch.from_numpy(classes[rows]))
+    pixels = standardise(torch.cat(images), tuple(support["mean"]), tuple(support["std"]))
+    return Examples(pixels, torch.cat(labels))
+
+
+def classes(path: str, support: Mapping[str, Any]) -> Tensor:
+    """The classes (N,) of the examples of a support, without their pixels."""
+    import torch
+
+    from firstorder.data.prepared import read_prepared
+
+    prepared = read_prepared(path)
+    parts = (("train", prepared.train_labels), ("test", prepared.test_labels))
+    return torch.cat(
+        [torch.from_numpy(labels[_rows(part, len(labels), support)]) for part, labels in parts]
+    )
+
+
+def _rows(part: str, count: int, support: Mapping[str, Any]) -> np.ndarray:
+    return streams.numpy_stream(0, f"support-{part}").permutation(count)[: support[part]]
+
+
+def draw(spec: Mapping[str, Any], stream: str = "init") -> nn.Module:
+    """The network of a spec, with weights drawn from `stream` of its seed."""
+    return _build(spec, streams.torch_stream(spec["seed"], stream))
+
+
+def load(spec: Mapping[str, Any], path: str) -> nn.Module:
+    """The network of a spec, with the weights of a file. DataError when that is damaged."""
+    return of_state(spec, read_state(path), path)
+
+
+def of_state(spec: Mapping[str, Any], state: State, path: str) -> nn.Module:
+    """The network of a spec, with weights that were read from `path`."""
+    module = _build(spec)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise _damaged(path, error) from None
+    return module
+
+
+def _build(spec: Mapping[str, Any], generator: Any = None) -> nn.Module:
+    from firstorder import models
+
+    shape = tuple(spec["shape"])
+    parameters = spec["model_parameters"]
+    return models.build(spec["model"], 1, shape, generator=generator, **parameters)
+
+
+def state_of(module: nn.Module) -> State:
+    """The tensors of a network, on the CPU."""
+    return {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+
+
+def write_state(path: str, state: State) -> None:
+    """Write tensors atomically."""
+    from safetensors.torch import save
+
+    files.write_bytes(path, save(state))
+
+
+def read_state(path: str) -> State:
+    """The tensors of a file. Raises DataError when it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; ask Snakemake for it") from None
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+
+
+def joined(states: Mapping[int, State]) -> State:
+    """The networks of several tasks as one set of tensors, called `TASK.NAME`."""
+    return {
+        f"{task}.{name}": value for task, state in states.items() for name, value in state.items()
+    }
+
+
+def of_task(state: State, task: int, path: str) -> State:
+    """The network of one task of `joined`. Raises DataError when it is not there."""
+    start = f"{task}."
+    own = {
+        name.removeprefix(start): value for name, value in state.items() if name.startswith(start)
+    }
+    if not own:
+        raise DataError(f"{path}: no network of task {task}; delete it and run again")
+    return own
+
+
+def _damaged(path: str, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(f"{path}: damaged ({reason}); delete it and run again")

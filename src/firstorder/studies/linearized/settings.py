@@ -1,0 +1,227 @@
+"""What `config/studies/linearized/` may hold, and the checks that span its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from firstorder.config import (
+    Artefact,
+    Claim,
+    Config,
+    ConfigError,
+    Count,
+    Scalar,
+    Seed,
+    Slug,
+    Some,
+    Strict,
+    choose,
+    lookup,
+)
+from firstorder.config.validation import read
+from firstorder.jobs import functions
+
+Kind = Literal["eigenfunctions", "binary", "nads"]
+"""Of tasks: signs of eigenfunctions of the initial kernel; labelled images, the first against the
+last half of the classes; linear tasks along neural anisotropy directions."""
+INITIALISERS = ("kaiming", "lecun", "torchvision")
+"""The names of `firstorder.models.initialisers`, which imports torch (a test compares them)."""
+
+
+class Select(Strict):
+    """Which results an artefact or a claim draws on."""
+
+    family: Slug | None = None
+    """A family of tasks of the scale; gives models, support and seeds."""
+    also: tuple[Slug, ...] = ()
+    """More families. A model is taken from the first one of a kind that has it."""
+    models: tuple[str, ...] | None = None
+    """Only these models of the families."""
+    dataset: str | None = None
+    """Only families on this dataset."""
+    baselines: tuple[Slug, ...] = ()
+    """Families that are drawn beside those, for comparison; on any dataset."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """All families that are named, each once."""
+        named = ((self.family,) if self.family else ()) + self.also + self.baselines
+        return tuple(dict.fromkeys(named))
+
+
+class Network(Strict):
+    """A scalar-output network."""
+
+    label: str
+    model: str
+    """Name of a builder of `firstorder.models`."""
+    model_parameters: dict[str, Scalar] = {}
+
+
+class LinearizedStudy(Strict):
+    """config/studies/linearized/study.yaml"""
+
+    title: str
+    paper: str
+    models: dict[Slug, Network]
+    artefacts: dict[Slug, Artefact[Select]]
+    claims: dict[str, Claim[Select]] = {}
+
+
+class Support(Strict):
+    """The examples on which kernels live: the first `train` and `test` ones of a fixed shuffle."""
+
+    dataset: str
+    train: Count
+    test: Count
+
+
+class Directions(Strict):
+    """Neural anisotropy directions, and the linear tasks along them on Gaussian inputs."""
+
+    size: Count = 32
+    """Side of the square inputs of one channel."""
+    amplitude: Literal["half", "full"] = "half"
+    """Of the signal: epsilon / 2, as in the released code, or epsilon."""
+    epsilon: Annotated[float, Field(gt=0)] = 1.0
+    sigma: Annotated[float, Field(gt=0)] = 1.0
+    """Standard deviation of the noise."""
+    train: Count = 10_000
+    test: Count = 10_000
+    samples: Count = 16
+    """Inputs over which the mixed derivative is averaged for the definition by expectation."""
+    networks: Count = 1000
+    """Random networks for the definition by gradients."""
+
+
+class Family(Strict):
+    """Tasks that are trained in the same way, for several models and seeds."""
+
+    kind: Kind
+    support: str | None = None
+    """Absent for `nads`, which make their own inputs."""
+    models: Some[str]
+    seeds: Some[Seed]
+    recipe: str
+    tasks: Some[Count]
+    """Eigenfunction or NAD indices (from 1), or training-set sizes."""
+    watch: tuple[Count, ...] = ()
+    """Tasks whose kernel is followed through training."""
+    watch_points: Count = 500
+    """Training examples on which the evolving kernel's spectrum is computed."""
+    options: Directions | None = None
+    """Of `nads` only; the defaults where it is absent."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Family:
+        if self.kind == "nads" and self.support is not None:
+            raise ValueError("support: NAD tasks make their own inputs; leave it out")
+        if self.kind != "nads" and self.options is not None:
+            raise ValueError(f"options: tasks of kind {self.kind} have none; leave it out")
+        if not set(self.watch) <= set(self.tasks):
+            raise ValueError(
+                f"watch: {list(self.watch)} is not allowed: choose from tasks {list(self.tasks)}"
+            )
+        return self
+
+    @property
+    def directions(self) -> Directions:
+        """The options of `nads`."""
+        return self.options or Directions()
+
+
+class LinearizedScale(Strict):
+    """config/studies/linearized/SCALE.yaml"""
+
+    supports: dict[Slug, Support] = {}
+    families: dict[Slug, Family] = {}
+    memory_gib: Annotated[float, Field(gt=0)] = 4.0
+    """Memory that kernel computations may take."""
+    kernel_minutes: Count = 10
+    """Time to ask a scheduler for, for one kernel or its spectrum."""
+    eigenvectors: Count = 1000
+    """How many leading eigenvectors are kept."""
+    threads: Count = 1
+    """CPU threads of a kernel, a spectrum or a training in function space."""
+
+
+def check(config: Config, study_file: Path, scale_file: Path) -> None:
+    """Refuse what does not fit together, in one line that names file, key and mend."""
+    study: LinearizedStudy = config.studies["linearized"].declared
+    scale: LinearizedScale = config.studies["linearized"].scale
+    for name, network in study.models.items():
+        _check_network(network, f"{study_file}: models.{name}")
+    for name, support in scale.supports.items():
+        _check_support(config, support, f"{scale_file}: supports.{name}")
+    for name, family in scale.families.items():
+        _check_family(config, family, f"{scale_file}: families.{name}")
+    _check_selections(config, study, scale, study_file)
+
+
+def _check_network(network: Network, where: str) -> None:
+    functions.check_model(network.model, network.model_parameters, where)
+    init = network.model_parameters.get("init", INITIALISERS[0])
+    if init not in INITIALISERS:
+        raise ConfigError(
+            f"{where}.model_parameters.init: {init!r} is not allowed: "
+            f"{choose(str(init), list(INITIALISERS))}"
+        )
+
+
+def _check_support(config: Config, support: Support, where: str) -> None:
+    dataset = lookup(config.datasets, support.dataset, "dataset", where)
+    for part in ("train", "test"):
+        if getattr(support, part) > getattr(dataset, part):
+            raise ConfigError(
+                f"{where}.{part}: {getattr(support, part)} is not allowed: "
+                f"{support.dataset} has {getattr(dataset, part)}"
+            )
+
+
+def _check_family(config: Config, family: Family, where: str) -> None:
+    study: LinearizedStudy = config.studies["linearized"].declared
+    scale: LinearizedScale = config.studies["linearized"].scale
+    lookup(config.recipes, family.recipe, "recipe", where)
+    for model in family.models:
+        lookup(study.models, model, "model", where)
+    if family.kind == "nads":
+        most, of = family.directions.size**2, "inputs of this size have as many dimensions"
+    else:
+        if family.support is None:
+            known = ", ".join(scale.supports) or "none: declare one under supports"
+            raise ConfigError(f"{where}.support: missing; name one of {known}")
+        support = lookup(scale.supports, family.support, "support", where)
+        if family.kind == "binary":
+            most, of = support.train, "the support has as many training examples"
+            if not config.datasets[support.dataset].classes:
+                raise ConfigError(f"{where}.support: dataset {support.dataset!r} has no labels")
+        else:
+            most, of = support.train + support.test, "the support has as many examples"
+            if scale.eigenvectors < most:
+                most, of = scale.eigenvectors, "as many eigenvectors are kept; raise eigenvectors"
+    if max(family.tasks) > most:
+        raise ConfigError(
+            f"{where}.tasks: {max(family.tasks)} is not allowed: at most {most}: {of}"
+        )
+
+
+def _check_selections(
+    config: Config, study: LinearizedStudy, scale: LinearizedScale, study_file: Path
+) -> None:
+    """Refuse selections of unknown models, datasets, and families that no scale declares."""
+    declared = {name: True for name in scale.families}
+    for file in sorted(study_file.parent.glob("*.yaml")):
+        families = {} if file == study_file else read(file).get("families")
+        declared |= dict.fromkeys(families if isinstance(families, dict) else (), True)
+    for part, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
+        for name, entry in entries.items():
+            where, chosen = f"{study_file}: {part}.{name}.select", entry.select
+            for model in chosen.models or ():
+                lookup(study.models, model, "model", f"{where}.models")
+            if chosen.dataset is not None:
+                lookup(config.datasets, chosen.dataset, "dataset", f"{where}.dataset")
+            for family in chosen.families:
+                lookup(declared, family, "family", where)

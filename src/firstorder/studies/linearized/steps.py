@@ -1,0 +1,473 @@
+"""The steps of the linearized study: kernels, spectra, trainings of networks and linearizations."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstorder import streams
+from firstorder.jobs.context import Context
+from firstorder.jobs.job import Files, Spec
+from firstorder.memory import advising
+from firstorder.studies.linearized.arrays import (
+    read_array,
+    read_eigenvectors,
+    write_array,
+    write_arrays,
+    write_csv,
+)
+from firstorder.studies.linearized.networks import (
+    State,
+    classes,
+    draw,
+    examples,
+    joined,
+    load,
+    of_state,
+    of_task,
+    read_state,
+    state_of,
+    write_state,
+)
+from firstorder.studies.linearized.training import part_of, recipe_of, train_network, write_arm
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from firstorder.linearized.network import Watch
+    from firstorder.linearized.outcome import Outcome
+    from firstorder.linearized.tasks import Task
+
+ALIGNMENT = ("task", "k", "part", "initial", "trained")
+EVOLUTION = ("family", "task", "epoch", "part", "alignment", "trace", "relative")
+ENERGY = ("family", "task", "moment", "part", "components", "energy")
+GRADIENTS = ("k", "eigenvalue", "alignment")
+CHECKED = (1, 2, 5, 10)
+"""The eigenvectors whose alignment is also computed by gradients, without the kernel."""
+
+
+def compute_kernel(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Initialise a model; write its weights, its outputs and its tangent kernel on a support."""
+    from firstorder.linearized.kernel import ntk
+    from firstorder.linearized.tangent import outputs as outputs_of
+
+    device = context.torch_device(spec["threads"])
+    images = examples(inputs["dataset"], spec["support"]).images.to(device)
+    module = draw(spec)
+    write_state(outputs["init.safetensors"], state_of(module))
+    module.to(device)
+    memory = context.demand.block_gib
+    train = spec["support"]["train"]
+    with advising(f"lower train (now {train}) of the support in config/studies/linearized/"):
+        gram = ntk(module, images, memory_gib=memory, progress=partial(_say, "kernel"))
+        scores = outputs_of(module, images).cpu().numpy()
+    write_array(outputs["outputs.npy"], scores)
+    write_array(outputs["kernel.npy"], gram.numpy())
+
+
+def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Decompose a kernel: the leading eigenvalues of the Gram matrix and its eigenvectors.
+
+    Some eigenvalues are set beside the alignment of their eigenvectors by the gradients of the
+    network: they agree only if the kernel is that of the network.
+    """
+    from firstorder.linearized import spectrum
+    from firstorder.linearized.alignment import from_gradients
+
+    device = context.torch_device(spec["threads"])
+    gram = read_array(inputs["kernel.npy"])
+    found = spectrum.decompose(gram, spec["eigenvectors"], device)
+    write_arrays(
+        outputs["spectrum.npz"],
+        eigenvalues=found.values.numpy(),
+        eigenvectors=found.vectors.numpy(),
+        trace=gram.diagonal().double().sum().numpy(),
+        n_train=np.int64(spec["support"]["train"]),
+    )
+    images = examples(inputs["dataset"], spec["support"]).images.to(device)
+    module = load(spec, inputs["init.safetensors"]).to(device)
+    rows = []
+    for k in (k for k in CHECKED if k <= len(found.values)):
+        aligned = from_gradients(module, images, found.vectors[k - 1].to(device), batch=64)
+        value = float(found.values[k - 1])
+        rows.append({"k": k, "eigenvalue": value, "alignment": float(aligned)})
+    write_csv(outputs["gradients.csv"], GRADIENTS, rows)
+
+
+def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Train the linearization, with and without f_0, on all tasks of a family."""
+    import torch
+
+    from firstorder.linearized.tasks import describe
+
+    device = context.torch_device(spec["threads"])
+    gram = read_array(inputs["kernel.npy"])
+    scores = read_array(inputs["outputs.npy"])
+    labels = classes(inputs["dataset"], spec["support"]) if spec["kind"] == "binary" else None
+    tasks = _tasks(spec, inputs, labels)
+    fields = describe(gram, tasks)
+    for arm, offset in (("linear", scores), ("linear0", torch.zeros_like(scores))):
+        began = time.perf_counter()
+        outcomes = _in_function_space(spec, gram, offset, tasks, device)
+        read = list(inputs.values())
+        write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
+
+
+def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Train the network on all tasks of a family, each from the same initialisation.
+
+    A task that was finished before, with the same settings, code and inputs, is not trained
+    again; one that was interrupted goes on from its checkpoint. Watched eigenfunctions also get a
+    negative control: their labels, shuffled. `networks.safetensors` has the weights of all tasks,
+    each tensor called `TASK.NAME`.
+    """
+    from firstorder.linearized.tasks import describe, shuffled
+
+    device = context.torch_device(recipe_of(spec).threads)
+    gram = read_array(inputs["kernel.npy"])
+    support = examples(inputs["dataset"], spec["support"])
+    images = support.images.to(device)
+    tasks = _tasks(spec, inputs, support.classes)
+    watched = [task for task in tasks if task.index in spec["watch"]]
+    train = partial(train_network, spec, inputs, context, images=images, device=device)
+    write = partial(
+        write_arm, spec=spec, inputs=list(inputs.values()), outputs=outputs, context=context,
+        device=device,
+    )  # fmt: skip
+    began, trained = time.perf_counter(), {}
+    for task in tasks:
+        _say(f"{spec['family']}: task", task.index, max(spec["tasks"]))
+        watch = _watch(spec, context, task, images) if task.index in spec["watch"] else None
+        trained[task.index] = train(task, "network", watch=watch)
+    outcomes = {task: found.outcome for task, found in trained.items()}
+    peak = max(found.peak for found in trained.values())
+    write_state(
+        outputs["networks.safetensors"],
+        joined({task: found.weights for task, found in trained.items()}),
+    )
+    write("network", outcomes, describe(gram, tasks), began=began, peak=peak)
+    _write_evolution(spec, outputs, {task.index: outcomes[task.index] for task in watched})
+    began = time.perf_counter()
+    controls = [
+        shuffled(task, streams.torch_stream(spec["seed"], f"random-{task.index}"))
+        for task in (watched if spec["kind"] == "eigenfunctions" else ())
+    ]
+    control = {task.index: train(task, "random") for task in controls}
+    outcomes = {task: found.outcome for task, found in control.items()}
+    peak = max((found.peak for found in control.values()), default=0)
+    write("random", outcomes, describe(gram, controls), began=began, peak=peak)
+
+
+def _watch(spec: Spec, context: Context, task: Task, images: Tensor) -> Watch:
+    from firstorder.linearized.network import Watch
+
+    return Watch(
+        images[task.rows],
+        task.train_labels.to(images.device),
+        images[task.test_from :],
+        task.test_labels.to(images.device),
+        spec["watch_points"],
+        recipe_of(spec).epochs,
+        context.demand.block_gib,
+    )
+
+
+def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """The kernels of the trained networks: their alignment, and linear training on them.
+
+    The alignment with the initial eigenvectors uses the running statistics of the trained
+    network. The linear training has no f_0, and batch norm has its initial statistics, so that
+    the trained kernel has no advantage besides its weights. Of a binary family only the largest
+    task is looked at.
+    """
+    from firstorder.linearized.outcome import Outcome
+    from firstorder.linearized.tasks import describe
+
+    device = context.torch_device(spec["threads"])
+    gram = read_array(inputs["kernel.npy"])
+    support = examples(inputs["dataset"], spec["support"])
+    images = support.images.to(device)
+    tasks = _tasks(spec, inputs, support.classes)
+    if spec["kind"] == "binary":
+        tasks = [max(tasks, key=lambda task: task.index)]
+    path = inputs["networks.safetensors"]
+    networks = read_state(path)
+    decisive = {name: each for name, each in inputs.items() if each != path}
+    began = time.perf_counter()
+    outcomes, rows = {}, []
+    for task in tasks:
+        _say("kernel of task", task.index, max(spec["tasks"]))
+        weights = of_task(networks, task.index, path)
+        part = part_of(spec, task.index, "retrained", weights=_digest(weights))
+        identity = context.identity(part, decisive)
+        found = context.recall(identity)
+        if found is None:
+            found = _rotate(spec, inputs, context, task, weights, images, device)
+            context.remember(identity, found)
+        outcomes[task.index] = Outcome(**found["outcome"])
+        rows += found["alignment"]
+    read = list(inputs.values())
+    fields = describe(gram, tasks)
+    write_arm("retrained", outcomes, fields, spec, read, outputs, context, began, device)
+    write_csv(outputs["alignment.csv"], ALIGNMENT, rows)
+
+
+def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """The neural anisotropy directions of a model, and its trainings on their linear tasks."""
+    import torch
+
+    from firstorder.linearized.kernel import ntk
+    from firstorder.linearized.nads import linear_task
+    from firstorder.linearized.tangent import outputs as outputs_of
+    from firstorder.linearized.tasks import Task, describe
+
+    device = context.torch_device(recipe_of(spec).threads)
+    options, memory = spec["directions"], context.demand.block_gib
+    module = draw(spec)
+    write_state(outputs["init.safetensors"], state_of(module))
+    module.to(device)
+    arrays = _directions(spec, module, device, memory)
+    write_arrays(outputs["nads.npz"], **arrays)
+    directions = arrays["directions"]
+    made = {name: outputs[name] for name in ("init.safetensors", "nads.npz")}
+    count, began = options["train"], time.perf_counter()
+    fields: dict[int, dict[str, float]] = {}
+    trained: dict[int, Outcome] = {}
+    linear: dict[int, Outcome] = {}
+    peak = 0
+    for index in spec["tasks"]:
+        _say("directions: task", index, max(spec["tasks"]))
+        images, labels = linear_task(
+            torch.from_numpy(directions[index - 1]),
+            tuple(spec["shape"]),
+            count + options["test"],
+            streams.torch_stream(spec["seed"], f"nad-{index}"),
+            epsilon=options["epsilon"],
+            sigma=options["sigma"],
+            amplitude=options["amplitude"],
+        )
+        images = images.to(device)
+        task = Task(index, torch.arange(count), labels, count)
+        found = train_network(spec, made, context, task, "network", images, device)
+        trained[index], peak = found.outcome, max(peak, found.peak)
+        gram = ntk(module, images, images[:count], memory_gib=memory)
+        scores = outputs_of(module, images).cpu()
+        linear |= _in_function_space(spec, gram, scores, [task], device)
+        fields |= describe(gram, [task])
+    read = list(made.values())
+    for arm, outcomes, most in (("network", trained, peak), ("linear", linear, 0)):
+        write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device, most)
+
+
+def _tasks(spec: Spec, inputs: Files, classes: Tensor | None) -> list[Task]:
+    """The tasks of a family, in the order of their indices."""
+    if spec["kind"] == "eigenfunctions":
+        return _eigenfunctions(spec, read_eigenvectors(inputs["spectrum.npz"]))
+    assert classes is not None
+    return _binary(spec, classes)
+
+
+def _eigenfunctions(spec: Spec, vectors: Tensor) -> list[Task]:
+    """The signs of eigenvectors of the kernel of all examples: transductive, as published."""
+    import torch
+
+    from firstorder.linearized.spectrum import binary_labels
+    from firstorder.linearized.tasks import Task
+
+    train = spec["support"]["train"]
+    return [
+        Task(index, torch.arange(train), binary_labels(vectors[index - 1]), train)
+        for index in spec["tasks"]
+    ]
+
+
+def _binary(spec: Spec, classes: Tensor) -> list[Task]:
+    """The first half of the classes against the rest, on nested class-stratified subsets."""
+    import torch
+
+    from firstorder.data.subset import stratified_subset
+    from firstorder.linearized.tasks import Task, coarse_labels
+
+    train, seed = spec["support"]["train"], spec["seed"]
+    labels = coarse_labels(classes, int(classes.max()) + 1)
+    return [
+        Task(
+            size,
+            torch.from_numpy(
+                stratified_subset(
+                    classes[:train].numpy(), size, streams.numpy_stream(seed, "subset")
+                )
+            ),
+            labels,
+            train,
+        )
+        for size in spec["tasks"]
+    ]
+
+
+def _in_function_space(
+    spec: Spec, kernel: Tensor, outputs: Tensor, tasks: Sequence[Task], device: torch.device
+) -> dict[int, Outcome]:
+    """Train the linearization of every task; those with the same training set together.
+
+    `kernel` has the rows of all examples and the columns of at least the training ones,
+    `outputs` (N,) is f_0.
+    """
+    import torch
+
+    from firstorder.linearized import function_space
+    from firstorder.linearized.outcome import of_trajectory
+    from firstorder.linearized.tasks import by_training_set
+
+    found: dict[int, Outcome] = {}
+    for group, own, test in by_training_set(kernel, tasks):
+        began, task = time.perf_counter(), group[0]
+        recipe = recipe_of(spec, task)
+        trajectory = function_space.train(
+            own.to(device).contiguous(),
+            outputs[task.rows].to(device),
+            torch.stack([task.train_labels for task in group], 1).to(device),
+            test.to(device).contiguous(),
+            outputs[task.test_from :].to(device),
+            torch.stack([task.test_labels for task in group], 1).to(device),
+            recipe,
+            function_space.batches(len(task.rows), recipe, spec["seed"], device),
+        )
+        outcomes = of_trajectory(trajectory, time.perf_counter() - began)
+        found |= {task.index: outcome for task, outcome in zip(group, outcomes, strict=True)}
+    return {task.index: found[task.index] for task in tasks}
+
+
+def _digest(state: State) -> str:
+    """SHA-256 of the tensors of a network."""
+    from safetensors.torch import save
+
+    return hashlib.sha256(save(state)).hexdigest()
+
+
+def _rotate(
+    spec: Spec,
+    inputs: Files,
+    context: Context,
+    task: Task,
+    weights: State,
+    images: Tensor,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Alignment and retraining of one trained network, as plain values."""
+    import torch
+
+    from firstorder.linearized.kernel import ntk
+    from firstorder.linearized.outcome import Outcome
+
+    memory = context.demand.block_gib
+    module = of_state(spec, weights, inputs["networks.safetensors"]).to(device)
+    if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
+        return {"outcome": asdict(Outcome("diverged", [], {}, 0.0)), "alignment": []}
+    gram, rows = None, []
+    if spec["kind"] == "eigenfunctions":
+        gram = ntk(module, images, memory_gib=memory)
+        rows = _alignments(inputs, task, gram, device)
+    if gram is None or list(module.buffers()):
+        _reset_statistics(module, load(spec, inputs["init.safetensors"]))
+        gram = ntk(module, images, images[: task.test_from], memory_gib=memory)
+    outcome = _in_function_space(spec, gram, torch.zeros(len(images)), [task], device)[task.index]
+    return {"outcome": asdict(outcome), "alignment": rows}
+
+
+def _reset_statistics(module: nn.Module, initial: nn.Module) -> None:
+    """Give `module` the running statistics of `initial`."""
+    before = dict(initial.named_buffers())
+    for name, value in module.named_buffers():
+        value.copy_(before[name])
+
+
+def _alignments(
+    inputs: Files, task: Task, trained: Tensor, device: torch.device
+) -> list[dict[str, Any]]:
+    """Rayleigh quotients of the initial eigenvectors in the initial and in a trained kernel."""
+    from firstorder.linearized.alignment import rayleigh
+
+    initial, vectors = read_array(inputs["kernel.npy"]), read_eigenvectors(inputs["spectrum.npz"])
+    cut = task.test_from
+    parts = {"train": slice(0, cut), "test": slice(cut, None), "all": slice(None)}
+    rows = []
+    for part, span in parts.items():
+        own = vectors[:, span].to(device)
+        before, after = (
+            rayleigh(gram[span, span].to(device), own).tolist() for gram in (initial, trained)
+        )
+        rows += [
+            {"task": task.index, "k": k, "part": part, "initial": a, "trained": b}
+            for k, (a, b) in enumerate(zip(before, after, strict=True), 1)
+        ]
+    return rows
+
+
+def _write_evolution(spec: Spec, outputs: Files, outcomes: Mapping[int, Outcome]) -> None:
+    """evolution.csv and energy.csv of the watched tasks."""
+    from firstorder.linearized.network import moments
+
+    evolution: list[dict[str, Any]] = []
+    energy: list[dict[str, Any]] = []
+    moment = moments(recipe_of(spec).epochs)
+    for task, outcome in outcomes.items():
+        key = {"family": spec["family"], "task": task}
+        for row in outcome.rows:
+            for part in ("train", "test") if "trace_train" in row else ():
+                aligned, trace = row[f"alignment_{part}"], row[f"trace_{part}"]
+                values = {"alignment": aligned, "trace": trace, "relative": aligned / trace}
+                evolution.append({**key, "epoch": row["epoch"], "part": part, **values})
+            energy += [
+                {
+                    **key,
+                    "moment": moment[row["epoch"]],
+                    "part": "train",
+                    "components": int(name.removeprefix("energy_")),
+                    "energy": value,
+                }
+                for name, value in row.items()
+                if name.startswith("energy_")
+            ]
+    write_csv(outputs["evolution.csv"], EVOLUTION, evolution)
+    write_csv(outputs["energy.csv"], ENERGY, energy)
+
+
+def _directions(
+    spec: Spec, module: nn.Module, device: torch.device, memory: float
+) -> dict[str, Any]:
+    """The arrays of nads.npz: the directions by three definitions."""
+    import torch
+
+    from firstorder.linearized.nads import directions, gradient_directions
+
+    options, shape = spec["directions"], spec["shape"]
+    samples = options["samples"]
+    drawn = options["sigma"] * torch.randn(
+        samples + 1, *shape, generator=streams.torch_stream(spec["seed"], "nad-inputs")
+    )
+    zero = directions(module, torch.zeros(1, *shape, device=device), memory_gib=memory)
+    mean = directions(module, drawn[:samples].to(device), memory_gib=memory)
+    networks = (draw(spec, f"init-{count}") for count in range(options["networks"]))
+    slopes = gradient_directions(networks, drawn[samples])
+    return {
+        "definition": np.array("zero"),
+        "singular_values": zero.values.numpy(),
+        "directions": zero.vectors.numpy(),
+        "expectation_singular_values": mean.values.numpy(),
+        "expectation_directions": mean.vectors.numpy(),
+        "gradient_values": slopes.values.numpy(),
+        "gradient_directions": slopes.vectors.numpy(),
+    }
+
+
+def _say(what: str, done: int, total: int) -> None:
+    print(f"{what} {done} of {total}", file=sys.stderr, flush=True)

@@ -1,0 +1,229 @@
+"""Tables of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from firstorder.publish import measures
+from firstorder.publish.registry import Results, table
+from firstorder.publish.table import Table, mark_best, plus_minus, spread
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.directions import directions as described
+from firstorder.studies.linearized.labels import ARMS, headings
+from firstorder.studies.linearized.spikes import spikes as measured
+
+SPREAD = "Mean ± standard deviation (n − 1) over seeds."
+
+
+@table(
+    "rotated-kernel-table",
+    reads=("network.csv", "network.json", "linear0.csv", "retrained.csv"),
+)
+def rotated_kernel(results: Results) -> Table:
+    """Last test accuracy of network and linear models on the initial and trained kernel.
+
+    One section per model and family, one row per arm, one column per task; the last row is the
+    share of the larger class.
+    """
+    rows: list[dict[str, Any]] = []
+    for family in frames.families(results):
+        runs = frames.runs(results, "network", "linear0", "retrained", family=family)
+        kind = frames.family_facts(results, family)["kind"]
+        last = frames.last_epochs(runs)
+        retrained = set(last[last["arm"] == "retrained"]["task"])
+        last = last[last["task"].isin(retrained)]
+        for (label, arm, task), cell in last.groupby(["label", "arm", "task"], sort=False):
+            row = {
+                "family": family,
+                "kind": kind,
+                "label": label,
+                "arm": arm,
+                "task": task,
+                "row": ARMS[str(arm)],
+            }
+            rows.append({**row, **_accuracy(cell["test_accuracy"])})
+        tasks = frames.tasks(results, "network", family=family)
+        for (label, task), cell in tasks.groupby(["label", "task"], sort=False):
+            if task in retrained:
+                row = {"family": family, "kind": kind, "label": label, "arm": "", "task": task}
+                rows.append(
+                    {
+                        **row,
+                        "row": "larger class",
+                        **_accuracy(cell["majority_test"]),
+                        "eligible": False,
+                    }
+                )
+    frame = pd.DataFrame(rows)
+    what = {"eigenfunctions": "eigenfunction tasks", "binary": "binary task by training examples"}
+    sign = {"eigenfunctions": "j", "binary": "n"}
+    kinds = frame.pop("kind")
+    frame.insert(0, "section", frame["label"] + ", " + kinds.map(what))
+    frame.insert(2, "column", kinds.map(sign) + " = " + frame["task"].astype(str))
+    return Table(mark_best(frame.assign(corner="Test accuracy (%)")), (SPREAD,))
+
+
+def _accuracy(values: pd.Series) -> dict[str, Any]:
+    mean, std, n = spread(100.0 * values.astype(float))
+    return {"mean": mean, "std": std, "n": n, "text": plus_minus(mean, std), "eligible": True}
+
+
+@table("eigenfunction-table", reads=("network.csv", "network.json", "linear.csv"))
+def eigenfunctions(results: Results) -> Table:
+    """Accuracies of network and linearization on every eigenfunction task, and its difficulty."""
+    arms = ("network", "linear")
+    last = frames.last_epochs(frames.runs(results, *arms))
+    tasks = frames.tasks(results, "network")
+    names = headings(results, last)
+    rows: list[dict[str, Any]] = []
+    for label, part in last.groupby("label", sort=False):
+        for task, cell in part.groupby("task", sort=False):
+            about = tasks[(tasks["label"] == label) & (tasks["task"] == task)]
+            section = names[str(label)].replace("\n", ", ")
+            base = {"section": section, "row": f"{task}", "corner": "Index j", "task": task}
+            for arm in arms:
+                same = cell[cell["arm"] == arm]
+                for name in ("train_accuracy", "test_accuracy"):
+                    column = f"{ARMS[arm]}, {name.partition('_')[0]} (%)"
+                    rows.append({**base, "column": column, **_accuracy(same[name])})
+            rows.append({**base, "column": "larger class (%)", **_accuracy(about["majority_test"])})
+            mean, std, n = spread(about["relative_alignment"])
+            rows.append(
+                {
+                    **base,
+                    "column": "alignment / trace",
+                    "mean": mean,
+                    "std": std,
+                    "n": n,
+                    "text": f"{mean:.2g}",
+                }
+            )
+    frame = pd.DataFrame(rows).drop(columns="eligible").assign(best=False)
+    return Table(frame, (SPREAD,))
+
+
+@table("spike-table", reads=("alignment.csv",))
+def spikes(results: Results) -> Table:
+    """How far the trained kernel turned towards its task: spike, rank and order, by part."""
+    found = measured(frames.of_file(results, "alignment.csv"))
+    found = found[found["part"] != "all"]
+    rows: list[dict[str, Any]] = []
+    for (label, part, task), cell in found.groupby(["label", "part", "task"], sort=False):
+        base = {
+            "section": f"{label}, {part} part",
+            "row": f"{task}",
+            "corner": "Trained index j",
+            "task": task,
+            "best": False,
+        }
+        for name, digits in (("spike", 2), ("rank", 1), ("order", 3), ("scale", 1)):
+            mean, std, n = spread(cell[name])
+            column = {"spike": "spike / median", "order": "Spearman, k ≠ j", "scale": "scale"}
+            rows.append(
+                {
+                    **base,
+                    "column": column.get(name, name),
+                    "mean": mean,
+                    "std": std,
+                    "n": n,
+                    "text": plus_minus(mean, np.nan if n < 2 else std, digits),
+                }
+            )
+    note = (
+        "Spike: growth of the alignment at the trained index over the median growth; rank: of the "
+        "trained index in the trained kernel; scale: the median growth."
+    )
+    return Table(pd.DataFrame(rows), (SPREAD, note))
+
+
+AMPLITUDES = {
+    "half": "ε/2, as in the released code",
+    "full": "ε, as the text is believed to have it",
+}
+
+
+@table("nad-table", reads=("nads.npz", "network.csv", "linear.csv"))
+def directions(results: Results) -> Table:
+    """Accuracies on the linear tasks of anisotropy directions, and what the directions are like.
+
+    One section per model, one row per index: squared singular value over the first, mean radial
+    frequency, the share of the direction in the first j ones of the two other definitions, and
+    the accuracies of network and linearization.
+    """
+    arms = ("network", "linear")
+    last = frames.last_epochs(frames.runs(results, *arms))
+    indices = sorted(set(last["task"]))
+    about = described(results, indices)
+    rows: list[dict[str, Any]] = []
+    for (label, task), cell in last.groupby(["label", "task"], sort=False):
+        base = {"section": label, "row": f"{task}", "corner": "Index j", "task": task}
+        own = about[(about["label"] == label) & (about["task"] == task)]
+        for name, column, digits in (
+            ("relative", "σ_j² / σ_1²", 2),
+            ("frequency", "cycles per image", 2),
+            ("expectation", "in first j, expectation (%)", 0),
+            ("gradient", "in first j, gradients (%)", 0),
+        ):
+            mean, std, n = spread(own[name] * (100.0 if "%" in column else 1.0))
+            text = f"{mean:.2g}" if name == "relative" else plus_minus(mean, np.nan, digits)
+            rows.append({**base, "column": column, "mean": mean, "std": std, "n": n, "text": text})
+        for arm in arms:
+            same = cell[cell["arm"] == arm]
+            for part in ("train", "test"):
+                column = f"{ARMS[arm]}, {part} (%)"
+                rows.append({**base, "column": column, **_accuracy(same[f"{part}_accuracy"])})
+    signal = frames.family_facts(results, frames.first_family(results))
+    used = signal["amplitude"]
+    other = next(name for name in AMPLITUDES if name != used)
+    note = (
+        f"Signal ±{AMPLITUDES[used]}, at ε = {signal['epsilon']:g} and noise σ = "
+        f"{signal['sigma']:g}; the other convention, {AMPLITUDES[other]}, is the same "
+        f"task at {'twice' if used == 'full' else 'half'} this ε. In first j: squared norm of the "
+        "direction's projection on the first j directions of the mean mixed derivative over "
+        "Gaussian inputs, or of the gradients of random networks (2020)."
+    )
+    frame = pd.DataFrame(rows).drop(columns="eligible").assign(best=False)
+    return Table(frame, (SPREAD, note))
+
+
+@table("reference-table", reads=("network.csv", "linear.csv", "retrained.csv"))
+def reference(results: Results, *, reference: Sequence[Sequence[float]]) -> Table:
+    """Our curves beside a reference measurement, index by index, and how alike their shapes are.
+
+    `reference`: rows of index, linearization, network, linear on the trained kernel; accuracies
+    as fractions.
+    """
+    table = frames.against_reference(results, reference)
+    rho = pd.Series(
+        {
+            arm: measures.spearman(part["mean"], part["reference"])
+            for arm, part in table.groupby("arm", sort=False)
+        }
+    )
+    rows: list[dict[str, Any]] = []
+    for record in table.to_dict("records"):
+        arm, ours = ARMS[record["arm"]], 100.0 * record["mean"]
+        base = {"section": "", "row": str(record["task"]), "corner": "Index j"}
+        std = 100.0 * record["std"]
+        said = {"mean": ours, "std": std, "n": record["count"], "text": plus_minus(ours, std)}
+        known = 100.0 * record["reference"]
+        rows += [
+            {**base, "column": f"{arm} (%)", **said},
+            {
+                **base,
+                "column": f"{arm}, reference (%)",
+                "mean": known,
+                "text": plus_minus(known, np.nan),
+            },
+        ]
+    listed = ", ".join(f"{ARMS[str(arm)]} {value:.2f}" for arm, value in rho.items())
+    note = (
+        f"Spearman's correlation with the reference over the common indices: {listed}."
+        if rho.notna().any()
+        else "No common indices."
+    )
+    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, note.replace("-", "−")))

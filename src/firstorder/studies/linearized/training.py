@@ -1,0 +1,172 @@
+"""Trainings of networks on tasks, kept one by one, and the records of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstorder import files, memory
+from firstorder.config import Recipe
+from firstorder.jobs.context import Context
+from firstorder.studies.linearized.arrays import write_csv
+from firstorder.studies.linearized.networks import State, load, read_state, state_of, write_state
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from firstorder.linearized.network import Watch
+    from firstorder.linearized.outcome import Outcome
+    from firstorder.linearized.tasks import Task
+
+DECIDING = (
+    "model", "model_parameters", "shape", "support", "directions", "kind", "recipe", "seed",
+    "threads",
+)  # fmt: skip
+"""What a spec says that decides the training of one of its tasks."""
+DECISIVE = ("dataset", "init.safetensors", "spectrum.npz", "nads.npz")
+"""The inputs that decide the training of a network on a task."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that was trained on a task."""
+
+    outcome: Outcome
+    weights: State
+    peak: int
+    """Bytes that the training needed; 0 when it was finished before."""
+
+
+def recipe_of(spec: Mapping[str, Any], task: Task | None = None) -> Recipe:
+    """The recipe of a spec; for a task, with a batch no larger than its training set."""
+    recipe = Recipe(**spec["recipe"])
+    if task is None:
+        return recipe
+    return recipe.model_copy(update={"batch": min(recipe.batch, len(task.rows))})
+
+
+def part_of(spec: Mapping[str, Any], task: int, arm: str, **more: Any) -> dict[str, Any]:
+    """What decides the part of a job that is one task of one arm."""
+    own = {name: spec[name] for name in DECIDING if name in spec}
+    return {**own, "task": task, "arm": arm, **more}
+
+
+def train_network(
+    spec: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    context: Context,
+    task: Task,
+    arm: str,
+    images: Tensor,
+    device: torch.device,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train a network on a task, unless that was finished before.
+
+    `inputs` are those that decide it. An interrupted training goes on from its checkpoint.
+    """
+    from firstorder.linearized import network
+    from firstorder.linearized.outcome import Outcome, of_result
+    from firstorder.training.checkpoint import Checkpoint, discard
+
+    more = {"points": watch.points} if watch else {}
+    decisive = {name: path for name, path in inputs.items() if name in DECISIVE}
+    identity = context.identity(part_of(spec, task.index, arm, **more), decisive)
+    kept = {
+        name: str(context.checkpoints / f"{identity}-{name}")
+        for name in ("outcome.json", "weights.safetensors")
+    }
+    peak = 0
+    if not context.restore(identity, kept):
+        path = context.checkpoint(identity)
+        module = load(spec, inputs["init.safetensors"])
+        recipe = recipe_of(spec, task)
+        with memory.advising(f"lower this recipe's batch (now {recipe.batch}) in recipes.yaml"):
+            result = network.train(
+                module,
+                images[task.rows],
+                task.train_labels,
+                images[task.test_from :],
+                task.test_labels,
+                recipe,
+                spec["seed"],
+                device,
+                checkpoint=Checkpoint(path, identity, context.checkpoint_seconds),
+                measure=watch,
+            )
+        peak = result.peak_memory_bytes
+        write_state(kept["weights.safetensors"], state_of(module))
+        files.write_json(kept["outcome.json"], asdict(of_result(result)))
+        context.keep(identity, kept)
+        discard(path)
+    outcome = Outcome(**files.read_json(kept["outcome.json"]))
+    weights = read_state(kept["weights.safetensors"])
+    for each in kept.values():
+        Path(each).unlink()
+    return Trained(outcome, weights, peak)
+
+
+def write_arm(
+    arm: str,
+    outcomes: Mapping[int, Outcome],
+    fields: Mapping[int, Mapping[str, Any]],
+    spec: Mapping[str, Any],
+    inputs: Sequence[str],
+    outputs: Mapping[str, str],
+    context: Context,
+    began: float,
+    device: torch.device,
+    peak: int = 0,
+) -> None:
+    """Write ARM.csv and ARM.json.
+
+    Parameters
+    ----------
+    arm
+        network, random, linear, linear0 or retrained.
+    outcomes
+        By task.
+    fields
+        What describes the tasks; by task.
+    spec, inputs, context
+        What is recorded: the settings, the files that were read, and the circumstances.
+    outputs
+        Where the files are written, by name.
+    began
+        `time.perf_counter()` before the first task.
+    device
+        The device that computed.
+    peak
+        Bytes of the training that needed most, where the device's own count is of the last.
+    """
+    from firstorder.linearized.outcome import COLUMNS, evaluated
+    from firstorder.training.loop import peak_memory
+
+    rows = [
+        {"task": task} | row for task, outcome in outcomes.items() for row in evaluated(outcome)
+    ]
+    write_csv(outputs[f"{arm}.csv"], ("task", *COLUMNS), rows)
+    tasks = {
+        str(task): {
+            "status": outcome.status,
+            **{f"steps_to_{level}": step for level, step in outcome.first_below.items()},
+            **fields[task],
+            "seconds": outcome.seconds,
+        }
+        for task, outcome in outcomes.items()
+    }
+    files.write_json(
+        outputs[f"{arm}.json"],
+        {
+            "spec": {**spec, "arm": arm},
+            "tasks": tasks,
+            "seconds": time.perf_counter() - began,
+            # Each training on a GPU starts the device's count afresh.
+            "peak_memory_bytes": max(peak_memory(device), peak),
+        }
+        | context.record(inputs),
+    )

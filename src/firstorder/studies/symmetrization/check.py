@@ -1,0 +1,221 @@
+"""Checks that span files: unknown names, impossible noise, more examples than there are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from firstorder.config import (
+    SLUG,
+    TUNED,
+    Config,
+    ConfigError,
+    Noise,
+    check_noise,
+    choose,
+    lookup,
+)
+from firstorder.studies.symmetrization import grid
+from firstorder.studies.symmetrization.settings import Select, Variants, declared, scale
+
+LOSSES_IN_OPTIONS = ("loss", "losses", "reference", "pairs", "tiers", "raw", "normalised")
+"""Options of drawing functions and predicates that name losses."""
+
+
+def check(config: Config, study_file: Path, scale_file: Path) -> None:
+    """Refuse a configuration whose parts do not fit together, naming file, key and value."""
+    _check_variants(config, study_file)
+    _check_groups(config, study_file, scale_file)
+    _check_settings(config, scale_file)
+    _check_cells(config, scale_file)
+    _check_selections(config, study_file)
+    _check_tuning(config, scale_file)
+
+
+def _refuse(problems: Iterable[str], where: str | Path) -> None:
+    """Raise one ConfigError that names all problems of a file."""
+    found = "; ".join(dict.fromkeys(problems))
+    if found:
+        raise ConfigError(f"{where}: {found}")
+
+
+def _unknown(given: Iterable[str], known: Iterable[str], what: str, key: str) -> Iterator[str]:
+    """What is wrong with every name that is not known."""
+    names = sorted(known)
+    for name in given:
+        if name not in names:
+            yield f"{key}: {what} {name!r} is unknown; {choose(name, names)}"
+
+
+def _check_variants(config: Config, file: Path) -> None:
+    for name, variants in declared(config).variants.items():
+        where = f"{file}: variants.{name}"
+        for loss in variants.losses:
+            lookup(config.losses, loss, "loss", f"{where}.losses")
+        if (variants.vary == "parameter") != (variants.parameter is not None):
+            raise ConfigError(f"{where}: `parameter` goes with `vary: parameter`")
+        if variants.vary == "parameter" and TUNED in variants.values:
+            raise ConfigError(
+                f"{where}.values: `{TUNED}` is not allowed: give values here, and tune a "
+                "parameter in losses.yaml, under datasets"
+            )
+        if variants.vary == "score_norm" and not set(variants.values) <= {"none", "l2", "bn"}:
+            raise ConfigError(
+                f"{where}.values: {list(variants.values)!r} is not allowed: choose from none, l2, "
+                "bn"
+            )
+        _check_blanks(variants, where)
+    for name, variants in declared(config).variants.items():
+        _check_names(config, variants, f"{file}: variants.{name}")
+
+
+def _check_blanks(variants: Variants, where: str) -> None:
+    """Refuse formats with other blanks than those that are filled."""
+    try:
+        variants.slug.format(loss="", value="")
+        variants.label.format(label="", value="")
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: {error}: slug may hold {{loss}} and {{value}}, label {{label}} and {{value}}"
+        ) from None
+
+
+def _check_names(config: Config, variants: Variants, where: str) -> None:
+    """Refuse formats that do not give every variant a name of its own."""
+    taken = _variants_named(config)
+    for base, value in itertools.product(variants.losses, variants.values):
+        name = variants.slug.format(loss=base, value=value)
+        if taken.count(name) > 1 or name in config.losses or not SLUG.fullmatch(name):
+            raise ConfigError(
+                f"{where}.slug: {variants.slug!r} is not allowed: {name!r} must be a new name, "
+                "given once, of lower-case letters, digits, '.', '_', '+' and '-'"
+            )
+
+
+def _variants_named(config: Config) -> list[str]:
+    return [
+        family.slug.format(loss=loss, value=value)
+        for family in declared(config).variants.values()
+        for loss, value in itertools.product(family.losses, family.values)
+    ]
+
+
+def _check_groups(config: Config, study_file: Path, scale_file: Path) -> None:
+    study = declared(config).losses
+    for file, own in ((study_file, study), (scale_file, scale(config).losses)):
+        groups = {**study, **own}
+        for name in own:
+            _check_group(config, groups, name, (), f"{file}: losses.{name}")
+
+
+def _check_group(
+    config: Config,
+    groups: Mapping[str, Sequence[str]],
+    name: str,
+    above: tuple[str, ...],
+    where: str,
+) -> None:
+    """Refuse a group of unknown losses, or one that holds itself."""
+    if name in above:
+        raise ConfigError(f"{where}: {' > '.join((*above, name))}: a group cannot hold itself")
+    families = declared(config).variants
+    for member in groups[name]:
+        if member in config.losses or member in _variants_named(config) or member in families:
+            continue
+        lookup({**config.losses, **groups, **families}, member, "loss", where)
+        _check_group(config, groups, member, (*above, name), where)
+
+
+def _check_settings(config: Config, file: Path) -> None:
+    problems: list[str] = []
+    for name, setting in scale(config).settings.items():
+        key = f"settings.{name}"
+        problems += _unknown([setting.dataset], config.datasets, "dataset", key)
+        problems += _unknown([setting.recipe], config.recipes, "recipe", key)
+        dataset, recipe = config.datasets.get(setting.dataset), config.recipes.get(setting.recipe)
+        if dataset is None or recipe is None:
+            continue
+        if not dataset.classes:
+            problems.append(f"{key}: dataset {setting.dataset!r} has no labels")
+        if recipe.model is None:
+            problems.append(f"{key}: recipe {setting.recipe!r} names no model")
+        if recipe.train is not None and recipe.train > dataset.train:
+            raise ConfigError(
+                f"{config.root}/recipes.yaml: {setting.recipe}.train: {recipe.train} is not "
+                f"allowed: {setting.dataset} has {dataset.train} training examples"
+            )
+    _refuse(problems, file)
+
+
+def _check_cells(config: Config, file: Path) -> None:
+    own, groups = scale(config), declared(config).cells
+    problems = list(_unknown(own.cells, groups, "group", "cells"))
+    for group, products in own.cells.items():
+        for cells in products:
+            key = f"cells.{group}.settings"
+            problems += _unknown(cells.settings, own.settings, "setting", key)
+    _refuse(problems, file)
+    for group, products in own.cells.items():
+        for cells in products:
+            for name, slug in itertools.product(cells.settings, cells.noises):
+                _check_noise(config, name, slug, f"{file}: cells.{group}.noises")
+
+
+def _check_noise(config: Config, setting: str, name: str, where: str) -> None:
+    dataset = scale(config).settings[setting].dataset
+    check_noise(_noise_at(config, name, where), config.datasets[dataset], dataset, where)
+
+
+def _noise_at(config: Config, name: str, where: str) -> Noise:
+    try:
+        return grid.noise(config, name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_selections(config: Config, file: Path) -> None:
+    """Refuse selections of groups, and options that name losses or families, that do not exist."""
+    study = declared(config)
+    problems: list[str] = []
+    for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
+        for name, entry in entries.items():
+            problems += _selected(config, entry.select, f"{kind}.{name}.select")
+            problems += _optional(config, entry.options, f"{kind}.{name}.options")
+    _refuse(problems, file)
+
+
+def _selected(config: Config, select: Select, key: str) -> Iterator[str]:
+    study = declared(config)
+    groups = {*study.losses, *study.variants, *scale(config).losses}
+    yield from _unknown(_given(select.losses), groups, "group", f"{key}.losses")
+    yield from _unknown(_given(select.cells), study.cells, "group", f"{key}.cells")
+
+
+def _optional(config: Config, options: Mapping[str, Any], key: str) -> Iterator[str]:
+    losses = {*config.losses, *_variants_named(config)}
+    for name in LOSSES_IN_OPTIONS:
+        yield from _unknown(_texts(options.get(name)), losses, "loss", f"{key}.{name}")
+    families = declared(config).variants
+    given = _texts(options.get("variants"))
+    yield from _unknown(given, families, "family of variants", f"{key}.variants")
+
+
+def _given(name: str | None) -> list[str]:
+    return [] if name is None else [name]
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts of nested lists. What is no text is checked against the function's signature."""
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []
+
+
+def _check_tuning(config: Config, file: Path) -> None:
+    """Refuse a tuning noise that a setting cannot have."""
+    protocol = scale(config).tuning
+    if protocol is not None:
+        for setting in scale(config).settings:
+            _check_noise(config, setting, protocol.noise, f"{file}: tuning.noise")

@@ -1,0 +1,129 @@
+"""Claims that follow from definitions: measured on small tensors, in float64, not on runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Verdict, judged
+from firstorder.streams import numpy_stream, torch_stream
+
+# torch and the losses are imported where they are used: most claims need neither.
+
+
+def _gradients(name: str, scores: np.ndarray, **parameters: float) -> np.ndarray:
+    """Gradients (B, K, K) in the scores of the loss of every label: [b, y] = dL(s_b, y)/ds_b."""
+    import torch
+
+    from firstorder.losses import build
+
+    s = torch.from_numpy(scores).requires_grad_()
+    values = build(name, num_classes=scores.shape[1], **parameters).values(s)
+    columns = [torch.autograd.grad(v.sum(), s, retain_graph=True)[0] for v in values.unbind(1)]
+    return torch.stack(columns, dim=1).numpy()
+
+
+def _scores(classes: int, scale: float, examples: int = 200) -> np.ndarray:
+    return scale * numpy_stream(0, "claims").normal(size=(examples, classes))
+
+
+@claim("constant-gradient")
+def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
+    """P10: the unhinged gradient is the same for every prediction; that of MAE is not."""
+    scores, expected = _scores(classes, 3.0), np.sqrt(1 - 1 / classes)
+    norms = {
+        name: np.linalg.norm(_gradients(name, scores), axis=2) for name in ("unhinged", "mae", "ce")
+    }
+    off = float(np.abs(norms["unhinged"] - expected).max())
+    ratio = {name: float(norm.max() / norm.min()) for name, norm in norms.items()}
+    return judged(
+        off < 1e-9 and ratio["mae"] > 10,
+        f"On random scores of {classes} classes the norm of the unhinged gradient leaves "
+        f"√(1 − 1/K) = {expected:.4f} by at most {off:.1e}, while that of CE varies by a factor "
+        f"{ratio['ce']:,.0f} and that of MAE by {ratio['mae']:,.0f}.",
+        deviation=off,
+        ratio_ce=ratio["ce"],
+        ratio_mae=ratio["mae"],
+    )
+
+
+@claim("same-first-steps")
+def same_first_steps(
+    results: Results, *, classes: int = 10, scale: float = 0.001, cosine: float = 0.99
+) -> Verdict:
+    """P11: from equal scores CE and unhinged step alike in the weights; MAE takes 1/K of the step.
+
+    Measured on a multilayer perceptron. `scale`: of its last layer against how it is drawn;
+    `cosine`: the least between two steps.
+    """
+    steps = {name: _step(name, classes, scale) for name in ("unhinged", "ce", "mae")}
+    size = {name: float(np.linalg.norm(step)) for name, step in steps.items()}
+    ce_cosine, mae_cosine = (
+        float(steps[name] @ steps["unhinged"]) / size[name] / size["unhinged"]
+        for name in ("ce", "mae")
+    )
+    ratio, small = (size[name] / size["unhinged"] for name in ("ce", "mae"))
+    return judged(
+        min(ce_cosine, mae_cosine) > cosine
+        and abs(ratio - 1) < 0.05
+        and abs(small * classes - 1) < 0.05,
+        f"With the last layer of a network scaled by {scale:g} the gradient of CE in its weights "
+        f"has cosine {ce_cosine:.4f} to that of unhinged and {ratio:.3f} of its norm; that of MAE "
+        f"cosine {mae_cosine:.4f} and {small:.3f} of the norm, against 1/K = {1 / classes:.3f}.",
+        cosine=ce_cosine,
+        norm_ratio=ratio,
+        mae_cosine=mae_cosine,
+        mae_ratio=small,
+    )
+
+
+def _step(name: str, classes: int, scale: float, examples: int = 200) -> np.ndarray:
+    """Gradient in all weights, as one vector, of a loss of the same network on the same batch."""
+    import torch
+
+    from firstorder import losses, models
+
+    generator = torch_stream(0, "claims")
+    network = models.build("mlp", classes, (1, 8, 8), generator=generator).double()
+    inputs = torch.randn(examples, 1, 8, 8, generator=generator, dtype=torch.float64)
+    labels = torch.randint(classes, (examples,), generator=generator)
+    weights = list(network.parameters())
+    with torch.no_grad():
+        for weight in weights[-2:]:  # of the last layer, and its bias
+            weight.mul_(scale)
+    value = losses.build(name, num_classes=classes)(network(inputs), labels)
+    return torch.cat([slope.flatten() for slope in torch.autograd.grad(value, weights)]).numpy()
+
+
+@claim("noise-identity")
+def noise_identity(
+    results: Results, *, classes: int = 10, rate: float = 0.4, draws: int = 2000
+) -> Verdict:
+    """P12: under symmetric noise the mean unhinged gradient is (1 − ηK/(K−1)) times the clean one.
+
+    `draws`: of every noisy label.
+    """
+    scores = _scores(classes, 2.0, examples=50)
+    random = numpy_stream(0, "claims relabelling")
+    shift = random.integers(1, classes, size=(draws, len(scores)))
+    wrong = random.random((draws, len(scores))) < rate
+    truth = np.arange(len(scores)) % classes
+    noisy = np.where(wrong, (truth + shift) % classes, truth)
+    factor = 1 - rate * classes / (classes - 1)
+    off = {}
+    for name in ("unhinged", "ce"):
+        gradients = _gradients(name, scores)
+        of_examples = np.arange(len(scores))
+        mean = np.mean([gradients[of_examples, row] for row in noisy], axis=0)
+        clean = factor * gradients[of_examples, truth]
+        # Averaged over examples before the norm: what is left of Monte-Carlo error is small.
+        error = np.linalg.norm((mean - clean).reshape(-1)) / np.linalg.norm(clean.reshape(-1))
+        off[name] = float(error)
+    return judged(
+        off["unhinged"] < 0.1 and off["ce"] > 3 * off["unhinged"],
+        f"At η = {rate:g} the mean of {draws} noisy unhinged gradients differs from {factor:.3f} "
+        f"times the clean one by {off['unhinged']:.3f} of its norm (sampling error); for CE by "
+        f"{off['ce']:.3f}.",
+        unhinged=off["unhinged"],
+        ce=off["ce"],
+    )

@@ -1,0 +1,68 @@
+"""Claims about the noise that was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from firstorder.publish.measures import number_range
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Verdict, judged, not_run
+from firstorder.studies.symmetrization import frames
+
+
+@claim("exact-counts", reads=("labels.npz",))
+def exact_counts(results: Results) -> Verdict:
+    """P15: of class i's n_i labels the exact-count sampler moves floor(T_ij n_i) to class j.
+
+    T_ij is η / (K − 1) under symmetric noise, η from a class to the one that it is mistaken for
+    under asymmetric noise. Compares the counts behind the realised matrices, of every draw.
+    """
+    off, changed = [], []
+    noises, maps = results.spec["noises"], results.spec["asymmetric"]
+    for keys, realised in frames.label_matrices(results):
+        noise, counts = noises[keys["noise"]], keys["counts"].astype(float)
+        shares = _shares(noise, keys["classes"], maps[keys["dataset"]])
+        if shares is None:
+            continue
+        # 1e-9: a product such as 0.6 / 9 * 135 may fall short of a whole number by rounding.
+        expected = np.floor(shares * counts[:, None] + 1e-9)
+        moved = realised * counts[:, None] * (1 - np.eye(len(realised)))
+        off.append(float(np.abs(moved - expected).max()))
+        if noise["rate"]:
+            changed.append(int((moved > 0.5).any(axis=1).sum()))
+    if not off:
+        return not_run("No such noise with the exact-count sampler is drawn at this scale.")
+    return judged(
+        max(off) < 0.5,
+        f"In {len(off)} draws the number of labels moved between any two classes differs from "
+        f"⌊T n⌋ by at most {max(off):.0f}; where there is noise it moves labels of "
+        f"{number_range(np.array(changed), 0)} classes.",
+        largest_difference=max(off),
+        draws=len(off),
+        least_changed=min(changed, default=0),
+        largest_changed=max(changed, default=0),
+    )
+
+
+def _shares(
+    noise: Mapping[str, Any], classes: int, pairs: str | Sequence[Sequence[int]]
+) -> np.ndarray | None:
+    """Which share (K, K) of each class gets which wrong label; None where no count is stated.
+
+    Written out from the protocol, not taken from the code that draws the noise.
+    """
+    if noise["sampler"] != "count" or noise["include_true_class"] or noise["blocks"] != "index":
+        return None
+    if noise["kind"] == "symmetric":
+        return noise["rate"] / (classes - 1) * (1 - np.eye(classes))
+    if noise["kind"] != "asymmetric":
+        return None
+    if isinstance(pairs, str):  # blocks of five classes, each mistaken for the next
+        pairs = [[i, i - i % 5 + (i + 1) % 5] for i in range(classes)]
+    shares = np.zeros((classes, classes))
+    for source, target in pairs:
+        shares[int(source), int(target)] = noise["rate"]
+    return shares

@@ -1,0 +1,243 @@
+"""Figures of the study of symmetrized losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from firstorder.errors import ConfigError
+from firstorder.publish import grid, style
+from firstorder.publish.registry import Results, figure
+from firstorder.publish.style import Drawing
+from firstorder.studies.symmetrization import frames
+
+KINDS = {
+    "symmetric": "symmetric noise",
+    "asymmetric": "asymmetric noise",
+    "pairflip": "pair-flip noise",
+    "instance": "instance noise",
+    "human": "human noise",
+}
+
+
+def loss_looks(results: Results, shown: list[str]) -> dict[str, style.Look]:
+    """Looks of losses, the same in every figure.
+
+    The losses of the learning curves come first, so that each of them has a colour of its own.
+    """
+    return style.looks([*results.spec["palette"], *shown])
+
+
+def _headings(results: Results) -> dict[str, str]:
+    """The heading of every setting."""
+    return frames.printed(results, "heading", "setting")
+
+
+def _noises(results: Results) -> dict[str, str]:
+    """How every noise is printed."""
+    return frames.printed(results, "noise_label", "noise")
+
+
+@figure("learning-curves", reads=("history.csv",))
+def learning_curves(results: Results) -> Drawing:
+    """Test accuracy and the share of wrong labels fitted against the epoch, by noise and loss."""
+    histories = frames.histories(results)
+    keys = ["setting", "dataset", "noise", "kind", "rate", "loss", "label", "epoch"]
+    shown = ["test_accuracy", "wrong_fitted"]
+    columns = {f"{n}_{what}": (n, what) for n in shown for what in ("mean", "std", "count")}
+    data = histories.groupby(keys, sort=False, dropna=False).agg(**columns).reset_index()
+    look = loss_looks(results, list(data["loss"]))
+    headings, noises = _headings(results), _noises(results)
+    groups = list(data.groupby(["setting", "noise"], sort=False))
+    figure, axes = style.panels(2, len(groups), height=2.15, sharex="col", sharey="row")
+    for (_, part), top, bottom in zip(groups, axes[0], axes[1], strict=True):
+        first = part.iloc[0]
+        noise = noises[first["noise"]]
+        what = "clean labels" if noise == "clean" else f"{noise} {KINDS[first['kind']]}"
+        top.set_title(f"{headings[first['setting']]}\n{what}")
+        for loss, line in part.groupby("loss", sort=False):
+            _curve(top, line, "test_accuracy", look[str(loss)])
+            _curve(bottom, line, "wrong_fitted", look[str(loss)])
+        style.epochs(bottom)
+        style.percent(bottom)
+    style.accuracies(axes[0], data["test_accuracy_mean"])
+    axes[0, 0].set_ylabel("Test accuracy (%)")
+    axes[1, 0].set_ylabel("Wrong labels fitted (%)")
+    style.legend_below(figure, axes[0])
+    return Drawing(figure, data)
+
+
+def _curve(axes: Axes, line: pd.DataFrame, name: str, look: style.Look) -> None:
+    line = line[line[f"{name}_count"] > 0]  # not every epoch is evaluated
+    mean, std = line[f"{name}_mean"], line[f"{name}_std"].fillna(0.0)
+    style.band(axes, line["epoch"], mean, std, look, line["label"].iloc[0])
+
+
+def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean and spread of the last test accuracy over seeds; diverged runs count as they ended."""
+    grouped = runs.groupby(keys, sort=False, dropna=False)
+    data = grouped["last_accuracy"].agg(["mean", "std", "count"]).reset_index()
+    diverged = grouped["status"].agg(lambda status: int((status == "diverged").sum()))
+    return data.assign(diverged=diverged.to_numpy())
+
+
+@figure("accuracy-by-noise", reads=("summary.json",))
+def accuracy_by_noise(results: Results) -> Drawing:
+    """Last test accuracy against the noise rate, one line per loss, one panel per setting."""
+    runs = frames.runs(results)
+    data = _accuracy(runs, ["setting", "dataset", "kind", "rate", "loss", "label"])
+    look, headings = loss_looks(results, list(data["loss"])), _headings(results)
+    groups = list(data.groupby(["setting", "dataset"], sort=False))
+    figure, axes = style.panels(
+        1, len(groups), height=3.0, width=min(style.WIDE, 4.2 * len(groups))
+    )
+    for ((setting, _), part), each in zip(groups, axes[0], strict=True):
+        for loss, line in part.groupby("loss", sort=False):
+            line = line.sort_values("rate")
+            label = line["label"].iloc[0]
+            style.whiskers(each, line["rate"], line["mean"], line["std"], look[str(loss)], label)
+        each.set_title(headings[str(setting)])
+        each.set_xlabel(f"Rate of {KINDS[part['kind'].iloc[-1]]} (%)")
+        style.percent(each, "x", 0.0, float(part["rate"].max()))
+    style.accuracies(axes[0], data["mean"], data["std"])
+    axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
+    style.legend_below(figure, axes[0])
+    return Drawing(figure, data)
+
+
+@figure("sensitivity", reads=("summary.json",))
+def sensitivity(results: Results, *, variants: Sequence[str]) -> Drawing:
+    """Last test accuracy against a loss parameter, one line per noise, one panel per family.
+
+    `variants` names families of variants of one parameter; the selection's loss group has them
+    all.
+    """
+    runs = frames.runs(results)
+    parts = []
+    for name in variants:
+        members = {each["loss"]: each for each in frames.variants(results, name)}
+        part = runs[runs["loss"].isin(members)]
+        if part.empty:
+            continue  # a scale may run fewer losses
+        one = next(iter(members.values()))
+        if one["parameter"] is None:
+            raise ConfigError(f"study.yaml: variants.{name}: needs `vary: parameter`")
+        values = [float(members[loss]["value"]) for loss in part["loss"]]
+        named = {"family": one["base_label"], "parameter": one["parameter"]}
+        parts.append(part.assign(**named, value=values))
+    keys = ["setting", "dataset", "family", "parameter", "value", "noise", "kind", "rate"]
+    data = _accuracy(pd.concat(parts), keys)
+    groups = list(data.groupby(["setting", "family"], sort=False))
+    look, headings, noises = style.looks(data["noise"]), _headings(results), _noises(results)
+    width = min(style.WIDE, 3.6 * len(groups))
+    figure, axes = style.panels(1, len(groups), height=2.7, width=width, sharey=True)
+    for ((setting, family), part), each in zip(groups, axes[0], strict=True):
+        for noise, line in part.groupby("noise", sort=False):
+            line = line.sort_values("value")
+            label = noises[str(noise)]
+            spread = line["std"].fillna(0.0)
+            style.band(
+                each,
+                line["value"],
+                line["mean"],
+                spread,
+                look[str(noise)],
+                label,
+                marker=look[str(noise)].marker,
+            )
+        each.set_title(f"{family}, {headings[str(setting)]}")
+        parameter = part["parameter"].iloc[0]
+        each.set_xlabel(f"Parameter {grid.SYMBOLS.get(parameter, parameter)}")
+        if part["value"].min() > 0 and part["value"].max() / part["value"].min() > 20:
+            style.log_values(each, "x")
+    style.accuracies(axes[0], data["mean"], data["std"])
+    axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
+    style.legend_below(figure, axes[0])
+    return Drawing(figure, data)
+
+
+@figure("score-norms", reads=("summary.json",))
+def score_norms(results: Results, *, variants: str) -> Drawing:
+    """Last test accuracy and largest score of the losses without and with score normalisation.
+
+    `variants` names the family of variants that vary score_norm.
+    """
+    members = frames.variants(results, variants)
+    runs = frames.runs(results)
+    kinds = {each["loss"]: (each["base_label"], str(each["value"])) for each in members}
+    runs = runs[runs["loss"].isin(kinds)]
+    runs = runs.assign(
+        base=[kinds[loss][0] for loss in runs["loss"]],
+        norm=[kinds[loss][1] for loss in runs["loss"]],
+    )
+    keys = ["setting", "dataset", "noise", "kind", "rate", "base", "norm"]
+    data = _accuracy(runs, keys)
+    data["score_max"] = runs.groupby(keys, sort=False, dropna=False)["score_max"].max().to_numpy()
+    groups = list(data.groupby(["setting", "noise"], sort=False))
+    look = style.looks(str(each["value"]) for each in members)
+    headings, noises = _headings(results), _noises(results)
+    names = {"none": "no normalisation", "l2": "Euclidean norm", "bn": "batch norm"}
+    figure, axes = style.panels(2, len(groups), height=1.9, sharey="row", sharex="col")
+    for (_, part), top, bottom in zip(groups, axes[0], axes[1], strict=True):
+        first, bases = part.iloc[0], list(dict.fromkeys(part["base"]))
+        for offset, (norm, line) in enumerate(part.groupby("norm", sort=False)):
+            at = [bases.index(base) + 0.22 * (offset - 1) for base in line["base"]]
+            points: dict[str, Any] = {
+                "color": look[str(norm)].color,
+                "marker": look[str(norm)].marker,
+            }
+            top.errorbar(
+                at,
+                line["mean"],
+                yerr=line["std"].fillna(0.0),
+                linestyle="none",
+                capsize=2,
+                label=names[str(norm)],
+                **points,
+            )
+            bottom.plot(at, line["score_max"], linestyle="none", **points)
+        top.set_title(f"{headings[first['setting']]}, {noises[first['noise']]}")
+        bottom.set_xticks(range(len(bases)), bases)
+        bottom.set_xlim(-0.5, len(bases) - 0.5)
+    style.accuracies(axes[0], data["mean"], data["std"])
+    style.log_values(axes[1, 0])
+    axes[0, 0].set_ylabel("Test accuracy (%)")
+    axes[1, 0].set_ylabel("Largest |score|")
+    style.legend_below(figure, axes[0])
+    return Drawing(figure, data)
+
+
+@figure("cost-bars", reads=("summary.json",))
+def cost_bars(results: Results) -> Drawing:
+    """Measured time of a training step, per loss and setting."""
+    runs = frames.runs(results)
+    runs = runs.assign(milliseconds=1e3 * runs["seconds_per_step"])
+    keys = ["setting", "dataset", "device", "loss", "label"]
+    data = (
+        runs.groupby(keys, sort=False)["milliseconds"].agg(["mean", "std", "count"]).reset_index()
+    )
+    groups = list(data.groupby(["setting", "device"], sort=False))
+    headings = _headings(results)
+    height = 0.9 + 0.21 * data["loss"].nunique()
+    width = min(style.WIDE, 4.5 * len(groups))
+    figure, axes = style.panels(1, len(groups), height=height, width=width, sharey=True)
+    for ((setting, device), part), each in zip(groups, axes[0], strict=True):
+        at = np.arange(len(part))
+        each.barh(
+            at,
+            part["mean"],
+            xerr=part["std"].fillna(0.0),
+            color=style.OKABE_ITO[2],
+            height=0.62,
+            error_kw={"elinewidth": 0.9, "capsize": 2},
+        )
+        each.set_yticks(at, part["label"])
+        each.grid(visible=False, axis="y")
+        each.set_title(f"{headings[str(setting)]}, {device}")
+        each.set_xlabel("Time per training step (ms)")
+    axes[0, 0].invert_yaxis()
+    return Drawing(figure, data)

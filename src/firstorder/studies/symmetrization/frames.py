@@ -1,0 +1,162 @@
+"""Records of trainings as tidy frames: one row per training, per epoch or per test set.
+
+What is selected is in `results.spec` (see `selection.select`): rows, one for every cell, which
+`cells` repeats for every seed. Every row of a frame begins with these keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from firstorder.publish.reading import broken, keyed, read_arrays, read_csv, read_json
+from firstorder.publish.registry import Results
+
+HISTORY = (
+    "epoch", "lr", "train_loss", "train_accuracy", "clean_accuracy", "wrong_fitted",
+    "wrong_corrected", "test_loss", "test_accuracy", "score_max", "grad_norm",
+)  # fmt: skip
+
+
+def cells(results: Results) -> Iterator[dict[str, Any]]:
+    """The keys of every training, in the order of the configuration.
+
+    setting, dataset, title, heading, noise, noise_label, kind, rate (NaN where it has none), loss,
+    label, tuned, classes, seed.
+    """
+    for row in results.spec["rows"]:
+        rate = float("nan") if row["rate"] is None else row["rate"]
+        for seed in results.spec["seeds"]:
+            yield {**row, "rate": rate, "seed": seed}
+
+
+def _path(results: Results, keys: dict[str, Any], name: str) -> str:
+    return results.path(keys["setting"], keys["noise"], keys["loss"], keys["seed"], name)
+
+
+def runs(results: Results) -> pd.DataFrame:
+    """One row per training (summary.json).
+
+    Columns: its keys, status, epochs, last_accuracy, best_accuracy, best_epoch, train_accuracy,
+    clean_accuracy, wrong_fitted, wrong_corrected, score_max, seconds, seconds_per_step, device.
+    Accuracies are fractions; a diverged run keeps what it reached.
+    """
+    rows = []
+    for keys in cells(results):
+        path = _path(results, keys, "summary.json")
+        summary = read_json(path)
+        try:
+            rows.append({**keys, **_run(summary)})
+        except (KeyError, TypeError, AttributeError):
+            raise broken(path) from None
+    return pd.DataFrame(rows)
+
+
+def _run(summary: dict[str, Any]) -> dict[str, Any]:
+    last, best, final = (summary.get(name) or {} for name in ("last", "best", "final"))
+    return {
+        "status": summary["status"],
+        "epochs": summary["epochs_run"],
+        "last_accuracy": _number(last.get("test_accuracy")),
+        "best_accuracy": _number(best.get("test_accuracy")),
+        "best_epoch": _number(best.get("epoch")),
+        "train_accuracy": _number(final.get("train_accuracy")),
+        "clean_accuracy": _number(final.get("clean_accuracy")),
+        "wrong_fitted": _number(final.get("wrong_fitted")),
+        "wrong_corrected": _number(final.get("wrong_corrected")),
+        "score_max": _number(last.get("score_max")),
+        "seconds": _number(summary.get("seconds")),
+        "seconds_per_step": _number(summary.get("seconds_per_step")),
+        "device": summary.get("device", ""),
+    }
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None or value == "" else float(value)
+
+
+def tests(results: Results) -> pd.DataFrame:
+    """One row per test set and number of guesses of every training (tests.json).
+
+    Columns: the training's keys, metric (as in tests.json), accuracy (a fraction).
+    """
+    rows = []
+    for keys in cells(results):
+        path = _path(results, keys, "tests.json")
+        try:
+            for metric, accuracy in read_json(path)["accuracies"].items():
+                rows.append({**keys, "metric": metric, "accuracy": _number(accuracy)})
+        except (KeyError, TypeError, AttributeError):
+            raise broken(path) from None
+    return pd.DataFrame(rows)
+
+
+def histories(results: Results) -> pd.DataFrame:
+    """One row per epoch of every training: its keys, then history.csv."""
+    frames = [
+        keyed(keys, read_csv(_path(results, keys, "history.csv"), HISTORY))
+        for keys in cells(results)
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def correctness(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The keys of every training, and which test examples its last epoch predicts right.
+
+    Boolean (N,), in the order of the prepared test set; empty after divergence (correct.npz).
+    """
+    for keys in cells(results):
+        arrays = read_arrays(_path(results, keys, "correct.npz"), "correct", "count")
+        count = int(arrays["count"])
+        yield keys, np.unpackbits(arrays["correct"], count=count).astype(bool)
+
+
+def tunings(results: Results) -> pd.DataFrame:
+    """One row per tuned loss of every setting: the keys of its first cell, the chosen fields."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in results.spec["rows"]:
+        where = (row["setting"], row["loss"])
+        if row["tuned"] and where not in rows:
+            path = results.path(*where, "tuning.json")
+            record = read_json(path)
+            try:
+                rows[where] = row | record | record["chosen"]
+            except (KeyError, TypeError):
+                raise broken(path) from None
+    return pd.DataFrame(list(rows.values()))
+
+
+def label_matrices(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The realised noise matrix (K, K) of every (dataset, noise, seed), with class counts.
+
+    Yields the keys of a cell (and counts: images per true class) and the matrix.
+    """
+    seen = set()
+    for keys in cells(results):
+        where = (keys["dataset"], keys["noise"], keys["seed"])
+        if where not in seen:
+            seen.add(where)
+            arrays = read_arrays(results.path(*where, "labels.npz"), "realised", "clean")
+            counts = np.bincount(arrays["clean"], minlength=len(arrays["realised"]))
+            yield {**keys, "counts": counts}, arrays["realised"]
+
+
+def named(results: Results, name: str) -> str:
+    """The name under which a loss is trained: a variant may equal the loss that it varies."""
+    return results.spec["synonyms"].get(name, name)
+
+
+def variants(results: Results, family: str) -> list[dict[str, Any]]:
+    """The members of a family of variants: base, base_label, parameter, value, loss.
+
+    None where no member is selected.
+    """
+    return [each for each in results.spec["variants"] if each["family"] == family]
+
+
+def printed(results: Results, name: str, key: str) -> dict[str, str]:
+    """How `name` is printed for every value of `key`, such as `heading` for `setting`."""
+    return {row[key]: row[name] for row in results.spec["rows"]}

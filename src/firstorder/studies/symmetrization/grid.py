@@ -1,0 +1,151 @@
+"""What is run: the cells of the study, the tuning of losses, and where their files lie."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from firstorder.config import (
+    TUNED,
+    Config,
+    ConfigError,
+    Dataset,
+    File,
+    Loss,
+    Noise,
+    Recipe,
+    Scalar,
+    Strict,
+    choose,
+    lookup,
+)
+from firstorder.jobs.paths import paths
+from firstorder.publish import declared as drawn
+from firstorder.studies.symmetrization.settings import NAME, Select, Tuning, declared, scale
+from firstorder.studies.symmetrization.variants import group, losses, once
+
+RUN_FILES = ("summary.json", "history.csv", "correct.npz", "tests.json")
+"""Files of one training that may be read; the last is the evaluation's."""
+READABLE = (*RUN_FILES, "labels.npz", "tuning.json")
+
+
+class Cell(Strict):
+    """Trainings that share everything but the seed: one job."""
+
+    dataset: str
+    recipe_name: str
+    recipe: Recipe
+    noise: Noise
+    loss: Loss
+    """As it is on the dataset, with its function."""
+
+
+def noise(config: Config, name: str) -> Noise:
+    """The noise called `name`: declared by the scale, or spelled out by the name itself."""
+    return scale(config).noises.get(name) or Noise.parse(name)
+
+
+@once
+def cell(config: Config, setting: str, noise_name: str, loss_name: str) -> Cell:
+    """The resolved cell of a setting, a noise and a loss."""
+    chosen = lookup(scale(config).settings, setting, "setting")
+    loss = lookup(losses(config), loss_name, "loss").on(chosen.dataset)
+    return Cell(
+        dataset=chosen.dataset,
+        recipe_name=chosen.recipe,
+        recipe=config.recipes[chosen.recipe],
+        noise=noise(config, noise_name),
+        loss=loss.model_copy(update={"function": loss.function or loss_name}),
+    )
+
+
+def tuning(config: Config, loss: str) -> Tuning:
+    """The tuning protocol; ConfigError that names the loss which needs it when there is none."""
+    protocol = scale(config).tuning
+    if protocol is None:
+        name = config.settings.scale
+        raise ConfigError(
+            f"loss {loss!r} is `tuned`, but scale {name!r} declares no tuning; add `tuning` to "
+            f"{config.root}/studies/{NAME}/{name}.yaml"
+        )
+    return protocol
+
+
+def tuning_grids(config: Config, loss: Loss) -> list[tuple[str, tuple[Scalar, ...]]]:
+    """From what the tuning protocol chooses each hyper-parameter of a loss, one after the other.
+
+    First the loss's own, then its penalty: `weight_decay` or, where a loss has it, `l1`.
+    """
+    grids = [(name, loss.choices[name]) for name in loss.tuned_parameters]
+    protocol = scale(config).tuning
+    if loss.weight_decay == TUNED and protocol is not None:
+        if loss.l1:
+            factors = sorted(loss.l1 * factor for factor in protocol.l1_factors)
+            grids.append(("l1", tuple(factors)))
+        else:
+            grids.append(("weight_decay", tuple(sorted(protocol.weight_decays))))
+    return grids
+
+
+def label_seeds(config: Config) -> tuple[int, ...]:
+    """The seeds for which noisy labels are drawn: those of the trainings and of the tuning."""
+    protocol = scale(config).tuning
+    return tuple(sorted({*scale(config).seeds, *(protocol.seeds if protocol else ())}))
+
+
+def human_file(dataset: Dataset, noise: Noise) -> File | None:
+    """The raw file with human annotations that a noise needs."""
+    return dataset.human_file if noise.kind == "human" else None
+
+
+def asymmetric(dataset: Dataset) -> str | list[list[int]]:
+    """The map of asymmetric noise as JSON: `blocks`, or pairs of a class and its mistaken one."""
+    if isinstance(dataset.asymmetric, str):
+        return dataset.asymmetric
+    return [list(pair) for pair in sorted(dataset.asymmetric.items())]
+
+
+def selected_cells(config: Config, select: Select) -> Iterator[tuple[str, str, str]]:
+    """The (setting, noise, loss) names that a selection needs; none for a group of no cells."""
+    if select.losses is None or select.cells is None:
+        return
+    names = group(config, select.losses)
+    for cells in scale(config).cells.get(select.cells, ()):
+        yield from itertools.product(cells.settings, cells.noises, names)
+
+
+@once
+def cells_read(config: Config) -> dict[str, dict[tuple[str, str, str], None]]:
+    """For every kind of file, the cells of which an artefact or a claim reads it, in order."""
+    study = declared(config)
+    found: dict[str, dict[tuple[str, str, str], None]] = {name: {} for name in READABLE}
+    wanted: list[tuple[str, str, Select]]
+    wanted = [(each.kind, each.draw, each.select) for each in study.artefacts.values()]
+    wanted += [("claim", each.predicate, each.select) for each in study.claims.values()]
+    for kind, name, select in wanted:
+        source = drawn.source(NAME, kind, name)
+        for file in source.reads if source else ():
+            found[readable(file)].update(dict.fromkeys(selected_cells(config, select)))
+    return found
+
+
+def readable(file: str) -> str:
+    """The name of a file that functions may read; ConfigError for another."""
+    if file not in READABLE:
+        raise ConfigError(f"{NAME}: reads: {file!r}: {choose(file, list(READABLE))}")
+    return file
+
+
+def run_file(config: Config, setting: str, noise: str, loss: str, seed: int, name: str) -> str:
+    """A file of one training."""
+    return paths(config).study(NAME, "runs", setting, noise, loss, f"seed{seed}", name)
+
+
+def labels_file(config: Config, dataset: str, noise: str, seed: int) -> str:
+    """The noisy labels of one seed."""
+    return paths(config).study(NAME, "labels", dataset, noise, f"seed{seed}.npz")
+
+
+def tuning_file(config: Config, setting: str, loss: str, suffix: str = "json") -> str:
+    """What was chosen for a loss (json), and the accuracy of all that was tried (csv)."""
+    return paths(config).study(NAME, "tuning", setting, f"{loss}.{suffix}")

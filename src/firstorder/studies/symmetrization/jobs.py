@@ -1,0 +1,290 @@
+"""The jobs of the study: what each of its steps computes, from what, into what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from firstorder.config import TUNED, Config, ConfigError, Loss, lookup
+from firstorder.data.steps import megabytes
+from firstorder.jobs import functions
+from firstorder.jobs.job import Demand, Files, Job
+from firstorder.jobs.paths import paths
+from firstorder.jobs.study import Step
+from firstorder.studies.symmetrization import grid
+from firstorder.studies.symmetrization.grid import Cell, cell
+from firstorder.studies.symmetrization.settings import NAME, scale
+
+MODULE = f"firstorder.studies.{NAME}"
+TRAINED = ("history.csv", "summary.json", "weights.safetensors", "correct.npz")
+"""What a training leaves."""
+CHANNELS = {"mean", "std"}
+UNREAD_OF_RECIPE = {"source", "minutes", "memory_mb", *CHANNELS}
+READ_OF_LOSS = {"function", "parameters", "score_norm", "l1", "weight_decay"}
+KEPT_AS_FLOAT = 2048
+"""MiB of float32 pixels that training keeps at most: see `training.data.KEEP_BYTES`."""
+
+
+def _images(config: Config, found: Cell) -> dict[str, Any]:
+    """What a network sees of a dataset; the recipe's standardisation where it has its own."""
+    dataset, recipe = config.datasets[found.dataset], found.recipe
+    return {
+        "shape": list(dataset.shape),
+        "classes": len(dataset.classes),
+        "mean": list(recipe.mean or dataset.mean),
+        "std": list(recipe.std or dataset.std),
+    }
+
+
+def _training(config: Config, found: Cell) -> dict[str, Any]:
+    """What decides the trainings of a cell, besides seeds and files."""
+    return {
+        "recipe_name": found.recipe_name,
+        "recipe": found.recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
+        "images": _images(config, found),
+        "loss": found.loss.model_dump(mode="json", include=READ_OF_LOSS),
+    }
+
+
+def _demand(config: Config, found: Cell, minutes: int) -> Demand:
+    """Memory: what the recipe declares, the pixels as read, and as float32."""
+    pixels = megabytes(config.datasets[found.dataset])
+    return Demand(
+        threads=found.recipe.threads,
+        gpu=config.settings.device != "cpu",
+        megabytes=found.recipe.memory_mb + 3 * pixels + min(4 * pixels, KEPT_AS_FLOAT),
+        minutes=minutes,
+    )
+
+
+def _minutes(found: Cell, runs: int) -> int:
+    """Time to train `runs` networks one after the other."""
+    return 5 + found.recipe.minutes * runs
+
+
+def _code(step: str, found: Cell) -> tuple[str, ...]:
+    """The code of a step (`module:function`), of the loss and of the network."""
+    loss = found.loss.function or ""
+    return (f"{MODULE}.{step}", *functions.entries("losses", loss), *_network(found))
+
+
+def _network(found: Cell) -> tuple[str, ...]:
+    """The code of the network; `check` has refused recipes without one."""
+    return functions.entries("models", found.recipe.model or "")
+
+
+def _corrupted(config: Config, dataset: str, noise: str) -> Files:
+    return {
+        f"{seed}/labels.npz": grid.labels_file(config, dataset, noise, seed)
+        for seed in grid.label_seeds(config)
+    }
+
+
+def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
+    entry = lookup(config.datasets, dataset, "dataset")
+    found = grid.noise(config, noise)
+    spec: dict[str, Any] = {
+        "seeds": list(grid.label_seeds(config)),
+        "noise": found.model_dump(mode="json"),
+        "dataset": {"title": dataset, "classes": len(entry.classes)},
+    }
+    if found.kind == "asymmetric":
+        spec["dataset"]["asymmetric"] = grid.asymmetric(entry)
+    if found.blocks == "semantic":
+        spec["dataset"]["semantic_groups"] = list(entry.semantic_groups)
+    if found.kind == "instance":
+        spec["dataset"] |= {"mean": list(entry.mean), "std": list(entry.std)}
+    inputs = {"dataset": paths(config).dataset(dataset)}
+    human = grid.human_file(entry, found)
+    if human is not None:
+        annotation = found.annotation or ""
+        spec["dataset"]["human"] = {annotation: entry.human[annotation]}
+        inputs["human"] = paths(config).receipt(dataset, human.name)
+    return Job(
+        step="corrupt",
+        key=(dataset, noise),
+        spec=spec,
+        inputs=inputs,
+        outputs=_corrupted(config, dataset, noise),
+        code=(f"{MODULE}.labels:corrupt",),
+    )
+
+
+def _labels(config: Config, dataset: str, noise: str, seeds: tuple[int, ...]) -> dict[str, str]:
+    """The prepared dataset, and the labels that were drawn for `seeds`."""
+    drawn = {f"{seed}/labels.npz": grid.labels_file(config, dataset, noise, seed) for seed in seeds}
+    return {"dataset": paths(config).dataset(dataset), **drawn}
+
+
+def _trained(config: Config, setting: str, noise: str, loss: str) -> Files:
+    return {
+        f"{seed}/{name}": grid.run_file(config, setting, noise, loss, seed, name)
+        for seed in scale(config).seeds
+        for name in TRAINED
+    }
+
+
+def _train_job(config: Config, setting: str, noise: str, loss: str) -> Job:
+    found, seeds = cell(config, setting, noise, loss), scale(config).seeds
+    inputs = _labels(config, found.dataset, noise, seeds)
+    if found.loss.tuned:
+        inputs["tuned"] = grid.tuning_file(config, setting, loss)
+    return Job(
+        step="train",
+        key=(setting, noise, loss),
+        spec={"seeds": list(seeds), **_training(config, found), "split": None},
+        inputs=inputs,
+        outputs=_trained(config, setting, noise, loss),
+        code=_code("training:train", found),
+        demand=_demand(config, found, _minutes(found, len(seeds))),
+    )
+
+
+def _tuned(config: Config, setting: str, loss: str) -> Files:
+    return {
+        "chosen.json": grid.tuning_file(config, setting, loss),
+        "tried.csv": grid.tuning_file(config, setting, loss, "csv"),
+    }
+
+
+def _tune_job(config: Config, setting: str, loss: str) -> Job:
+    protocol = grid.tuning(config, loss)
+    found = cell(config, setting, protocol.noise, loss)
+    if not found.loss.tuned:
+        raise ConfigError(f"loss {loss!r} has nothing that is `{TUNED}` on {found.dataset}")
+    grids = grid.tuning_grids(config, found.loss)
+    trainings = len(protocol.seeds) * sum(len(values) for _, values in grids)
+    return Job(
+        step="tune",
+        key=(setting, loss),
+        spec={
+            "seeds": list(protocol.seeds),
+            **_training(config, found),
+            "split": {"validation": protocol.validation, "seed": protocol.split_seed},
+            # A list: the order decides, and a digest sorts the keys of a mapping.
+            "grids": [[name, list(values)] for name, values in grids],
+        },
+        inputs=_labels(config, found.dataset, protocol.noise, protocol.seeds),
+        outputs=_tuned(config, setting, loss),
+        code=_code("tuning:tune", found),
+        demand=_demand(config, found, _minutes(found, trainings)),
+    )
+
+
+def _evaluated(config: Config, setting: str, noise: str, loss: str) -> Files:
+    return {
+        f"{seed}/tests.json": grid.run_file(config, setting, noise, loss, seed, "tests.json")
+        for seed in scale(config).seeds
+    }
+
+
+def _evaluate_job(config: Config, setting: str, noise: str, loss: str) -> Job:
+    found = cell(config, setting, noise, loss)
+    weights = {
+        name: path
+        for name, path in _trained(config, setting, noise, loss).items()
+        if name.endswith("weights.safetensors")
+    }
+    recipe = found.recipe.model_dump(mode="json")
+    return Job(
+        step="evaluate",
+        key=(setting, noise, loss),
+        spec={
+            "seeds": list(scale(config).seeds),
+            "recipe": {
+                name: recipe[name] for name in ("model", "model_parameters", "augment", "threads")
+            },
+            "images": _images(config, found),
+            "score_norm": found.loss.score_norm,
+        },
+        inputs={"dataset": paths(config).dataset(found.dataset), **weights},
+        outputs=_evaluated(config, setting, noise, loss),
+        code=(f"{MODULE}.evaluation:evaluate", *_network(found)),
+        demand=_demand(config, found, 30),
+    )
+
+
+def _every_evaluation(config: Config) -> Iterator[tuple[str, str, str]]:
+    yield from grid.cells_read(config)["tests.json"]
+
+
+def _every_training(config: Config) -> Iterator[tuple[str, str, str]]:
+    """The cells of which a file of a training is read, or one that is made from it."""
+    read = grid.cells_read(config)
+    yield from {cell: None for name in grid.RUN_FILES for cell in read[name]}
+
+
+def _every_tuning(config: Config) -> Iterator[tuple[str, str]]:
+    cells = [*_every_training(config), *grid.cells_read(config)["tuning.json"]]
+    for setting, loss in dict.fromkeys((setting, loss) for setting, _, loss in cells):
+        if _loss(config, setting, loss).tuned:
+            yield setting, loss
+
+
+def _loss(config: Config, setting: str, loss: str) -> Loss:
+    dataset = scale(config).settings[setting].dataset
+    return grid.losses(config)[loss].on(dataset)
+
+
+def _every_noise(config: Config) -> Iterator[tuple[str, str]]:
+    """The (dataset, noise) of trainings, of tuning, and of what is read itself."""
+    settings = scale(config).settings
+    cells = [*_every_training(config), *grid.cells_read(config)["labels.npz"]]
+    pairs = dict.fromkeys((settings[setting].dataset, noise) for setting, noise, _ in cells)
+    for setting, loss in _every_tuning(config):
+        pairs[settings[setting].dataset, grid.tuning(config, loss).noise] = None
+    yield from pairs
+
+
+CELL = ("setting", "noise", "loss")
+PRELOAD = (
+    "firstorder.data.images",
+    "firstorder.data.noise",
+    "firstorder.losses",
+    "firstorder.models",
+    "firstorder.training.loop",
+)
+"""The same for all steps, so that one process serves them."""
+
+STEPS = (
+    Step(
+        name="corrupt",
+        run=f"{MODULE}.labels:corrupt",
+        keys=("dataset", "noise"),
+        help="Draw a NOISE on the training labels of DATASET, for every seed.",
+        outputs=_corrupted,
+        job=_corrupt_job,
+        every=_every_noise,
+        preload=PRELOAD,
+    ),
+    Step(
+        name="train",
+        run=f"{MODULE}.training:train",
+        keys=CELL,
+        help="Train a network with a LOSS under a NOISE in a SETTING, for every seed.",
+        outputs=_trained,
+        job=_train_job,
+        every=_every_training,
+        preload=PRELOAD,
+    ),
+    Step(
+        name="evaluate",
+        run=f"{MODULE}.evaluation:evaluate",
+        keys=CELL,
+        help="Test trained networks on every test set of their dataset.",
+        outputs=_evaluated,
+        job=_evaluate_job,
+        every=_every_evaluation,
+        preload=PRELOAD,
+    ),
+    Step(
+        name="tune",
+        run=f"{MODULE}.tuning:tune",
+        keys=("setting", "loss"),
+        help="Choose the hyper-parameters of a LOSS that are tuned in a SETTING.",
+        outputs=_tuned,
+        job=_tune_job,
+        every=_every_tuning,
+        preload=PRELOAD,
+    ),
+)

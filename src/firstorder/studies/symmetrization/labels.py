@@ -1,0 +1,63 @@
+"""The step that draws noisy labels, and the reader of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from firstorder import files
+from firstorder.config import Dataset, Noise
+from firstorder.errors import DataError
+from firstorder.jobs.context import Context
+from firstorder.jobs.job import Files, Spec
+
+
+def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Draw a noise on the training labels of a dataset, once for every seed."""
+    from firstorder.data import noise as corruption
+    from firstorder.data.prepared import read_prepared
+    from firstorder.data.steps import raw_file
+
+    noise = Noise.model_validate(spec["noise"])
+    prepared = read_prepared(inputs["dataset"])
+    human = raw_file(inputs["human"]) if noise.kind == "human" else None
+    clean = prepared.train_labels
+    for seed in spec["seeds"]:
+        drawn = corruption.corrupt(
+            clean,
+            noise,
+            labelled(spec["dataset"]),
+            seed,
+            images=prepared.train_images,
+            human=human,
+        )
+        with files.replacing(outputs[f"{seed}/labels.npz"]) as temporary:
+            np.savez(
+                temporary,
+                labels=drawn.labels,
+                flipped=drawn.flipped,
+                realised=drawn.realised,
+                clean=clean,
+            )
+
+
+def labelled(declared: Mapping[str, Any]) -> Dataset:
+    """A dataset with those of its fields that a noise reads: asking for others is an error."""
+    fields = {**declared, "classes": ("",) * declared["classes"]}
+    if isinstance(fields.get("asymmetric"), list):
+        fields["asymmetric"] = dict(fields["asymmetric"])
+    return Dataset.model_construct(set(fields), **fields)
+
+
+def read_labels(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a noisy-label file. Raises DataError when it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("labels", "clean", "flipped", "realised")}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; ask Snakemake for it") from None
+    except Exception as error:  # zipfile, struct and zlib each raise their own
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: damaged ({reason}); delete it and run again") from None

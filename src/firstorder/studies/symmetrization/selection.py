@@ -1,0 +1,162 @@
+"""The results that a table, figure or claim draws on, and how they are printed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from firstorder.config import Config, Noise
+from firstorder.jobs import functions
+from firstorder.jobs.study import Selected
+from firstorder.studies.symmetrization import grid
+from firstorder.studies.symmetrization.grid import cell
+from firstorder.studies.symmetrization.settings import Select, declared, scale
+from firstorder.studies.symmetrization.variants import group, losses, members, synonyms
+
+
+def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selected:
+    """The results that an artefact or a claim draws on, and the names under which they appear.
+
+    `spec` holds rows (one for every cell, see `_row`), seeds, synonyms and variants of losses,
+    and the losses in the order in which figures give them looks; `definitions` where no cells
+    but losses are selected; what labels.npz and tuning.json need beside them where they are read.
+    """
+    names = list(grid.selected_cells(config, selection))
+    spec: dict[str, Any] = {
+        "rows": [_row(config, *each) for each in names],
+        "seeds": list(scale(config).seeds),
+        **_losses(config, dict.fromkeys(loss for _, _, loss in names)),
+    }
+    entries: tuple[str, ...] = ()
+    if selection.cells is None and selection.losses is not None:
+        defined = group(config, selection.losses)
+        spec["definitions"] = [_definition(config, name) for name in defined]
+        entries = tuple(
+            entry
+            for each in spec["definitions"]
+            for entry in functions.entries("losses", each["function"])
+        )
+    if "labels.npz" in reads:
+        spec |= _noises(config, names)
+    if "tuning.json" in reads:
+        protocol = scale(config).tuning
+        spec["tuning_noise"] = protocol.noise if protocol else None
+    data = _data(config, selection.cells)
+    return Selected(
+        spec=spec,
+        files=dict(_files(config, names, reads)),
+        code=tuple(dict.fromkeys(entries)),
+        **({"data": data} if data else {}),
+        seeds=scale(config).seeds if selection.cells is not None else (),
+        available=selection.cells is None or bool(names),
+    )
+
+
+def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[str, Any]:
+    """One cell: its names, how they are printed, and what claims ask of it."""
+    own = scale(config)
+    found = cell(config, setting, noise_name, loss_name)
+    dataset = config.datasets[found.dataset]
+    shared = [each.dataset for each in own.settings.values()].count(found.dataset) > 1
+    capital = dataset.title[:1].upper() + dataset.title[1:]
+    return {
+        "setting": setting,
+        "dataset": found.dataset,
+        "title": dataset.title,
+        "heading": f"{capital} ({setting})" if shared else capital,
+        "noise": noise_name,
+        "noise_label": _noise_label(config, noise_name),
+        "kind": found.noise.kind,
+        "rate": None if found.noise.kind == "human" else found.noise.rate,
+        "loss": loss_name,
+        "label": losses(config)[loss_name].label,
+        "tuned": found.loss.tuned,
+        "classes": len(dataset.classes),
+    }
+
+
+def _noise_label(config: Config, name: str) -> str:
+    """A noise as a column heading: `clean`, `40 %`, `worst`, or the name the scale gave it."""
+    if name in scale(config).noises:
+        return name
+    found = Noise.parse(name)
+    if found.kind == "human":
+        return name.removeprefix("human-")
+    return "clean" if found.rate == 0 else f"{100 * found.rate:g} %"
+
+
+def _losses(config: Config, shown: Iterable[str]) -> dict[str, Any]:
+    """Other names of the losses that are shown, the families that they belong to, their order."""
+    known, study = set(shown), declared(config)
+    families = {name: members(config, name) for name in study.variants}
+    return {
+        "synonyms": {name: base for name, base in synonyms(config).items() if base in known},
+        "variants": [
+            {
+                "family": family,
+                "parameter": study.variants[family].parameter,
+                "base": loss,
+                "base_label": config.losses[loss].label,
+                "value": value,
+                "loss": name,
+            }
+            for family, found in families.items()
+            if known & set(found.values())
+            for (loss, value), name in found.items()
+        ],
+        # The losses of the learning curves come first: each of them has a colour of its own.
+        "palette": [*study.losses.get("curves", ()), *study.losses.get("comparison", ())],
+    }
+
+
+def _definition(config: Config, name: str) -> dict[str, Any]:
+    """A loss that is drawn from its definition."""
+    loss = losses(config)[name]
+    parameters = dict(loss.parameters)
+    function = loss.function or name
+    return {"loss": name, "label": loss.label, "function": function, "parameters": parameters}
+
+
+def _noises(config: Config, names: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """The noises and the maps of the datasets of cells."""
+    datasets = dict.fromkeys(scale(config).settings[setting].dataset for setting, _, _ in names)
+    noises = dict.fromkeys(name for _, name, _ in names)
+    return {
+        "noises": {name: grid.noise(config, name).model_dump(mode="json") for name in noises},
+        "asymmetric": {name: grid.asymmetric(config.datasets[name]) for name in datasets},
+    }
+
+
+def _files(
+    config: Config, names: list[tuple[str, str, str]], reads: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """The files of cells, by the names under which `frames` opens them."""
+    for file, (setting, noise_name, loss) in itertools.product(reads, names):
+        found = cell(config, setting, noise_name, loss)
+        if grid.readable(file) == "tuning.json":
+            if found.loss.tuned:
+                yield f"{setting}/{loss}/{file}", grid.tuning_file(config, setting, loss)
+            continue
+        for seed in scale(config).seeds:
+            if file == "labels.npz":
+                path = grid.labels_file(config, found.dataset, noise_name, seed)
+                yield f"{found.dataset}/{noise_name}/{seed}/{file}", path
+            else:
+                path = grid.run_file(config, setting, noise_name, loss, seed, file)
+                yield f"{setting}/{noise_name}/{loss}/{seed}/{file}", path
+
+
+def _data(config: Config, cells: str | None) -> str:
+    """The data behind a group of cells, in words, with what the scale says of it."""
+    products = scale(config).cells.get(cells or "", ())
+    titles = dict.fromkeys(_trained_on(config, name) for each in products for name in each.settings)
+    notes = dict.fromkeys(each.note for each in products if each.note)
+    return "; ".join((*titles, *notes))
+
+
+def _trained_on(config: Config, setting: str) -> str:
+    """The dataset of a setting, and how much of it is trained on where that is not all."""
+    chosen = scale(config).settings[setting]
+    title, count = config.datasets[chosen.dataset].title, config.recipes[chosen.recipe].train
+    return title if count is None else f"{title} ({count:,} training images)"

@@ -1,0 +1,126 @@
+"""What `config/studies/symmetrization/` may hold: what is published, and what a scale runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from firstorder.config import (
+    Artefact,
+    Claim,
+    Config,
+    Noise,
+    Scalar,
+    Seed,
+    Slug,
+    Some,
+    Strict,
+)
+
+NAME = "symmetrization"
+
+
+class Select(Strict):
+    """Which results an artefact or a claim draws on, by the names of groups."""
+
+    cells: str | None = None
+    """A group of (setting, noise) pairs; absent for what is computed from definitions."""
+    losses: str | None = None
+    """A group of losses."""
+
+
+class Variants(Strict):
+    """A family of losses that differ in one setting; each gets a slug of its own."""
+
+    losses: tuple[str, ...]
+    vary: Literal["parameter", "score_norm", "weight_decay"]
+    parameter: str | None = None
+    values: tuple[Scalar, ...]
+    slug: str
+    """Format of the new names, with {loss} and {value}."""
+    label: str
+    """Format of the new labels, with {label} and {value}."""
+
+
+class Declared(Strict):
+    """study.yaml"""
+
+    title: str
+    paper: str
+    cells: tuple[str, ...]
+    """Groups of (setting, noise) pairs, which the scales fill."""
+    losses: dict[str, tuple[str, ...]]
+    """Groups of losses."""
+    variants: dict[str, Variants] = {}
+    """Families of losses; each is also a group under its own name."""
+    artefacts: dict[Slug, Artefact[Select]]
+    claims: dict[str, Claim[Select]] = {}
+
+
+class Setting(Strict):
+    """A dataset with the recipe by which networks are trained on it."""
+
+    dataset: str
+    recipe: str
+
+
+class Cells(Strict):
+    """(setting, noise) pairs: the product of settings and noises."""
+
+    settings: tuple[str, ...]
+    noises: tuple[Slug, ...]
+    note: str = ""
+    """Printed in the caption, for instance what stands in for data that this scale lacks."""
+
+
+def _listed(cells: Any) -> Any:
+    """One product stands for a list of one."""
+    return [cells] if isinstance(cells, dict) else cells
+
+
+_CELLS = Cells.model_json_schema()
+CellGroup = Annotated[
+    tuple[Cells, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [_CELLS, {"type": "array", "items": _CELLS}]}),
+]
+"""A product of settings and noises, or a list of such products; an empty one leaves them out."""
+
+
+class Tuning(Strict):
+    """The tuning protocol: train on a noisy part, choose by clean accuracy on the rest."""
+
+    noise: Slug = "symmetric-0.8"
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    split_seed: int = 42
+    weight_decays: tuple[float, ...]
+    l1_factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    """For losses with an L1 penalty: multiples of its coefficient, in place of weight decays."""
+    seeds: Some[Seed] = (1,)
+
+
+class Scale(Strict):
+    """SCALE.yaml"""
+
+    seeds: Some[Seed]
+    settings: dict[Slug, Setting]
+    noises: dict[Slug, Noise] = {}
+    """Noises whose options differ from the defaults, by name."""
+    cells: dict[str, CellGroup] = {}
+    """The pairs of every group of the study; none where a group is absent."""
+    losses: dict[str, tuple[str, ...]] = {}
+    """Groups of losses that differ from the study's at this scale."""
+    tuning: Tuning | None = None
+
+
+def declared(config: Config) -> Declared:
+    """What the study publishes."""
+    found: Declared = config.studies[NAME].declared
+    return found
+
+
+def scale(config: Config) -> Scale:
+    """What the scale runs of the study."""
+    found: Scale = config.studies[NAME].scale
+    return found

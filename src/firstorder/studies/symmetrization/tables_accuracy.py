@@ -1,0 +1,217 @@
+"""Tables of accuracies, with the published numbers beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from firstorder.publish.registry import Results, table
+from firstorder.publish.table import (
+    REASON,
+    UNSTABLE,
+    Table,
+    agrees,
+    mark_best,
+    plus_minus,
+    published,
+    spread,
+)
+from firstorder.studies.symmetrization import frames
+
+SPREAD = "Entries are mean ± standard deviation (n − 1) over seeds, in percent."
+COMPARED = (
+    "Difference is rebuilt minus published; it differs where it exceeds max(1, 3 (σ + σ')) points. "
+    "Cells without a published number stay empty."
+)
+REASONED = (
+    "A reason in brackets stands for a verdict by value. An unstable number keeps its order when "
+    "it is on the published side of every loss, of its column and source, that is further from it "
+    "than this margin both published and rebuilt."
+)
+KINDS = {
+    "symmetric": "symmetric noise",
+    "asymmetric": "asymmetric noise",
+    "pairflip": "pair-flip noise",
+    "instance": "instance-dependent noise",
+    "human": "human annotation noise",
+}
+
+
+@table("accuracy", reads=("summary.json",))
+def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
+    """Losses by noises, one section per setting and kind of noise; published numbers beside.
+
+    `metric` is a column of `frames.runs`.
+    """
+    anchors = published(results.published, metric)
+    runs = in_sections(frames.runs(results))
+    keys = ["section", "loss", "noise"]
+    rows = [
+        _entry(cell.reset_index(drop=True), metric, anchors)
+        for _, cell in runs.groupby(keys, sort=False)
+    ]
+    compared = _comparison(rows)
+    rows = _settled(rows) + _unnamed(rows, anchors)
+    notes = [SPREAD] if runs["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
+    notes += compared
+    if (runs["status"] == "diverged").any():
+        notes.append("† some seeds diverged and are left out of the mean; `diverged`: all did.")
+    return Table(mark_best(pd.DataFrame(rows)), tuple(notes))
+
+
+def in_sections(runs: pd.DataFrame) -> pd.DataFrame:
+    """With a column section: `Dataset, kind of noise`.
+
+    Clean labels stand with the noise that they start.
+    """
+    titles = zip(runs["heading"], runs["kind"], strict=True)
+    return runs.assign(section=[f"{heading}, {KINDS[kind]}" for heading, kind in titles])
+
+
+def _entry(
+    cell: pd.DataFrame, metric: str, anchors: dict[tuple[str, str, str], dict]
+) -> dict[str, Any]:
+    first = cell.to_dict("records")[0]
+    finished = cell[cell["status"] != "diverged"]
+    diverged = len(cell) - len(finished)
+    mean, std, n = spread(100.0 * finished[metric])
+    text = plus_minus(mean, std)
+    if diverged:
+        text = f"{text} †" if text else "diverged"
+    entry = {
+        "section": first["section"],
+        "row": first["label"],
+        "column": first["noise_label"],
+        "corner": "Loss",
+        "setting": first["setting"],
+        "dataset": first["dataset"],
+        "noise": first["noise"],
+        "loss": first["loss"],
+        "metric": f"{metric}, %",
+        "mean": mean,
+        "std": std,
+        "n": n,
+        "diverged": diverged,
+        "text": text,
+        "eligible": diverged == 0 and metric.endswith("_accuracy"),
+    }
+    return {**entry, **_compared(entry, anchors)}
+
+
+def _compared(entry: dict[str, Any], anchors: dict[tuple[str, str, str], dict]) -> dict[str, Any]:
+    anchor = anchors.get((entry["dataset"], entry["noise"], entry["loss"]))
+    if anchor is None:
+        return {
+            "published": np.nan,
+            "published_std": np.nan,
+            "published_text": "",
+            "source": "",
+            "difference": np.nan,
+            "agreement": "",
+        }
+    mean, std = anchor["mean"], anchor["std"]
+    known = not np.isnan(entry["mean"])
+    by_value = "agrees" if agrees(entry["mean"], entry["std"], mean, std) else "differs"
+    return {
+        "published": mean,
+        "published_std": std,
+        "published_text": plus_minus(mean, std),
+        "source": anchor["source"],
+        "difference": entry["mean"] - mean,
+        "agreement": (anchor[REASON] or by_value) if known else "",
+    }
+
+
+def _reasoned(row: dict[str, Any]) -> bool:
+    """Whether a reason stands for the verdict of a row."""
+    return row["agreement"] not in ("", "agrees", "differs")
+
+
+def _comparison(rows: list[dict[str, Any]]) -> list[str]:
+    """How the numbers of a table are compared, for its caption."""
+    notes = [COMPARED] if any(row["published_text"] for row in rows) else []
+    return [*notes, REASONED] if any(map(_reasoned, rows)) else notes
+
+
+def _settled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with the order of unstable numbers compared and reasons printed.
+
+    A reason stands beside the published number, for that is what it speaks of.
+    """
+    settled = []
+    for row in rows:
+        if _reasoned(row):
+            reason = _order(row, rows) if row["agreement"] == UNSTABLE else row["agreement"]
+            text = f"{row['published_text']} ({reason})"
+            row = {**row, "published_text": text, "agreement": reason}
+        settled.append(row)
+    return settled
+
+
+def _order(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Whether an unstable number is on the published side of every loss clearly apart from it."""
+    kept = []
+    for other in rows:
+        alike = all(other[key] == row[key] for key in ("section", "column", "source"))
+        if alike and other["agreement"] in ("agrees", "differs", UNSTABLE):
+            sides = (
+                _side(row, other, "mean", "std"),
+                _side(row, other, "published", "published_std"),
+            )
+            kept += [sides[0] == sides[1]] if all(sides) else []
+    if not kept:
+        return UNSTABLE
+    return "unstable: order kept" if all(kept) else "unstable: order not kept"
+
+
+def _side(one: dict[str, Any], other: dict[str, Any], mean: str, std: str) -> int:
+    """1 or -1 as a number is above or below another; 0 where the two agree."""
+    if agrees(one[mean], one[std], other[mean], other[std]):
+        return 0
+    return 1 if one[mean] > other[mean] else -1
+
+
+def _unnamed(
+    rows: list[dict[str, Any]], anchors: dict[tuple[str, str, str], dict]
+) -> list[dict[str, Any]]:
+    """Rows for the paper's best published numbers, whose loss the source does not name."""
+    extra = []
+    for row in {(r["section"], r["column"]): r for r in rows}.values():
+        compared = _compared({**row, "loss": "best-of-paper", "mean": np.nan}, anchors)
+        if compared["published_text"]:
+            blank = {"loss": "best-of-paper", "mean": np.nan, "std": np.nan, "n": 0, "text": ""}
+            named = {"row": "best of the paper (loss not named)", "diverged": 0, "eligible": False}
+            extra.append({**row, **blank, **named, **compared})
+    return extra
+
+
+@table("test-sets", reads=("tests.json",))
+def test_sets(results: Results) -> Table:
+    """Losses by test sets and number of guesses, one section per setting and noise.
+
+    The published numbers of a column are those of its metric.
+    """
+    tests = in_sections(frames.tests(results)).assign(status="finished")
+    rows = []
+    for metric, part in tests.groupby("metric", sort=False):
+        anchors = published(results.published, str(metric))
+        part = part.rename(columns={"accuracy": str(metric)})
+        for _, cell in part.groupby(["section", "noise", "loss"], sort=False):
+            entry = _entry(cell.reset_index(drop=True), str(metric), anchors)
+            clean = entry["column"] == "clean"  # the noise, if any, is in the data themselves
+            section = entry["section"].rpartition(", ")[0] if clean else entry["section"]
+            noise = "" if clean else f", {entry['column']}"
+            rows.append({**entry, "section": section + noise, "column": _test_set(str(metric))})
+    notes = [SPREAD] if tests["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
+    notes += _comparison(rows)
+    return Table(mark_best(pd.DataFrame(_settled(rows))), tuple(notes))
+
+
+def _test_set(metric: str) -> str:
+    """`last_accuracy`, `top5_accuracy`, `NAME_accuracy` or `NAME_top5_accuracy` as a heading."""
+    name = metric.removesuffix("_accuracy")
+    guesses = "top 5" if name.endswith("top5") else "top 1"
+    name = name.removesuffix("top5").removesuffix("_")
+    return guesses if name in ("", "last") else f"{name}, {guesses}"

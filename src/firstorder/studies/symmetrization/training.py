@@ -1,0 +1,258 @@
+"""The step that trains the networks of a cell, and what a single training is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstorder import files, memory, streams
+from firstorder.config import TUNED, Recipe
+from firstorder.errors import DataError
+from firstorder.jobs.context import Context
+from firstorder.jobs.job import Files, Spec
+from firstorder.studies.symmetrization.labels import read_labels
+
+if TYPE_CHECKING:
+    from firstorder.training.loop import Result
+
+log = logging.getLogger("firstorder")
+
+OUTPUTS = ("history.csv", "summary.json", "weights.safetensors", "correct.npz")
+
+
+def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Train a cell for every seed; write history, summary, weights and correctness of each.
+
+    A seed that was finished before, with the same settings, code and inputs, is taken from
+    where it was kept; one that was interrupted goes on from its checkpoint.
+    """
+    loss = spec["loss"]
+    if "tuned" in inputs:
+        loss = with_chosen(loss, read_tuned(inputs["tuned"])["chosen"])
+    for seed in spec["seeds"]:
+        own = {name: outputs[f"{seed}/{name}"] for name in OUTPUTS}
+        training = part(spec, loss, seed)
+        read = inputs_of(inputs, seed)
+        identity = context.identity(training, read)
+        if context.restore(identity, own):
+            log.info("seed %d was finished before; its files are put back", seed)
+            continue
+        log.info("seed %d", seed)
+        with advising(spec):
+            run = fit(training, read, identity, context)
+        _write_history(own["history.csv"], run.result)
+        _write_weights(own["weights.safetensors"], run)
+        _write_correct(own["correct.npz"], run.result)
+        files.write_json(
+            own["summary.json"], summary(training, run.result) | context.record(read.values())
+        )
+        context.keep(identity, own)
+        run.discard_checkpoint()
+
+
+def with_chosen(loss: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A loss with what tuning chose; a penalty that is still to be chosen is the recipe's."""
+    parameters = {name: chosen.get(name, value) for name, value in loss["parameters"].items()}
+    found = {**loss, "parameters": parameters}
+    if loss["weight_decay"] == TUNED:
+        found["weight_decay"] = chosen.get("weight_decay", 0.0 if loss["l1"] else None)
+        found["l1"] = chosen.get("l1", loss["l1"])
+    return found
+
+
+def part(spec: Spec, loss: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """All that decides one training, besides its files; `loss` has what tuning chose."""
+    shared = {name: spec[name] for name in ("recipe", "images", "split")}
+    return {**shared, "loss": dict(loss), "seed": seed}
+
+
+def inputs_of(inputs: Files, seed: int) -> dict[str, str]:
+    """The files that the training of a seed reads; all seeds have one choice of parameters."""
+    tuned = {"tuned": inputs["tuned"]} if "tuned" in inputs else {}
+    return {"dataset": inputs["dataset"], "labels": inputs[f"{seed}/labels.npz"], **tuned}
+
+
+def advising(spec: Spec) -> Any:
+    """Turn a shortage of memory into one line with the key to change."""
+    name, batch = spec["recipe_name"], spec["recipe"]["batch"]
+    return memory.advising(f"lower {name}.batch (now {batch}) in config/recipes.yaml")
+
+
+@dataclass
+class Run:
+    """A finished or diverged training, with what it trained."""
+
+    result: Result
+    weights: dict[str, Any]
+    """The network's and the normaliser's state, by prefixed name."""
+    checkpoint: Path
+
+    def discard_checkpoint(self) -> None:
+        """Remove the checkpoint: the results are on disk."""
+        from firstorder.training.checkpoint import discard
+
+        discard(self.checkpoint)
+
+
+def fit(training: Mapping[str, Any], read: Files, identity: str, context: Context) -> Run:
+    """Train one network (see `part`), from its checkpoint if there is one."""
+    from firstorder import losses, models
+    from firstorder.data import images
+    from firstorder.losses import normalisation
+    from firstorder.training import loop
+    from firstorder.training.checkpoint import Checkpoint
+
+    recipe, seed = Recipe.model_validate(training["recipe"]), training["seed"]
+    pixels, chosen = training["images"], training["loss"]
+    classes, mean, std = pixels["classes"], pixels["mean"], pixels["std"]
+    device = context.torch_device(recipe.threads)
+    module = models.build(
+        recipe.model or "",
+        classes,
+        tuple(pixels["shape"]),
+        generator=streams.torch_stream(seed, "init"),
+        **recipe.model_parameters,
+    )
+    normaliser = normalisation.build(chosen["score_norm"], classes)
+    data = read_data(training, read).to(device)
+    loss = losses.build(chosen["function"], classes, **chosen["parameters"])
+    checkpoint = context.checkpoint(identity)
+    decay = chosen["weight_decay"]
+    result = loop.train(
+        module,
+        data,
+        recipe,
+        loss.fit(data.labels),
+        seed,
+        device,
+        normaliser=normaliser,
+        l1=chosen["l1"],
+        weight_decay=None if decay is None else float(decay),
+        standardise=lambda batch: images.standardise(batch, mean, std),
+        checkpoint=Checkpoint(checkpoint, identity, context.checkpoint_seconds),
+        progress=True,
+    )
+    weights = {
+        f"{prefix}.{name}": tensor
+        for prefix, trained in (("network", module), ("normaliser", normaliser))
+        for name, tensor in trained.state_dict().items()
+    }
+    return Run(result, weights, checkpoint)
+
+
+def read_data(training: Mapping[str, Any], read: Files) -> Any:
+    """The images, noisy and clean labels of a training, as the training loop takes them."""
+    import torch
+
+    from firstorder.data.prepared import label_problem, read_prepared
+    from firstorder.training.data import Data
+
+    prepared = read_prepared(read["dataset"])
+    path = read["labels"]
+    drawn = read_labels(path)
+    if not np.array_equal(drawn["clean"], prepared.train_labels):
+        raise DataError(
+            f"{path}: drawn for other labels than the dataset holds; delete it and run again"
+        )
+    classes = training["images"]["classes"]
+    problem = label_problem(drawn["labels"], len(drawn["clean"]), classes)
+    if problem is not None:
+        raise DataError(f"{path}: {problem}; delete it and run again")
+    rows = _rows(prepared.train_labels, training["recipe"]["train"])
+    test_images, test_labels = prepared.test_images, prepared.test_labels
+    if training["split"] is not None:
+        rows, held_out = split(rows, training["split"])
+        test_images = prepared.train_images[held_out]
+        test_labels = prepared.train_labels[held_out]
+    return Data(
+        images=torch.from_numpy(prepared.train_images[rows]),
+        labels=torch.from_numpy(drawn["labels"][rows]),
+        clean=torch.from_numpy(prepared.train_labels[rows]),
+        test_images=torch.from_numpy(test_images),
+        test_labels=torch.from_numpy(test_labels),
+    )
+
+
+def _rows(clean: np.ndarray, count: int | None) -> np.ndarray:
+    """The training examples that a recipe uses, the same for every seed."""
+    from firstorder.data.subset import stratified_subset
+
+    if count is None:
+        return np.arange(len(clean))
+    return stratified_subset(clean, count, streams.numpy_stream(0, "subset"))
+
+
+def split(rows: np.ndarray, protocol: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The tuning split: examples to train on, examples to validate on."""
+    order = streams.numpy_stream(protocol["seed"], "split").permutation(rows)
+    held_out = round(len(rows) * protocol["validation"])
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def read_tuned(path: str) -> dict[str, Any]:
+    """The record of a tuning. Raises DataError when it is missing or damaged."""
+    from firstorder.jobs.kept import recall
+
+    found = recall(Path(path))
+    if found is None or "chosen" not in found:
+        raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it")
+    return found
+
+
+def summary(training: Mapping[str, Any], result: Result) -> dict[str, Any]:
+    """The record of one training, without its provenance."""
+    return {
+        "spec": dict(training),
+        "seed": training["seed"],
+        "status": result.status,
+        "epochs_run": len(result.history),
+        "last": result.last,
+        "best": result.best,
+        "final": result.final,
+        "seconds": result.seconds,
+        "seconds_per_step": result.seconds_per_step,
+        "trained_on": result.device,
+        "peak_memory_bytes": result.peak_memory_bytes,
+    }
+
+
+def _write_history(path: str, result: Result) -> None:
+    from firstorder.training.metrics import COLUMNS
+
+    empty = io.StringIO()
+    csv.DictWriter(empty, COLUMNS, lineterminator="\n").writeheader()
+    files.write_text(path, table(result.history) if result.history else empty.getvalue())
+
+
+def _write_weights(path: str, run: Run) -> None:
+    from safetensors.torch import save
+
+    state = {name: value.cpu().contiguous() for name, value in run.weights.items()}
+    files.write_bytes(path, save(state))
+
+
+def _write_correct(path: str, result: Result) -> None:
+    """Which test examples (in the order of the prepared test set) the last epoch gets right.
+
+    `correct`: bits packed into uint8, the first in the highest place; `count`: how many there
+    are, none after divergence.
+    """
+    right = np.zeros(0, bool) if result.correct is None else result.correct.numpy()
+    with files.replacing(path) as temporary:
+        np.savez(temporary, correct=np.packbits(right), count=len(right))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV; the first one has the columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
