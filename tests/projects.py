@@ -13,6 +13,9 @@ from typing import Any
 
 import yaml
 
+from firstorder.config import Config
+from firstorder.jobs import plan
+
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "workflow" / "toy"
 """A study that nothing below `src/` knows."""
@@ -96,3 +99,8 @@ def make_toy(folder: Path) -> Project:
     project = Project(folder)
     project.edit("config.yaml", lambda value: value.update(studies=["toy"], device="cpu"))
     return project
+
+
+def load(root: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """The checked configuration below `root`, as a command reads it."""
+    return plan.make(root, overrides or {}).config
