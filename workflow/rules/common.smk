@@ -80,10 +80,7 @@ def params_of(step, *asides):
         "at": AT,
         "spec": lambda wildcards: PLAN.spec_digest(job(step)(wildcards)),
         "code": lambda wildcards: PLAN.code(job(step)(wildcards)),
-        **{
-            name: lambda wildcards, name=name: job(step)(wildcards).aside[name]
-            for name in asides
-        },
+        **{name: lambda wildcards, name=name: job(step)(wildcards).aside[name] for name in asides},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,13 +85,17 @@ def _study(root: Path, scale: str, name: str, models: Models) -> StudyConfig:
 
 def plain(config: Config) -> dict[str, Any]:
     """A configuration as JSON-able values; the order of entries is that of their declaration."""
-    entries = {"datasets": config.datasets, "losses": config.losses, "recipes": config.recipes}
+    named: dict[str, Mapping[str, BaseModel]] = {
+        "datasets": config.datasets,
+        "losses": config.losses,
+        "recipes": config.recipes,
+    }
     return {
         "settings": config.settings.model_dump(mode="json"),
         "scale": config.scale.model_dump(mode="json"),
         **{
-            kind: {name: each.model_dump(mode="json") for name, each in named.items()}
-            for kind, named in entries.items()
+            kind: {name: each.model_dump(mode="json") for name, each in own.items()}
+            for kind, own in named.items()
         },
         "studies": {
             name: {

@@ -423,7 +423,9 @@ class _Bare(ast.NodeTransformer):
         """Python 3.12 ends some f-strings with an empty text."""
         self.generic_visit(node)
         node.values = [
-            each for each in node.values if not (isinstance(each, ast.Constant) and each.value == "")
+            each
+            for each in node.values
+            if not (isinstance(each, ast.Constant) and each.value == "")
         ]
         return node
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from firstorder.jobs import kept, provenance
 from firstorder.jobs.job import Demand, Spec, identity
@@ -24,7 +24,7 @@ class Context:
 
     code: str = ""
     """Digest of the code that the job was planned with."""
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoints: Path = Path("checkpoints")
     checkpoint_seconds: float = 60.0
     demand: Demand = field(default_factory=Demand)

@@ -246,6 +246,8 @@ def _below(config: Config, path: str) -> str:
     return path.removeprefix(f"{paths(config).root}/")
 
 
+DRAWING = ("firstorder.publish.tables", "firstorder.publish.figures")
+"""What one process imports for all tables and figures of a run."""
 MODULES = {"table": "tables", "figure": "figures", "claims": "judge"}
 """Where steps are that do not lie in the module called like them."""
 
@@ -260,6 +262,7 @@ def _step(name: str, keys: tuple[str, ...], help: str, outputs: Any, job: Any, e
         outputs=outputs,
         job=job,
         every=every,
+        preload=DRAWING if name in ("table", "figure") else (),
     )
 
 
