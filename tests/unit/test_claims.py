@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from firstorder.publish.claims import judge
 
 # ruff: noqa: F811  (a fixture is an argument)
 from test_publish_records import REFERENCE, tiny, tree  # noqa: F401  (fixtures)
@@ -16,7 +17,6 @@ from firstorder import config as configuration
 from firstorder.config import Claim, Config, Selection
 from firstorder.data.noise import corrupt
 from firstorder.publish import claims, needs, registry
-from firstorder.publish.claims import judge
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = Selection(cells="symmetric", losses="comparison", files=("summary.json",))

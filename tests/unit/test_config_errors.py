@@ -86,7 +86,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"device": "tpu"},
         ["device: 'tpu'", "'auto', 'cpu' or 'cuda'"],
     ),
-    "unknown study": ("config.yaml", {"studies": ["both"]}, ["studies: 'both' is unknown", "allowed: linearized"]),
+    "unknown study": (
+        "config.yaml",
+        {"studies": ["both"]},
+        ["studies: 'both' is unknown", "allowed: linearized"],
+    ),
     "either type": (
         "losses.yaml",
         {"ce.weight_decay": -1},
@@ -165,7 +169,10 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "unknown group of cells": (
         STUDY,
         {"artefacts.accuracy-symmetric.select.cells": "symetric"},
-        ["accuracy-symmetric.select.cells: group 'symetric' is unknown", "did you mean 'symmetric'?"],
+        [
+            "accuracy-symmetric.select.cells: group 'symetric' is unknown",
+            "did you mean 'symmetric'?",
+        ],
     ),
     "unknown dataset of a loss": (
         "losses.yaml",

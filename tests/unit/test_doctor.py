@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from projects import Project
 
 from firstorder import doctor, files
-from firstorder.jobs import forecast, plan
+from firstorder.jobs import forecast, ledger, plan
 from firstorder.jobs.plan import Plan
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -59,7 +60,7 @@ def test_bundled_data_needs_no_download_and_every_step_is_listed(toy: Project) -
     assert "digits: bundled, nothing to download" in text
     assert text.endswith("ready") and ready
     for step in ("prepare", "measure", "table", "claims", "manifest", "crate", "paper"):
-        assert f"{step}: 1 jobs" in text
+        assert re.search(rf"\n +{step} +1 ", text)
 
 
 def test_the_command_line_fails_when_something_is_missing(toy: Project) -> None:
@@ -70,22 +71,24 @@ def test_the_command_line_fails_when_something_is_missing(toy: Project) -> None:
     assert "Traceback" not in done.stderr
 
 
-def used(made: Plan, seconds: float, scale: str, changes: dict[str, object] | None = None) -> Path:
-    """Put a note of what measuring the digits took below the results of a scale."""
+def used(made: Plan, seconds: float, scale: str, **changes: object) -> Path:
+    """Enter that measuring the digits took so long into the ledger of a scale."""
     job = made.job("measure", "digits")
-    path = Path(forecast.usage_file(f"results/{scale}", job))
-    known = {"step": "measure", "spec": made.spec_digest(job)}
-    known |= {"seconds": seconds, "device": "cpu: any"}
-    files.write_json(path, {**known, **(changes or {})})
+    ledger.write(f"results/{scale}", job, made.code(job), "cpu: any", seconds)
+    path = ledger.place(f"results/{scale}", ledger.name(job))
+    value = {**files.read_json(path), **changes}
+    value.pop("digest")
+    files.write_json(path, {**value, "digest": files.digest(value)})
     return path
 
 
 def test_the_forecast_is_declared_until_the_same_was_run_at_any_scale(toy: Project) -> None:
     made = planned()
-    assert "measure: 1 jobs, 10 minutes of a core (declared)" in doctor.lines(made, jobs(made))
+    before = row(made, "measure")
+    assert "10 minutes" in before and before.endswith("0 of 1")
     used(made, 36.0, "another")
-    expected = f"measure: 1 jobs, {36 + forecast.START_SECONDS:.0f} seconds of a core"
-    assert f"{expected} (1 of 1 measured)" in doctor.lines(made, jobs(made))
+    after = row(made, "measure")
+    assert f" {36 + forecast.START_SECONDS:.0f} seconds" in after and after.endswith("1 of 1")
 
 
 @pytest.mark.parametrize(
@@ -95,24 +98,27 @@ def test_only_the_same_step_spec_and_device_count_as_measured(
     toy: Project, changes: dict[str, object]
 ) -> None:
     made = planned()
-    used(made, 36.0, "smoke", changes)
+    used(made, 36.0, "smoke", **changes)
     works = {work.step: work for work in forecast.work(jobs(made), "results", "cpu")}
     assert works["measure"].measured == 0
 
 
-def test_a_broken_note_is_passed_over(toy: Project) -> None:
+def test_a_damaged_entry_of_the_ledger_is_passed_over(toy: Project) -> None:
     made = planned()
     path = used(made, 36.0, "smoke")
-    path.write_text(path.read_text()[:-5])
-    assert "(declared)" in " ".join(line for line in doctor.lines(made, jobs(made)))
-    assert not any("1 measured" in line for line in doctor.lines(made, jobs(made)))
+    path.write_text(path.read_text().replace("36.0", "37.0"))
+    assert row(made, "measure").endswith("0 of 1")
 
 
 def test_a_job_notes_what_it_took_where_the_forecast_finds_it(finished_toy: Project) -> None:
-    results = finished_toy.folder / "results"
-    found = forecast._usage(results, "cpu")
-    assert {step for step, _ in found} >= {"prepare", "measure", "table", "claims", "manifest"}
-    assert all(0 < seconds < 600 for known in found.values() for seconds in known)
+    found = list(ledger.entries(str(finished_toy.folder / "results")))
+    assert {entry.step for entry in found} >= {"prepare", "measure", "table", "claims", "paper"}
+    assert all(0 < entry.seconds < 600 for entry in found)
+
+
+def row(made: Plan, step: str) -> str:
+    """What the forecast says of a step."""
+    return next(line for line in doctor.work(made) if line.startswith(step))
 
 
 def jobs(made: Plan) -> list:

@@ -267,7 +267,10 @@ def test_a_server_ends_with_the_head_but_not_before_its_jobs(run: Run) -> None:
     job = run.start("table", WHO + "import sys; sys.stdin.read(); print('done')")
     ready(job)
     run.head.kill()
-    within(10, lambda: "firstorder-" + run.environment[VARIABLE].split()[0] not in sockets_that_listen())
+    within(
+        10,
+        lambda: "firstorder-" + run.environment[VARIABLE].split()[0] not in sockets_that_listen(),
+    )
     assert not gone(server)
     assert job.communicate(input="", timeout=10)[0] == "done\n"
     within(10, lambda: gone(server))
@@ -335,8 +338,8 @@ def test_a_job_from_a_warm_start_makes_the_files_of_one_from_a_cold_start(
             listening = name.split()[0] in Path("/proc/net/unix").read_text()
             assert listening == (name != OFF)
             found[name] = made_toy.tree("results/smoke/tables")
-            usage = files.read_json(made_toy.folder / "results/smoke/usage/table/toy/pixels.json")
-            assert 50e6 < usage["peak_memory_bytes"] < 4e9
+            entry = files.read_json(made_toy.folder / "results/smoke/ledger/table/toy/pixels.json")
+            assert 50e6 < entry["peak_memory_bytes"] < 4e9
     finally:
         run.close()
     assert found[OFF] == found[announced]
