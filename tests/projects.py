@@ -68,6 +68,11 @@ class Project:
                 jobs[found[1]] = int(found[2])
         return jobs
 
+    def commands(self, step: str, *targets: str) -> list[str]:
+        """The commands of a step that a dry run prints, without their redirection."""
+        done = self.snakemake("--dry-run", "--printshellcmds", *targets)
+        return re.findall(rf"(firstorder {step} .*?) > ", done.stdout + done.stderr)
+
     def tree(self, below: str) -> dict[str, bytes]:
         """The files below a folder, by relative path."""
         root = self.folder / below

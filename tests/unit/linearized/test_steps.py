@@ -211,9 +211,7 @@ def test_the_memory_of_a_family_is_that_of_its_largest_training(
 
     monkeypatch.setattr(network, "train", measured)
     run("fit", "mlp", "tiny", "1", "binary")
-    assert (
-        json.loads(run.file("network.json", "binary").read_text())["peak_memory_bytes"] == 2**60
-    )
+    assert json.loads(run.file("network.json", "binary").read_text())["peak_memory_bytes"] == 2**60
 
 
 def test_a_diverged_network_is_a_result(tmp_path: Path) -> None:
@@ -250,7 +248,9 @@ def test_a_family_without_watched_tasks_has_the_same_files_with_headers_only(
     finished: Run,
 ) -> None:
     for name in ("random.csv", "evolution.csv", "energy.csv", "alignment.csv"):
-        own, empty = (pd.read_csv(finished.file(name, each)) for each in ("eigenfunctions", "binary"))
+        own, empty = (
+            pd.read_csv(finished.file(name, each)) for each in ("eigenfunctions", "binary")
+        )
         assert len(own) and empty.empty
         assert list(own) == list(empty)
     assert json.loads(finished.file("random.json", "binary").read_text())["tasks"] == {}
