@@ -198,12 +198,12 @@ def split(rows: np.ndarray, protocol: Mapping[str, Any]) -> tuple[np.ndarray, np
 
 def read_tuned(path: str) -> dict[str, Any]:
     """The record of a tuning. Raises DataError when it is missing or damaged."""
-    from firstorder.jobs.kept import recall
-
-    found = recall(Path(path))
-    if found is None or "chosen" not in found:
-        raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it")
-    return found
+    try:
+        found = files.read_json(path)
+        found["chosen"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it") from None
+    return dict(found)
 
 
 def summary(training: Mapping[str, Any], result: Result) -> dict[str, Any]:
