@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from firstorder.config import Config
+from firstorder.jobs import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "workflow" / "toy"
@@ -55,17 +59,19 @@ class Project:
     def planned(self, *arguments: str) -> dict[str, int]:
         """How many jobs of every rule a dry run lists."""
         done = self.snakemake("--dry-run", *arguments)
-        text = done.stdout + done.stderr
-        if "Job stats:" not in text:
-            return {}
-        table = text.split("Job stats:")[1].strip().splitlines()[2:]
         jobs: dict[str, int] = {}
-        for line in table:
-            words = line.split()
-            if len(words) != 2 or words[0] == "total":
+        for line in (done.stdout + done.stderr).splitlines():
+            found = re.fullmatch(r"([a-z_]+) +(\d+)", line.strip())
+            if found and found[1] == "total":
                 break
-            jobs[words[0]] = int(words[1])
+            if found:
+                jobs[found[1]] = int(found[2])
         return jobs
+
+    def commands(self, step: str, *targets: str) -> list[str]:
+        """The commands of a step that a dry run prints, without their redirection."""
+        done = self.snakemake("--dry-run", "--printshellcmds", *targets)
+        return re.findall(rf"(firstorder {step} .*?) > ", done.stdout + done.stderr)
 
     def tree(self, below: str) -> dict[str, bytes]:
         """The files below a folder, by relative path."""
@@ -96,3 +102,83 @@ def make_toy(folder: Path) -> Project:
     project = Project(folder)
     project.edit("config.yaml", lambda value: value.update(studies=["toy"], device="cpu"))
     return project
+
+
+TINY_RECIPES = {
+    "tiny": {
+        "model": "mlp",
+        "model_parameters": {"hidden": 16, "depth": 1},
+        "train": 300,
+        "epochs": 3,
+        "batch": 64,
+        "lr": 0.05,
+        "clip": 5.0,
+    },
+    "tiny-tangent": {
+        "epochs": 6,
+        "batch": 16,
+        "lr": 0.05,
+        "schedule": "linear",
+        "schedule_unit": "step",
+        "drop_last": True,
+    },
+}
+
+
+def make_project(folder: Path) -> Project:
+    """A project of all studies at the scale `tiny`, with nothing run yet."""
+    for name in ("config", "paper"):
+        shutil.copytree(ROOT / name, folder / name)
+    project = Project(folder)
+    project.edit("config.yaml", lambda value: value.update(scale="tiny", device="cpu"))
+    project.edit("recipes.yaml", lambda value: value.update(TINY_RECIPES))
+    tiny = {"tiny": {"data": "tiny", "hardware": "any"}}
+    project.edit("scales.yaml", lambda value: value.update(tiny))
+    for name, shrink in (("symmetrization", _few_trainings), ("linearized", _few_tasks)):
+        studies = folder / "config" / "studies" / name
+        shutil.copy(studies / "smoke.yaml", studies / "tiny.yaml")
+        project.edit(f"studies/{name}/tiny.yaml", shrink)
+    return project
+
+
+def _few_trainings(scale: dict[str, Any]) -> None:
+    """Turn the smoke scale into the smallest one that still has every kind of job."""
+    scale["seeds"] = [1, 2]
+    for setting in scale["settings"].values():
+        setting["recipe"] = "tiny"
+    for cells in scale["cells"].values():
+        cells["noises"] = cells["noises"][:2]
+    scale["losses"] = {
+        "comparison": ["ce", "gce", "sgce"],
+        "curves": ["ce", "sgce"],
+        "every": ["ce", "mae"],
+        "unhinged-norms": ["unhinged"],
+        "score-norms": ["sgce-none", "sgce-l2"],
+        "sensitivity": ["sgce-q0.9", "alpha_mae-alpha8.0"],
+        "q": ["sgce-q0.9"],
+        "alpha": ["alpha_mae-alpha8.0"],
+        "decay": ["ce", "ce-tuned"],
+        "tuned": ["ce-tuned"],
+    }
+    scale["tuning"].update(weight_decays=[0.0, 0.01])
+
+
+def _few_tasks(scale: dict[str, Any]) -> None:
+    """The same for the study of linearized networks."""
+    scale["eigenvectors"] = 20
+    for support in scale["supports"].values():
+        support.update(train=64, test=32)
+    kinds = ("eigenfunctions", "binary", "nads")  # the other families have the same jobs
+    scale["families"] = {name: scale["families"][name] for name in kinds}
+    for name, family in scale["families"].items():
+        family.update(models=family["models"][:1], seeds=[1], recipe="tiny-tangent")
+        family["tasks"] = [32, 64] if name == "binary" else [2, 5]
+        family["watch"] = [5] if family.get("watch") else []
+        family["watch_points"] = 32
+        if name == "nads":
+            family["options"].update(size=5, train=32, test=16, samples=1, networks=2)
+
+
+def load(root: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """The checked configuration below `root`, as a command reads it."""
+    return plan.make(root, overrides or {}).config

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workflow.conftest import make_project
+from projects import make_project
 
 from .forks import Child, Done, Verbs
 
@@ -23,6 +23,8 @@ RUN = f"results/tiny/symmetrization/runs/{'/'.join(CELL)}"
 LABELS = "results/tiny/symmetrization/labels/digits/symmetric-0.4/seed1.npz"
 DATASET = "results/tiny/datasets/digits.safetensors"
 TANGENT = "results/tiny/linearized/mlp/digits/seed1"
+KERNEL = ("compute_kernel", "mlp", "digits", "1")
+FAMILY = ("mlp", "digits", "1", "binary")
 MEASURED = {"seconds", "seconds_per_step", "peak_memory_bytes", "started"}
 """What a record says of the machine's speed: the rest is the same for every run."""
 RECIPE = {
@@ -111,12 +113,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, verbs: Verbs) -> Project:
     project.edit("config.yaml", checkpoint_seconds=0.02)
     project.edit("recipes.yaml", tiny=RECIPE)
     project.edit(
-        "scales/tiny.yaml",
-        symmetrization__losses={"comparison": ["gce"], "curves": ["gce"]},
-        symmetrization__cells__symmetric__noises=["symmetric-0.4"],
-        symmetrization__cells__curves__noises=["symmetric-0.4"],
+        "studies/symmetrization/tiny.yaml",
+        losses={"comparison": ["gce"], "curves": ["gce"]},
+        cells__symmetric__noises=["symmetric-0.4"],
+        cells__curves__noises=["symmetric-0.4"],
     )
-    for arguments in (("prepare", "digits"), ("labels", "digits", "symmetric-0.4")):
+    for arguments in (("prepare", "digits"), ("corrupt", "digits", "symmetric-0.4")):
         done = project.run(*arguments)
         assert done.status == 0, done.text
     return project

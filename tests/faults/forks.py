@@ -104,7 +104,7 @@ def serve() -> None:
     import pandas  # noqa: F401
     import torch  # noqa: F401
 
-    import firstorder.linearized.network
+    import firstorder.linearized.kernel
     import firstorder.training.loop  # noqa: F401
 
     for line in sys.stdin:

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from workflow.conftest import Project as Workflow
+from projects import Project as Workflow
 
 from .conftest import CELL, DATASET, LABELS, RUN, Project
 

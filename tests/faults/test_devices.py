@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from .conftest import CELL, RUN, TANGENT, Project
+from .conftest import CELL, FAMILY, KERNEL, RUN, TANGENT, Project
 
 NO_GPU = "import os; os.environ['CUDA_VISIBLE_DEVICES'] = ''"
 EXHAUSTED = """
@@ -42,9 +42,7 @@ def broken(scores):
 """
 
 
-@pytest.mark.parametrize(
-    "verb", [("train", *CELL), ("kernel", "mlp", "digits", "1")], ids=["train", "kernel"]
-)
+@pytest.mark.parametrize("verb", [("train", *CELL), KERNEL], ids=["train", "kernel"])
 def test_a_missing_gpu_is_one_line(project: Project, verb: tuple[str, ...]) -> None:
     project.edit("config.yaml", device="cuda")
     line = project.run(*verb, before=NO_GPU).line()
@@ -66,28 +64,28 @@ def test_a_training_that_does_not_fit_names_the_key_to_lower(project: Project, e
 
 
 def test_a_network_that_does_not_fit_names_the_key_to_lower(project: Project) -> None:
-    assert project.run("kernel", "mlp", "digits", "1").status == 0
+    assert project.run(*KERNEL).status == 0
     before = EXHAUSTED.format(
         module="training.loop", name="Training", method="run_pass", error=OF_THE_GPU
     )
-    line = project.run("networks", "mlp", "1", "binary", before=before).line()
+    line = project.run("fit", *FAMILY, before=before).line()
     assert line == (
         "out of memory (CUDA out of memory. Tried to allocate 2.00 GiB); "
-        "lower tiny-tangent.batch (now 16) in config/recipes.yaml"
+        "lower this recipe's batch (now 16) in recipes.yaml"
     )
 
 
 def test_any_other_step_that_does_not_fit_is_one_line(project: Project) -> None:
     before = EXHAUSTED.format(module="data", name="noise", method="corrupt", error=OF_NUMPY)
-    line = project.run("labels", "digits", "symmetric-0.4", before=before).line()
+    line = project.run("corrupt", "digits", "symmetric-0.4", before=before).line()
     assert line.startswith("out of memory (Unable to allocate 2.00 GiB for an array); lower ")
 
 
 def test_a_kernel_that_does_not_fit_is_made_of_smaller_blocks(project: Project) -> None:
     path = project.folder / TANGENT / "kernel.npy"
-    assert project.run("kernel", "mlp", "digits", "1").status == 0
+    assert project.run(*KERNEL).status == 0
     whole = np.load(path, allow_pickle=False)
-    done = project.run("kernel", "mlp", "digits", "1", before=SMALL_BLOCKS)
+    done = project.run(*KERNEL, before=SMALL_BLOCKS)
     assert done.status == 0, done.text
     found = np.load(path, allow_pickle=False)
     assert np.abs(found - whole).max() <= 1e-6 * np.abs(whole).max()
@@ -95,8 +93,8 @@ def test_a_kernel_that_does_not_fit_is_made_of_smaller_blocks(project: Project) 
 
 def test_a_kernel_of_which_no_block_fits_names_the_key_to_lower(project: Project) -> None:
     before = SMALL_BLOCKS.replace("> 16", "> 0")
-    line = project.run("kernel", "mlp", "digits", "1", before=before).line()
-    assert line.endswith("; lower linearized.supports.digits.train in config/scales/tiny.yaml")
+    line = project.run(*KERNEL, before=before).line()
+    assert line.endswith("; lower train (now 64) of the support in config/studies/linearized/")
     assert not (project.folder / TANGENT / "kernel.npy").exists()
 
 
@@ -104,8 +102,8 @@ def test_a_loss_that_is_not_a_number_is_a_record_and_the_table_shows_it(project:
     (project.folder / "mine.py").write_text(MY_LOSS)
     with (project.folder / "config/losses.yaml").open("a") as file:
         file.write('\nbroken: { label: Broken, function: "mine.py:broken" }\n')
-    project.edit("scales/tiny.yaml", symmetrization__losses={
-        "comparison": ["broken"], "curves": ["broken"]})  # fmt: skip
+    groups = {"comparison": ["broken"], "curves": ["broken"]}
+    project.edit("studies/symmetrization/tiny.yaml", losses=groups)
     done = project.run("train", *CELL[:2], "broken")
     assert done.status == 0, done.text
     folder = (project.folder / RUN).parent / "broken"

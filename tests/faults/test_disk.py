@@ -9,15 +9,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from workflow.conftest import environment
+from projects import environment
 
-from .conftest import CELL, DATASET, LABELS, RUN, TANGENT, Project
+from .conftest import CELL, DATASET, FAMILY, KERNEL, LABELS, RUN, TANGENT, Project
 
 VERBS = {
     "prepare": (("prepare", "digits"), DATASET),
-    "labels": (("labels", "digits", "symmetric-0.4"), LABELS),
+    "corrupt": (("corrupt", "digits", "symmetric-0.4"), LABELS),
     "train": (("train", *CELL), f"{RUN}/seed1/weights.safetensors"),
-    "kernel": (("kernel", "mlp", "digits", "1"), f"{TANGENT}/init.safetensors"),
+    "compute_kernel": (KERNEL, f"{TANGENT}/init.safetensors"),
 }
 
 
@@ -67,7 +67,7 @@ def test_a_write_that_does_not_fit_is_one_line_and_leaves_no_part(
     project: Project, verb: str
 ) -> None:
     arguments, result = VERBS[verb]
-    if verb != "kernel":
+    if verb != "compute_kernel":
         project.edit("config.yaml", checkpoint_seconds=1e9)
     path = project.folder / result
     before = path.read_bytes() if path.exists() else None
@@ -81,17 +81,17 @@ def test_a_write_that_does_not_fit_is_one_line_and_leaves_no_part(
 
 
 def test_arrays_that_do_not_fit_name_their_file_and_the_reason(project: Project) -> None:
-    project.edit("scales/tiny.yaml", linearized__supports__digits__train=128)
-    assert project.run("kernel", "mlp", "digits", "1").status == 0
+    project.edit("studies/linearized/tiny.yaml", supports__digits__train=128)
+    assert project.run(*KERNEL).status == 0
     (project.folder / TANGENT / "kernel.npy").unlink()
     init = (project.folder / TANGENT / "init.safetensors").stat().st_size
     kernel = 4 * (128 + 32) ** 2
     assert init < kernel
-    done = project.run("kernel", "mlp", "digits", "1", bytes=(init + kernel) // 2)
+    done = project.run(*KERNEL, bytes=(init + kernel) // 2)
     assert done.line() == f"{TANGENT}/kernel.npy: File too large"
     assert not (project.folder / TANGENT / "kernel.npy").exists() and project.partial() == []
-    assert project.run("kernel", "mlp", "digits", "1").status == 0
-    done = project.run("spectrum", "mlp", "digits", "1", bytes=3000)
+    assert project.run(*KERNEL).status == 0
+    done = project.run("rotate", *FAMILY, bytes=3000)
     assert done.line() == f"{TANGENT}/spectrum.npz: File too large"
     assert not (project.folder / TANGENT / "spectrum.npz").exists() and project.partial() == []
 
@@ -134,7 +134,7 @@ def test_a_results_folder_that_is_read_only_is_one_line(project: Project) -> Non
     mount = "mount --bind results results && mount -o remount,ro,bind results"
     (project.folder / RUN).mkdir(parents=True)
     (project.folder / "results/tiny/checkpoints").mkdir(exist_ok=True)
-    done = mounted(project.folder, mount, "labels", "digits", "symmetric-0.4")
+    done = mounted(project.folder, mount, "corrupt", "digits", "symmetric-0.4")
     assert done.returncode == 1
     assert re.fullmatch(r"results/tiny/symmetrization/labels/.*: Read-only file system",
                         only_line(done.stderr))  # fmt: skip

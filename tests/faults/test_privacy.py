@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from workflow.conftest import ROOT
-from workflow.conftest import Project as Workflow
+from projects import ROOT
+from projects import Project as Workflow
 
 from .conftest import CELL, RUN, Project, duplicate
 
@@ -20,7 +20,7 @@ def published(undisturbed: Project, tmp_path_factory: pytest.TempPathFactory) ->
     """One cell, and all that is published from it."""
     project = duplicate(undisturbed, tmp_path_factory.mktemp("published"))
     project.edit("config.yaml", studies=["symmetrization"])
-    path = project.folder / "config/studies/symmetrization.yaml"
+    path = project.folder / "config/studies/symmetrization/study.yaml"
     import yaml
 
     study = yaml.safe_load(path.read_text())

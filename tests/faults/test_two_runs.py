@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-from workflow.conftest import ROOT, environment
-from workflow.conftest import Project as Workflow
+from projects import ROOT, environment
+from projects import Project as Workflow
 
 from .conftest import RUN, Project
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow.conftest import ROOT, Project, make_project
+from projects import ROOT, Project, load, make_project
 
-from firstorder import config as configuration
-from firstorder.paths import Paths
+from firstorder.jobs.paths import paths
 from firstorder.publish import tables
+from firstorder.publish.steps import artefact_jobs
 
 from .browser import Browser, program, running
 
@@ -52,14 +52,9 @@ def page(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def expected(project: Project) -> set[str]:
     """The files that the report must show."""
-    config = configuration.load(project.folder / "config")
-    settings = config.settings
-    paths = Paths(settings.results, settings.resources, settings.scale)
-    shown = {paths.claims("html"), paths.paper}
-    for study, name, artefact in configuration.artefacts(config):
-        make = paths.table if artefact.kind == "table" else paths.figure
-        shown.add(make(study, name, "html" if artefact.kind == "table" else "svg"))
-    return shown
+    config = load(project.folder / "config")
+    shown = {paths(config).claims("html"), paths(config).paper}
+    return shown | {next(iter(job.outputs.values())) for job in artefact_jobs(config)}
 
 
 def show(page: Browser, path: str) -> None:

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow.conftest import ROOT, Project, environment, make_project
+from projects import ROOT, Project, environment, make_project
 
-from firstorder import config as configuration
-from firstorder import demand
-from firstorder.config import Config
+from firstorder.jobs import plan
+from firstorder.jobs.plan import Plan
 
 from .cluster import Cluster, UnavailableError, cluster, missing
 
@@ -47,10 +46,10 @@ LABELS = "results/tiny/symmetrization/labels/digits/symmetric-0.0/seed1.npz"
 CHECKPOINTS = "results/tiny/checkpoints"
 LOGS = "results/tiny/logs/train/digits/symmetric-0.0"
 TARGET = f"{RUNS}/ce/seed1/summary.json"
+SCALE = "studies/symmetrization/tiny.yaml"
 
-VERBS = ("networks", "tangent", "rotation")
 # Steps of seconds, which run where Snakemake runs.
-LOCAL = {"all", "labels", "table", "figure", "claims", "manifest", "crate", "paper"}
+LOCAL = {"all", "corrupt", "table", "figure", "claims", "manifest", "crate", "paper"}
 
 Jobs = dict[str, dict[str, str]]
 """Jobs as SLURM knows them: id -> fields of `scontrol show job`."""
@@ -72,9 +71,7 @@ def prepared(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Projec
     project = make(tmp_path_factory.mktemp("prepared") / "project", device="cpu")
     project.edit("config.yaml", lambda value: value.update(checkpoint_seconds=0.5))
     project.edit("recipes.yaml", lambda value: value["tiny"].update(epochs=1000, batch=8))
-    project.edit(
-        "scales/tiny.yaml", lambda value: value["symmetrization"].update(seeds=[1], losses={})
-    )
+    project.edit(SCALE, lambda value: value.update(seeds=[1], losses={}))
     project.snakemake(LABELS)
     return project
 
@@ -162,22 +159,23 @@ def requests(fields: dict[str, str]) -> tuple[str, str, int, int, int]:
     return fields["Partition"], gpus, cpus, int(memory[1]), 60 * int(hours) + int(minutes)
 
 
-def declared(config: Config, comment: str) -> tuple[str, str, int, int, int]:
-    """What the rule of a job declares for its first attempt, in the form of `requests`."""
+def declared(made: Plan, comment: str) -> tuple[str, str, int, int, int]:
+    """What the job of a comment declares for its first attempt, in the form of `requests`."""
     rule, wildcards = comment.removeprefix("rule_").split("_wildcards_")
-    if rule == "prepare":
-        return "cpu", "", 1, demand.prepare_megabytes(config, wildcards), 60
-    if rule == "train":
-        # The digits have 1 MiB; the recipe has the default 2000 MiB and 10 minutes.
-        return "gpu", "gres:gpu:1", 1, 2000 + 3 * 1 + 4 * 1, 5 + 10
-    scale = config.scale.linearized
-    if rule in ("kernel", "spectrum"):
-        (support,) = (name for name in scale.supports if f"_{name}_" in wildcards)
-        ask = demand.kernel_megabytes if rule == "kernel" else demand.spectrum_megabytes
-        return "gpu", "gres:gpu:1", scale.threads, ask(config, support), scale.kernel_minutes
-    family = rule.rpartition("_")[2]
-    memory, minutes = demand.family_megabytes(config, family), demand.family_minutes(config, family)
-    return "gpu", "gres:gpu:1", 1, memory, minutes
+    found = [
+        job.demand
+        for job in made.jobs().values()
+        if job.step == rule
+        and re.sub(r"\W", "_", "_".join(job.key)) == re.sub(r"\W", "_", wildcards)
+    ]
+    assert len(found) == 1, (comment, len(found))
+    partition = ("gpu", "gres:gpu:1") if found[0].gpu else ("cpu", "")
+    return *partition, found[0].threads, found[0].megabytes, found[0].minutes
+
+
+def plain(name: str) -> str:
+    """A name as comments of SLURM jobs may hold it."""
+    return re.sub(r"\W", "_", name)
 
 
 def outcomes(slurm: Cluster, project: Project) -> list[tuple[str, str]]:
@@ -206,11 +204,10 @@ def test_every_kind_of_job_runs_through_slurm_with_the_requests_of_its_rule(
     project = make(tmp_path / "project", device="auto")
 
     def shrink(scale: dict[str, Any]) -> None:
-        study = scale["symmetrization"]
-        study.update(seeds=[1], losses={"comparison": ["ce", "unhinged"]})
-        study["cells"]["symmetric"]["noises"] = ["symmetric-0.4"]
+        scale.update(seeds=[1], losses={"comparison": ["ce", "unhinged"]})
+        scale["cells"]["symmetric"]["noises"] = ["symmetric-0.4"]
 
-    project.edit("scales/tiny.yaml", shrink)
+    project.edit(SCALE, shrink)
     table = "results/tiny/tables/symmetrization-accuracy-symmetric.html"
     family = "results/tiny/linearized/mlp/photo_patches/seed1/runs/eigenfunctions"
     targets = (table, f"{family}/linear.csv", f"{family}/retrained.csv")
@@ -221,12 +218,12 @@ def test_every_kind_of_job_runs_through_slurm_with_the_requests_of_its_rule(
         assert (project.folder / target).stat().st_size > 0, target
     ended = jobs(slurm, project).values()
     rules = Counter(re.split("rule_|_wildcards_", fields["Comment"])[1] for fields in ended)
-    once = ("kernel", "spectrum", *(f"{verb}_eigenfunctions" for verb in VERBS))
+    once = ("compute_kernel", "decompose", "linearize", "fit", "rotate")
     assert rules == planned == {"prepare": 2, "train": 2, **dict.fromkeys(once, 1)}
     assert {fields["JobState"] for fields in ended} == {"COMPLETED"}
-    config = configuration.load(project.folder / "config")
+    made = plan.make(project.folder / "config", {})
     for fields in ended:
-        assert requests(fields) == declared(config, fields["Comment"]), fields["Comment"]
+        assert requests(fields) == declared(made, fields["Comment"]), fields["Comment"]
 
 
 def test_a_training_goes_on_where_it_was_after_a_requeue_and_after_a_cancellation(
@@ -287,10 +284,7 @@ def test_grouped_trainings_share_one_allocation_and_one_gpu(
     project.edit("config.yaml", lambda value: value.update(device="auto"))
     project.edit("recipes.yaml", lambda value: value["tiny"].update(epochs=3, threads=2))
     losses = ["ce", "gce", "unhinged"]
-    project.edit(
-        "scales/tiny.yaml",
-        lambda value: value["symmetrization"].update(losses={"comparison": losses}),
-    )
+    project.edit(SCALE, lambda value: value.update(losses={"comparison": losses}))
     targets = [f"{RUNS}/{loss}/seed1/summary.json" for loss in losses]
     with submitted(project, slurm, *targets, *GROUPED) as finish:
         finish()

@@ -211,7 +211,7 @@ def test_the_digest_of_an_example_is_one_text_on_every_python(
 
 
 def test_the_digest_leaves_out_what_is_empty() -> None:
-    """Versions of Python differ in which empty fields a node has (`type_params`, `type_comment`)."""
+    """Versions of Python differ in which empty fields a node has (`type_params`)."""
     import ast
 
     tree = ast.parse("def f(x, /):\n    return x\n")

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import load
 
-from firstorder import config
 from firstorder.errors import ConfigError
 
-SMOKE = "scales/smoke.yaml"
-STUDY = "studies/symmetrization.yaml"
-NADS = {"models": ["mlp"], "seeds": [1], "recipe": "tangent-short", "tasks": [1]}
+SMOKE = "studies/symmetrization/smoke.yaml"
+STUDY = "studies/symmetrization/study.yaml"
+LINEAR = "studies/linearized/smoke.yaml"
+NADS = {"kind": "nads", "models": ["mlp"], "seeds": [1], "recipe": "tangent-short", "tasks": [1]}
 VARIANTS = {
     "losses": ["gce"],
     "vary": "parameter",
@@ -31,8 +32,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "nested": (
         SMOKE,
-        {"symmetrization.settings.digits.data": "digits"},
-        ["symmetrization.settings.digits.data: unknown key", "'dataset'", "recipe"],
+        {"settings.digits.data": "digits"},
+        ["settings.digits.data: unknown key", "'dataset'", "recipe"],
     ),
     "artefact": (
         STUDY,
@@ -85,7 +86,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"device": "tpu"},
         ["device: 'tpu'", "'auto', 'cpu' or 'cuda'"],
     ),
-    "unknown study": ("config.yaml", {"studies": ["both"]}, ["studies.0: 'both'", "'linearized'"]),
+    "unknown study": (
+        "config.yaml",
+        {"studies": ["both"]},
+        ["studies: 'both' is unknown", "allowed: linearized"],
+    ),
     "either type": (
         "losses.yaml",
         {"ce.weight_decay": -1},
@@ -98,10 +103,10 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "no seeds": (
         SMOKE,
-        {"symmetrization.seeds": []},
-        ["symmetrization.seeds: []", "at least 1 item"],
+        {"seeds": []},
+        ["seeds: []", "at least 1 item"],
     ),
-    "negative seed": (SMOKE, {"symmetrization.seeds": [-1]}, ["symmetrization.seeds.0: -1"]),
+    "negative seed": (SMOKE, {"seeds": [-1]}, ["seeds.0: -1"]),
     "name of an entry": (
         "losses.yaml",
         {"My Loss": {"label": "x"}},
@@ -109,7 +114,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "name that is a path": (
         SMOKE,
-        {"symmetrization.cells.symmetric.noises": ["../symmetric-0.1"]},
+        {"cells.symmetric.noises": ["../symmetric-0.1"]},
         ["cells.symmetric.noises.0: '../symmetric-0.1'", "lower-case"],
     ),
     "channels": (
@@ -130,41 +135,44 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "unknown loss at a scale": (
         SMOKE,
-        {"symmetrization.losses": {"comparison": ["mean"]}},
+        {"losses": {"comparison": ["mean"]}},
         ["smoke.yaml: losses.comparison: loss 'mean' is unknown"],
     ),
     "unknown dataset": (
         SMOKE,
-        {"symmetrization.settings.digits.dataset": "digit"},
-        ["symmetrization.settings.digits: dataset 'digit' is unknown", "did you mean 'digits'?"],
+        {"settings.digits.dataset": "digit"},
+        ["settings.digits: dataset 'digit' is unknown", "did you mean 'digits'?"],
     ),
     "unknown recipe": (
         SMOKE,
-        {"symmetrization.settings.digits.recipe": "digts"},
-        ["symmetrization.settings.digits: recipe 'digts' is unknown", "did you mean 'digits'?"],
+        {"settings.digits.recipe": "digts"},
+        ["settings.digits: recipe 'digts' is unknown", "did you mean 'digits'?"],
     ),
     "unknown model": (
-        SMOKE,
-        {"linearized.families.binary.models": ["mpl"]},
-        ["linearized.families.binary: model 'mpl' is unknown", "did you mean 'mlp'?"],
+        LINEAR,
+        {"families.binary.models": ["mpl"]},
+        ["families.binary: model 'mpl' is unknown", "did you mean 'mlp'?"],
     ),
     "unknown setting": (
         SMOKE,
-        {"symmetrization.cells.symmetric.settings": ["digit"]},
-        ["symmetrization.cells.symmetric: setting 'digit' is unknown", "allowed: digits"],
+        {"cells.symmetric.settings": ["digit"]},
+        ["cells.symmetric.settings: setting 'digit' is unknown", "allowed: digits"],
     ),
     "unknown group of losses": (
         STUDY,
         {"artefacts.accuracy-symmetric.select.losses": "comparisons"},
         [
-            "accuracy-symmetric.select.losses: 'comparisons' is unknown",
+            "accuracy-symmetric.select.losses: group 'comparisons' is unknown",
             "did you mean 'comparison'?",
         ],
     ),
     "unknown group of cells": (
         STUDY,
         {"artefacts.accuracy-symmetric.select.cells": "symetric"},
-        ["accuracy-symmetric.select.cells: 'symetric' is unknown", "did you mean 'symmetric'?"],
+        [
+            "accuracy-symmetric.select.cells: group 'symetric' is unknown",
+            "did you mean 'symmetric'?",
+        ],
     ),
     "unknown dataset of a loss": (
         "losses.yaml",
@@ -173,28 +181,28 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "no labels": (
         SMOKE,
-        {"symmetrization.settings.digits.dataset": "photo_patches"},
-        ["symmetrization.settings.digits: dataset 'photo_patches' has no labels"],
+        {"settings.digits.dataset": "photo_patches"},
+        ["settings.digits: dataset 'photo_patches' has no labels"],
     ),
     # noise
     "impossible symmetric rate": (
         SMOKE,
-        {"symmetrization.cells.symmetric.noises": ["symmetric-0.95"]},
+        {"cells.symmetric.noises": ["symmetric-0.95"]},
         ["cells.symmetric.noises: rate 0.95", "10 classes of digits", "[0, 0.9]"],
     ),
     "negative rate": (
         SMOKE,
-        {"symmetrization.cells.symmetric.noises": ["symmetric--0.1"]},
+        {"cells.symmetric.noises": ["symmetric--0.1"]},
         ["cells.symmetric.noises: noise 'symmetric--0.1'", "[0, 1]"],
     ),
     "negative rate of a declared noise": (
         SMOKE,
-        {"symmetrization.noises": {"odd": {"kind": "symmetric", "rate": -0.1}}},
-        ["symmetrization.noises.odd.rate: -0.1", "greater than or equal to 0"],
+        {"noises": {"odd": {"kind": "symmetric", "rate": -0.1}}},
+        ["noises.odd.rate: -0.1", "greater than or equal to 0"],
     ),
     "bad slug": (
         SMOKE,
-        {"symmetrization.cells.symmetric.noises": ["symetric-0.1"]},
+        {"cells.symmetric.noises": ["symetric-0.1"]},
         ["cells.symmetric.noises: noise 'symetric-0.1'", "symmetric, asymmetric"],
     ),
     "no map": (
@@ -209,7 +217,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "unknown annotation": (
         SMOKE,
-        {"symmetrization.cells.symmetric.noises": ["human-worst"]},
+        {"cells.symmetric.noises": ["human-worst"]},
         ["cells.symmetric.noises: human annotation 'worst' is unknown for digits", "allowed: none"],
     ),
     # sizes and tasks
@@ -219,35 +227,101 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["recipes.yaml: digits.train: 60000", "digits has", "training examples"],
     ),
     "support too large": (
-        SMOKE,
-        {"linearized.supports.digits.train": 99999},
-        ["linearized.supports.digits.train: 99999", "digits has"],
+        LINEAR,
+        {"supports.digits.train": 99999},
+        ["supports.digits.train: 99999", "digits has"],
     ),
     "watched but not trained": (
-        SMOKE,
-        {"linearized.families.eigenfunctions.watch": [7]},
-        ["linearized.families.eigenfunctions.watch: [7] is not allowed: choose from tasks ["],
+        LINEAR,
+        {"families.eigenfunctions.watch": [7]},
+        ["families.eigenfunctions: watch: [7] is not allowed: choose from tasks ["],
     ),
     "task beyond the support": (
-        SMOKE,
-        {"linearized.families.binary.tasks": [5000]},
-        ["linearized.families.binary.tasks: 5000", "at most 1400"],
+        LINEAR,
+        {"families.binary.tasks": [5000]},
+        ["families.binary.tasks: 5000", "at most 1400"],
     ),
-    "no tasks": (SMOKE, {"linearized.families.binary.tasks": []}, ["families.binary.tasks: []"]),
+    "no tasks": (LINEAR, {"families.binary.tasks": []}, ["families.binary.tasks: []"]),
     "NADs on a support": (
-        SMOKE,
-        {"linearized.families.nads": {**NADS, "support": "digits"}},
-        ["linearized.families.nads.support", "make their own inputs"],
+        LINEAR,
+        {"families.nads": {**NADS, "support": "digits"}},
+        ["families.nads: support: ", "make their own inputs"],
     ),
     "binary tasks without a support": (
-        SMOKE,
-        {"linearized.families.binary.support": None},
-        ["linearized.families.binary.support: missing", "digits"],
+        LINEAR,
+        {"families.binary.support": None},
+        ["families.binary.support: missing", "digits"],
     ),
-    "unknown family": (
-        SMOKE,
-        {"linearized.families.ternary": NADS},
-        ["linearized.families.ternary", "choose from 'eigenfunctions', 'architectures', 'width'"],
+    "unknown kind of tasks": (
+        LINEAR,
+        {"families.binary.kind": "ternary"},
+        ["families.binary.kind: 'ternary'", "'eigenfunctions', 'binary' or 'nads'"],
+    ),
+    # functions and their options
+    "option of a predicate": (
+        STUDY,
+        {"claims.P1.options": {"dropp": 0.9}},
+        ["claims.P1.options.dropp: ", "has no such option", "did you mean 'drop'?"],
+    ),
+    "value of an option": (
+        STUDY,
+        {"claims.P1.options": {"drop": "abc"}},
+        ["claims.P1.options.drop: 'abc' is not allowed", "number"],
+    ),
+    "unknown predicate": (
+        STUDY,
+        {"claims.P1.predicate": "no-such-predicate"},
+        ["claims.P1.predicate: 'no-such-predicate' is unknown"],
+    ),
+    "unknown drawing": (
+        STUDY,
+        {"artefacts.learning-curves.draw": "learning-curve"},
+        ["artefacts.learning-curves.draw: 'learning-curve' is unknown", "'learning-curves'?"],
+    ),
+    "a table's function for a figure": (
+        STUDY,
+        {"artefacts.learning-curves.kind": "table"},
+        ["artefacts.learning-curves.draw: 'learning-curves' is unknown"],
+    ),
+    "option of a family": (
+        LINEAR,
+        {"families.nads.options": {"sampels": 16}},
+        ["families.nads.options.sampels: unknown key", "did you mean 'samples'?"],
+    ),
+    "parameter of a network": (
+        "recipes.yaml",
+        {"digits.model_parameters": {"hiden": 100}},
+        ["digits.model_parameters.hiden: ", "has no such option"],
+    ),
+    "unknown network": (
+        "recipes.yaml",
+        {"digits.model": "cnn5"},
+        ["digits.model: model 'cnn5' is unknown", "did you mean 'cnn8'?"],
+    ),
+    "unknown function of a loss": (
+        "losses.yaml",
+        {"mine": {"label": "Mine", "function": "gcee"}},
+        ["mine.function: loss function 'gcee' is unknown", "did you mean 'gce'?"],
+    ),
+    "missing file of a loss": (
+        "losses.yaml",
+        {"mine": {"label": "Mine", "function": "nowhere.py:loss"}},
+        ["mine.function: nowhere.py:loss: nowhere.py does not exist"],
+    ),
+    "parameter of a loss": (
+        "losses.yaml",
+        {"gce.parameters": {"qq": 0.4}},
+        ["gce.parameters.qq: gce has no such option"],
+    ),
+    "type of a loss's parameter": (
+        "losses.yaml",
+        {"gce.parameters": {"q": "much"}},
+        ["gce.parameters.q: 'much' is not allowed"],
+    ),
+    "published numbers": (
+        STUDY,
+        {"artefacts.accuracy-symmetric.published": "nowhere"},
+        ["artefacts.accuracy-symmetric.published: ", "nowhere.csv does not exist"],
     ),
     # variants
     "variants of an unknown loss": (
@@ -277,7 +351,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 def test_a_bad_value_is_one_line_with_file_key_value_and_mend(edited: Any, case: str) -> None:
     file, changes, fragments = CASES[case]
     with pytest.raises(ConfigError) as caught:
-        config.load(edited(file, changes))
+        load(edited(file, changes))
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 600
@@ -290,14 +364,14 @@ def test_an_unknown_key_on_the_command_line_names_the_command_line(edited: Any) 
     with pytest.raises(
         ConfigError, match=r"or the command line: seeds: unknown key; .*allowed: scale"
     ):
-        config.load(edited(), {"seeds": 3})
+        load(edited(), {"seeds": 3})
 
 
 def test_a_missing_file_is_named(edited: Any) -> None:
     root = edited()
     (root / "losses.yaml").unlink()
     with pytest.raises(ConfigError, match=r"losses\.yaml: no such file"):
-        config.load(root)
+        load(root)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +389,7 @@ def test_a_file_that_is_not_yaml_names_the_line(edited: Any, text: str, expected
     root: Path = edited()
     (root / "losses.yaml").write_text(text)
     with pytest.raises(ConfigError, match=expected) as caught:
-        config.load(root)
+        load(root)
     assert "\n" not in str(caught.value)
 
 
@@ -323,4 +397,4 @@ def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
     root: Path = edited()
     (root / "losses.yaml").write_bytes(b"\xff\xfe\x00ce")
     with pytest.raises(ConfigError, match=r"losses\.yaml: not UTF-8 text"):
-        config.load(root)
+        load(root)

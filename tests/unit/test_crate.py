@@ -9,27 +9,31 @@ from typing import Any
 
 import pytest
 
-from firstorder import config as configuration
 from firstorder import files
-from firstorder.config import Config
 from firstorder.errors import DataError
-from firstorder.publish import crate, needs
+from firstorder.jobs.context import Context
+from firstorder.publish import crate
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLE = "symmetrization-accuracy-symmetric"
+ROOT = Path("results/smoke")
+RECORD = "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
+SPEC = {"settings": {"scale": "smoke", "studies": "symmetrization", "device": "auto"}}
+INPUTS = {"manifest": str(ROOT / "manifest.json"), "paper": str(ROOT / "paper.pdf")}
+OUTPUTS = {
+    "crate": str(ROOT / "ro-crate-metadata.json"),
+    "snakefile": str(ROOT / "workflow/Snakefile"),
+}
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The smoke scale with one table of two files, a record and a manifest, all made up."""
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with one table of two files, a record and a manifest, all made up."""
     monkeypatch.chdir(tmp_path)
-    config = configuration.load(ROOT / "config", {"scale": "smoke"})
-    root = Path(needs.paths_of(config).root)
-    record = root / "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
-    table = [root / f"tables/{TABLE}.{suffix}" for suffix in ("csv", "html")]
-    for path in (record, *table, root / "claims.csv", Path("config/published/numbers.csv")):
+    record, outside = ROOT / RECORD, Path("config/published/numbers.csv")
+    table = [ROOT / f"tables/{TABLE}.{suffix}" for suffix in ("csv", "html")]
+    for path in (record, *table, ROOT / "claims.csv", ROOT / "paper.pdf", outside):
         files.write_text(path, f"content of {path.name}")
-    hashes = {str(path): files.sha256(path) for path in (record, "config/published/numbers.csv")}
+    hashes = {str(path): files.sha256(path) for path in (record, outside)}
     result = {
         "kind": "table",
         "title": "Accuracy",
@@ -40,25 +44,24 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "seconds": 1.0,
     }
     manifest = {
-        "version": 1,
+        "version": 2,
         "scale": "smoke",
         "data": "digits",
         "commit": "0" * 40,
         "dirty": False,
         "packages": {"snakemake": "9.27.1", "torch": "2.15.0"},
         "results": {TABLE: result},
-        "claims": {str(root / "claims.csv"): files.sha256(root / "claims.csv")},
+        "claims": {str(ROOT / "claims.csv"): files.sha256(ROOT / "claims.csv")},
         "files": hashes,
     }
-    files.write_json(needs.paths_of(config).manifest, manifest)
-    return config
+    files.write_json(INPUTS["manifest"], manifest)
 
 
 @pytest.fixture
-def entities(config: Config) -> dict[str, dict[str, Any]]:
+def entities(results: None) -> dict[str, dict[str, Any]]:
     """The entities of the crate, by id."""
-    crate.build(config)
-    document = json.loads(Path(needs.paths_of(config).crate).read_text())
+    crate.crate(SPEC, INPUTS, OUTPUTS, Context())
+    document = json.loads(Path(OUTPUTS["crate"]).read_text())
     assert document["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
     found = {each["@id"]: each for each in document["@graph"]}
     assert len(found) == len(document["@graph"]), "an entity appears twice"
@@ -98,14 +101,13 @@ def test_every_reference_resolves(entities: Any) -> None:
 
 
 def test_every_file_is_a_part_with_its_hash_and_lies_in_the_crate(
-    config: Config, entities: Any
+    entities: Any,
 ) -> None:
     parts = {part["@id"] for part in entities["./"]["hasPart"]}
     present = [each for each in entities.values() if "File" in each["@type"]]
     assert {each["@id"] for each in present} == parts
-    root = Path(needs.paths_of(config).root)
     for each in present:
-        assert files.sha256(root / each["@id"]) == each["sha256"]
+        assert files.sha256(ROOT / each["@id"]) == each["sha256"]
 
 
 def test_a_table_names_the_records_that_it_was_made_from(entities: Any) -> None:
@@ -114,7 +116,7 @@ def test_a_table_names_the_records_that_it_was_made_from(entities: Any) -> None:
         f"tables/{TABLE}.csv", f"tables/{TABLE}.html"
     ]  # fmt: skip
     assert {each["@id"] for each in action["object"]} == {
-        "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json",
+        RECORD,
         "#config/published/numbers.csv",
     }
 
@@ -125,7 +127,7 @@ def test_licence_and_papers_are_those_of_the_citation_file(entities: Any) -> Non
     assert cited == {"https://arxiv.org/abs/2605.20347", "https://arxiv.org/abs/2106.06770"}
 
 
-def test_without_a_manifest_there_is_no_crate(config: Config) -> None:
-    Path(needs.paths_of(config).manifest).unlink()
+def test_without_a_manifest_there_is_no_crate(results: None) -> None:
+    Path(INPUTS["manifest"]).unlink()
     with pytest.raises(DataError, match=r"manifest.json: no such file"):
-        crate.build(config)
+        crate.crate(SPEC, INPUTS, OUTPUTS, Context())

@@ -2,122 +2,124 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
+from projects import Project
 
-from firstorder import config as configuration
-from firstorder import doctor, files, forecast, specs
-from firstorder.config import Config
+from firstorder import doctor, files
+from firstorder.jobs import forecast, ledger, plan
+from firstorder.jobs.plan import Plan
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(folder: Path, scale: str) -> Config:
-    overrides: dict[str, Any] = {"scale": scale, "device": "cpu"}
-    overrides |= {"results": str(folder / "results"), "resources": str(folder / "resources")}
-    return configuration.load(ROOT / "config", overrides)
+ARCHIVE = "cifar-10-python.tar.gz"
 
 
-def trainings(config: Config) -> int:
-    """All trainings of the first study that the forecast speaks of."""
-    return forecast._trainings(config, {}, "cpu").total
+def use(toy: Project, dataset: str) -> None:
+    """Let the toy study measure another dataset."""
+    toy.edit(
+        "studies/toy/study.yaml",
+        lambda study: [each["select"].update(dataset=dataset) for each in _selecting(study)],
+    )
 
 
-def finished(config: Config, seconds: float) -> None:
-    """Put the record of one finished training below the results."""
-    names = next(configuration.all_cells(config))
-    cell = configuration.cell(config, *names)
-    folder = Path(config.settings.results) / "other/symmetrization/runs/a/b/c/seed1"
-    record = {"status": "finished", "device": "cpu: any", "seconds": seconds}
-    files.write_json(folder / "summary.json", {**record, "spec": specs.cell_values(cell)})
+def _selecting(study: dict) -> list[dict]:
+    return [*study["artefacts"].values(), *study["claims"].values()]
+
+
+def planned() -> Plan:
+    return plan.make("config", {})
 
 
 def test_a_machine_without_the_data_is_not_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    use(toy, "cifar10")
     monkeypatch.setattr(doctor, "_answers", lambda url: False)
-    text = doctor.examine(load(tmp_path, "paper"))
-    assert "cifar-10-python.tar.gz is not here; no answer from www.cs.toronto.edu" in text
-    assert f"put the file into {tmp_path}/resources/cifar10/" in text
-    assert text.endswith("missing")
+    text, ready = doctor.examine(planned())
+    assert f"{ARCHIVE} is not here; no answer from www.cs.toronto.edu" in text
+    assert "put the file into resources/cifar10/" in text
+    assert text.endswith("missing") and not ready
 
 
-def test_files_in_place_are_not_asked_of_the_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_in_place_or_in_a_local_folder_are_not_asked_of_the_network(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = load(tmp_path, "paper")
-    for name in doctor.datasets(config):
-        human = config.datasets[name].human_file
-        for file in (*config.datasets[name].files, *([human] if human else [])):
-            files.write_text(tmp_path / "resources" / name / file.name, "bytes")
+    use(toy, "cifar10")
     monkeypatch.setattr(doctor, "_answers", lambda url: pytest.fail("asked the network"))
-    assert "cifar-10-python.tar.gz is in place" in doctor.examine(config)
+    files.write_text(toy.folder / "elsewhere" / ARCHIVE, "bytes")
+    elsewhere = str(toy.folder / "elsewhere")
+    toy.edit("datasets.yaml", lambda known: known["cifar10"].update(folders=[elsewhere]))
+    assert f"{ARCHIVE} will be taken from {elsewhere}" in doctor.examine(planned())[0]
+    files.write_text(toy.folder / "resources" / "cifar10" / ARCHIVE, "bytes")
+    assert f"{ARCHIVE} is in place" in doctor.examine(planned())[0]
 
 
-def test_the_smoke_scale_needs_no_download(tmp_path: Path) -> None:
-    text = doctor.examine(load(tmp_path, "smoke"))
-    assert "digits: bundled, nothing to download" in text and text.endswith("ready")
+def test_bundled_data_needs_no_download_and_every_step_is_listed(toy: Project) -> None:
+    text, ready = doctor.examine(planned())
+    assert "digits: bundled, nothing to download" in text
+    assert text.endswith("ready") and ready
+    for step in ("prepare", "measure", "table", "claims", "manifest", "crate", "paper"):
+        assert re.search(rf"\n +{step} +1 ", text)
 
 
-def test_families_on_one_support_store_its_kernels_once(tmp_path: Path) -> None:
-    config = load(tmp_path, "paper")
-    scale = config.scale.linearized
-    stored = {
-        (family.support, model, seed)
-        for family in scale.families.values()
-        if family.support
-        for model in family.models
-        for seed in family.seeds
-    }
-    several = [f.support for f in scale.families.values() if f.support]
-    assert len(several) > len(set(several))
-    kept = 0
-    for name, _, _ in stored:
-        rows = scale.supports[name].train + scale.supports[name].test
-        kept += 4 * rows * (rows + scale.eigenvectors)
-    assert doctor._sizes(config)["kernels"] * 2**20 == pytest.approx(kept, rel=1e-3)
+def test_the_command_line_fails_when_something_is_missing(toy: Project) -> None:
+    use(toy, "cifar10")
+    toy.edit("datasets.yaml", lambda known: known["cifar10"]["files"][0].update(urls=[]))
+    done = toy.firstorder("doctor", check=False)
+    assert done.returncode == 1 and done.stdout.rstrip().endswith("missing")
+    assert "Traceback" not in done.stderr
 
 
-def test_without_records_the_declared_minutes_are_said_to_be_declared(tmp_path: Path) -> None:
-    config = load(tmp_path, "smoke")
-    first = next(iter(forecast.lines(config)))
-    assert f"= {trainings(config)} trainings" in first and "declared, not measured" in first
+def used(made: Plan, seconds: float, scale: str, **changes: object) -> Path:
+    """Enter that measuring the digits took so long into the ledger of a scale."""
+    job = made.job("measure", "digits")
+    ledger.write(f"results/{scale}", job, made.code(job), "cpu: any", seconds)
+    path = ledger.place(f"results/{scale}", ledger.name(job))
+    value = {**files.read_json(path), **changes}
+    value.pop("digest")
+    files.write_json(path, {**value, "digest": files.digest(value)})
+    return path
 
 
-def test_the_trainings_of_the_tuning_are_counted(tmp_path: Path) -> None:
-    config = load(tmp_path, "smoke")
-    known = configuration.losses(config)
-    cells = list(configuration.all_cells(config))
-    chosen = {loss: known[loss].on("digits") for _, _, loss in cells}
-    values = sum(4 for loss in chosen.values() if loss.weight_decay == "tuned")
-    values += sum(
-        len(loss.choices[name])
-        for loss in chosen.values()
-        for name, value in loss.parameters.items()
-        if value == "tuned"
-    )
-    seeds = config.scale.symmetrization.seeds
-    assert trainings(config) == len(cells) * len(seeds) + values
+def test_the_forecast_is_declared_until_the_same_was_run_at_any_scale(toy: Project) -> None:
+    made = planned()
+    before = row(made, "measure")
+    assert "10 minutes" in before and before.endswith("0 of 1")
+    used(made, 36.0, "another")
+    after = row(made, "measure")
+    assert f" {36 + forecast.START_SECONDS:.0f} seconds" in after and after.endswith("1 of 1")
 
 
-def test_a_record_of_the_same_recipe_at_any_scale_replaces_the_declared_minutes(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    "changes", [{"spec": "of another"}, {"step": "table"}, {"device": "cuda: any"}]
+)
+def test_only_the_same_step_spec_and_device_count_as_measured(
+    toy: Project, changes: dict[str, object]
 ) -> None:
-    config = load(tmp_path, "smoke")
-    finished(config, seconds=36.0)
-    first = next(iter(forecast.lines(config)))
-    assert "from measured runs" in first
-    jobs = len(list(configuration.all_cells(config))) + len(forecast._tuned(config))
-    hours = (trainings(config) * 36.0 + jobs * forecast.START_SECONDS) / 3600
-    assert f"{hours:.0f} h of one core" in first
+    made = planned()
+    used(made, 36.0, "smoke", **changes)
+    works = {work.step: work for work in forecast.work(jobs(made), "results", "cpu")}
+    assert works["measure"].measured == 0
 
 
-def test_a_broken_record_is_passed_over(tmp_path: Path) -> None:
-    config = load(tmp_path, "smoke")
-    finished(config, seconds=36.0)
-    path = next(Path(config.settings.results).rglob("summary.json"))
-    path.write_text(json.dumps({"status": "finished"})[:-5])
-    assert "declared, not measured" in next(iter(forecast.lines(config)))
+def test_a_damaged_entry_of_the_ledger_is_passed_over(toy: Project) -> None:
+    made = planned()
+    path = used(made, 36.0, "smoke")
+    path.write_text(path.read_text().replace("36.0", "37.0"))
+    assert row(made, "measure").endswith("0 of 1")
+
+
+def test_a_job_notes_what_it_took_where_the_forecast_finds_it(finished_toy: Project) -> None:
+    found = list(ledger.entries(str(finished_toy.folder / "results")))
+    assert {entry.step for entry in found} >= {"prepare", "measure", "table", "claims", "paper"}
+    assert all(0 < entry.seconds < 600 for entry in found)
+
+
+def row(made: Plan, step: str) -> str:
+    """What the forecast says of a step."""
+    return next(line for line in doctor.work(made) if line.startswith(step))
+
+
+def jobs(made: Plan) -> list:
+    return list(made.jobs().values())

@@ -19,7 +19,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import firstorder
-from firstorder import config
+from firstorder.config import load
+from firstorder.jobs import study
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,8 @@ def test_one_version_is_told_everywhere(project: Path, pyproject: dict[str, Any]
 def test_the_configuration_is_read_in_well_under_half_a_second(project: Path) -> None:
     """The workflow reads it again in every job process."""
     code = (
-        "import firstorder.config, firstorder.paths, time; firstorder.config.load('config'); "
+        "import time; from firstorder.config import load; from firstorder.jobs.study import find; "
+        "load('config', None, find); "
         "print(time.process_time())"  # of the processor: tests share the machine with others
     )
     seconds = []
@@ -121,6 +123,13 @@ def test_the_configuration_is_read_in_well_under_half_a_second(project: Path) ->
         done = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True)
         seconds.append(float(done.stdout))
     assert min(seconds) < 0.5
+
+
+def test_every_package_is_installed(project: Path) -> None:
+    """A folder without `__init__.py` is imported from here, and missing in a wheel."""
+    source = project / "src" / "firstorder"
+    folders = {path.parent for path in source.rglob("*.py")}
+    assert [each for each in folders if not (each / "__init__.py").is_file()] == []
 
 
 def tracked(project: Path) -> list[Path]:
@@ -193,8 +202,8 @@ def test_the_readme_asks_for_figures_that_are_declared(project: Path) -> None:
     )
     assert asked
     for scale, name in asked:
-        loaded = config.load(project / "config", {"scale": scale})
+        loaded = load(project / "config", {"scale": scale}, study.find)
         figures = {
-            f"{study}-{id}" for study, id, each in config.artefacts(loaded) if each.kind == "figure"
+            f"{own}-{id}" for own, id, each in study.artefacts(loaded) if each.kind == "figure"
         }
         assert name in figures

@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+from projects import Project
 
 from firstorder import schema
 
 KINDS = {
     "config.yaml": "config",
+    "scales.yaml": "scales",
     "datasets.yaml": "datasets",
     "losses.yaml": "losses",
     "recipes.yaml": "recipes",
-    "scales/smoke.yaml": "scale",
-    "scales/small.yaml": "scale",
-    "scales/paper.yaml": "scale",
-    "studies/symmetrization.yaml": "symmetrization",
-    "studies/linearized.yaml": "linearized",
+    **{
+        f"studies/{name}/{file}.yaml": f"{name}-{'study' if file == 'study' else 'scale'}"
+        for name in ("symmetrization", "linearized")
+        for file in ("study", "smoke", "small", "paper")
+    },
 }
 
 
@@ -42,9 +44,9 @@ def test_the_schemas_are_current(project: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_stale_schema_is_named_and_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    toy: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(toy.folder)
     assert schema.main([]) == 0
     assert schema.main(["--check"]) == 0
     Path("config/schema/losses.schema.json").write_text("{}")
@@ -85,3 +87,12 @@ def test_the_text_below_a_field_is_its_description(project: Path) -> None:
         recipe["properties"]["clip"]["description"]
         == "Bound on the Euclidean norm of the gradient."
     )
+
+
+def test_the_models_of_a_study_have_schemas_of_their_own(
+    toy: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert schema.main([]) == 0
+    assert "config/schema/toy-study.schema.json" in capsys.readouterr().out
+    scale = json.loads(Path("config/schema/toy-scale.schema.json").read_text())
+    assert list(scale["properties"]) == ["power"]

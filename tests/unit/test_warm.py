@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,26 +12,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from projects import Project
 
-from firstorder import config as configuration
-from firstorder.data.prepared import Split, write_prepared
-from firstorder.studies import symmetrization
-from firstorder.studies.data import paths
-from firstorder.warm import OFF, VARIABLE
+from firstorder import files
+from firstorder.jobs.warm import OFF, VARIABLE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 
 SOURCE = Path(__file__).resolve().parents[2] / "src/firstorder"
-CALL = "from firstorder.warm import main; main()"
+CALL = "from firstorder.jobs.warm import main; main()"
 HEAD = (
-    "import os, sys; from firstorder import warm; warm.announce();"
+    "import os, sys; from firstorder.jobs import warm;"
+    "warm.announce({'table': ['firstorder.publish.tables'], 'figure': []});"
     "print(os.environ.get(warm.VARIABLE), flush=True); sys.stdin.read()"
 )
 PACKAGE = {
     "__init__.py": "",
-    "plan.py": "STUDY = {}\n",
+    "jobs/__init__.py": "",
+    "jobs/plan.py": "from firstorder.errors import UserError\nVARIABLE = 'PLAN'\n"
+    "def read(path):\n    raise UserError\n",
     "cli.py": "import sys\ndef main():\n    exec(sys.argv[2], {})\n",
     "publish/__init__.py": "",
     "publish/tables.py": "import time\ntime.sleep(0.2)\nVALUE = 1\ndef build():\n    pass\n",
@@ -88,8 +87,8 @@ def package(tmp_path: Path) -> Path:
     for name, text in PACKAGE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    for name in ("warm.py", "zygote.py", "digest.py"):
-        shutil.copy(SOURCE / name, folder)
+    for name in ("errors.py", "jobs/warm.py", "jobs/zygote.py", "jobs/code.py"):
+        shutil.copy(SOURCE / name, folder / name)
     return folder
 
 
@@ -99,7 +98,7 @@ def run(package: Path, tmp_path: Path) -> Iterator[Run]:
     run = Run(tmp_path, package)
     yield run
     run.close()
-    token = run.environment[VARIABLE]
+    token = run.environment[VARIABLE].split()[0]
     within(10, lambda: token not in Path("/proc/net/unix").read_text())
 
 
@@ -268,7 +267,10 @@ def test_a_server_ends_with_the_head_but_not_before_its_jobs(run: Run) -> None:
     job = run.start("table", WHO + "import sys; sys.stdin.read(); print('done')")
     ready(job)
     run.head.kill()
-    within(10, lambda: "firstorder-" + run.environment[VARIABLE] not in sockets_that_listen())
+    within(
+        10,
+        lambda: "firstorder-" + run.environment[VARIABLE].split()[0] not in sockets_that_listen(),
+    )
     assert not gone(server)
     assert job.communicate(input="", timeout=10)[0] == "done\n"
     within(10, lambda: gone(server))
@@ -281,7 +283,7 @@ def sockets_that_listen() -> str:
 
 
 def test_a_server_of_which_nothing_is_asked_ends(run: Run, package: Path) -> None:
-    zygote = package / "zygote.py"
+    zygote = package / "jobs/zygote.py"
     zygote.write_text(zygote.read_text().replace("IDLE_SECONDS = 60", "IDLE_SECONDS = 0.5"))
     server = run.server()
     within(10, lambda: gone(server))
@@ -311,48 +313,33 @@ def test_the_process_that_waits_imports_nothing_of_what_the_job_needs(run: Run) 
     ours = "sorted(name for name in sys.modules if name.startswith('firstorder'))"
     code = f"import atexit, sys; atexit.register(lambda: print(*{ours}))\n{CALL}"
     said = run._process(code, "table", "pass").communicate(timeout=30)[0]
-    assert said.split() == ["firstorder", "firstorder.warm"]
+    assert said.split() == ["firstorder", "firstorder.jobs", "firstorder.jobs.warm"]
 
 
-def test_a_training_from_a_warm_start_has_the_bytes_of_one_from_a_cold_start(
-    edited: Callable[..., Path], tmp_path: Path
+def test_a_step_that_preloads_nothing_starts_by_itself(run: Run) -> None:
+    job = run.start("figure", WHO)
+    assert job.communicate(timeout=30)[0].split()[0] == str(os.getpid())
+
+
+def test_a_job_from_a_warm_start_makes_the_files_of_one_from_a_cold_start(
+    made_toy: Project,
 ) -> None:
-    edited("recipes.yaml", {"digits.epochs": 2})
-    root = edited("scales/smoke.yaml", {"symmetrization.seeds": [1]})
-    config = configuration.load(root, {"results": str(tmp_path / "results"), "device": "cpu"})
-    labels = np.arange(600) % 10
-    images = np.random.default_rng(0).integers(0, 256, (600, 1, 8, 8), dtype=np.uint8)
-    splits = dict.fromkeys(("train", "test"), Split(images, labels))
-    write_prepared(
-        paths(config).dataset("digits"), "digits", config.datasets["digits"].classes, splits
-    )
-    symmetrization.labels(config, "digits", "symmetric-0.4")
-    found = {}
-    run = Run(tmp_path, SOURCE, OMP_NUM_THREADS="1")
+    run = Run(made_toy.folder, SOURCE, OMP_NUM_THREADS="1")
     announced = run.environment[VARIABLE]
+    table = made_toy.folder / "results/smoke/tables/toy-pixels.csv"
+    found = {}
     try:
         for name in (OFF, announced):
             run.environment[VARIABLE] = name
-            shutil.rmtree(tmp_path / "results/smoke/checkpoints", ignore_errors=True)
-            job = run.start("train", "digits", "symmetric-0.4", "gce")
+            table.unlink()
+            job = run.start("table", "toy", "pixels")
             complaints = job.communicate(timeout=120)[1]
             assert job.returncode == 0, complaints
-            assert (name in Path("/proc/net/unix").read_text()) == (name != OFF)
-            folder = Path(paths(config).run("digits", "symmetric-0.4", "gce", 1, "summary.json"))
-            record = json.loads(folder.read_text())
-            measured = {
-                key: record.pop(key)
-                for key in list(record)
-                if "seconds" in key or key in ("peak_memory_bytes", "started")
-            }
-            found[name] = (
-                record,
-                *(
-                    folder.with_name(each).read_bytes()
-                    for each in ("history.csv", "weights.safetensors")
-                ),
-            )
-            assert 50e6 < measured["peak_memory_bytes"] < 4e9
+            listening = name.split()[0] in Path("/proc/net/unix").read_text()
+            assert listening == (name != OFF)
+            found[name] = made_toy.tree("results/smoke/tables")
+            entry = files.read_json(made_toy.folder / "results/smoke/ledger/table/toy/pixels.json")
+            assert 50e6 < entry["peak_memory_bytes"] < 4e9
     finally:
         run.close()
     assert found[OFF] == found[announced]

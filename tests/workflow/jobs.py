@@ -56,7 +56,9 @@ def of_plan(changes: dict[str, Any], listed: Listed) -> Listed:
     from firstorder.jobs import plan
 
     made = plan.make("config", changes)
-    declared = {job["rule"]: [name for name in RESOURCES if job[name] is not None] for job in listed}
+    declared = {
+        job["rule"]: [name for name in RESOURCES if job[name] is not None] for job in listed
+    }
     found = []
     for job in made.jobs().values():
         asked = {

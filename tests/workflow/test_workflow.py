@@ -14,9 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+from projects import ROOT, Project, environment, make_project
 
-from .conftest import ROOT, Project, environment, make_project
+from firstorder import files
 
+SCALE = "studies/symmetrization/tiny.yaml"
 TIMED = re.compile(r"cost")
 """Artefacts that print measured times, which no two runs share."""
 
@@ -70,21 +72,20 @@ def test_a_hyper_parameter_reruns_the_runs_of_its_loss_and_what_depends_on_them(
         "losses.yaml",
         lambda losses: losses["sgce"]["datasets"]["digits"]["parameters"].update(q=0.55),
     )
-    done = copy.snakemake("--dry-run", "--printshellcmds")
-    trained = re.findall(r"firstorder train \S+ \S+ \S+ \S+ (\S+)", done.stdout + done.stderr)
+    trained = [command.split()[-1] for command in copy.commands("train")]
     # Variants inherit the value, except the one that varies it. Nothing is left to tune.
     assert set(trained) == {"sgce", "sgce-l2"}
     jobs = copy.planned()
     assert "tune" not in jobs
     assert jobs["train"] == len(trained)
-    assert not {name for name in jobs if name.startswith(("kernel", "networks", "labels"))}
+    assert not {name for name in jobs if name in ("compute_kernel", "fit", "corrupt")}
     assert {"table", "figure", "claims", "manifest", "paper"} <= set(jobs)
 
 
 def test_one_more_seed_trains_only_that_seed(copy: Project) -> None:
     run = "results/tiny/symmetrization/runs/digits/symmetric-0.0/ce"
     before = (copy.folder / run / "seed1/summary.json").read_text()
-    copy.edit("scales/tiny.yaml", lambda scale: scale["symmetrization"].update(seeds=[1, 2, 3]))
+    copy.edit("studies/symmetrization/tiny.yaml", lambda scale: scale.update(seeds=[1, 2, 3]))
     copy.snakemake(f"{run}/seed3/summary.json")
     assert (copy.folder / run / "seed1/summary.json").read_text() == before
     assert json.loads((copy.folder / run / "seed3/summary.json").read_text())["seed"] == 3
@@ -93,8 +94,7 @@ def test_one_more_seed_trains_only_that_seed(copy: Project) -> None:
 def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
     target = "results/tiny/symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
     (copy.folder / target).unlink()
-    done = copy.snakemake("--dry-run", "--printshellcmds", target)
-    (command,) = re.findall(r"(firstorder train .*?)(?: >.*)", done.stdout + done.stderr)
+    (command,) = copy.commands("train", target)
     subprocess.run(shlex.split(command), cwd=copy.folder, env=environment(), check=True)
     assert json.loads((copy.folder / target).read_text())["status"] == "finished"
 
@@ -104,10 +104,15 @@ def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
     [
         ("config.yaml", "scale: tiny", "scale: huge", "'huge' is unknown"),
         ("config.yaml", "device: cpu", "devices: cpu", "devices: unknown key"),
-        ("losses.yaml", "parameters: { q: 0.4 }", "parameters: { qq: 0.4 }", "unknown parameter"),
-        ("scales/tiny.yaml", "symmetric-0.2", "symmetric-0.95", "takes rates in [0, 0.9]"),
-        ("scales/tiny.yaml", "- sgce", "- sgec", "did you mean 'sgce'"),
-        ("scales/tiny.yaml", "recipe: tiny\n", "recipe: none\n", "recipe 'none' is unknown"),
+        (
+            "losses.yaml",
+            "parameters: { q: 0.4 }",
+            "parameters: { qq: 0.4 }",
+            "parameters.qq: gce has no such option",
+        ),
+        (SCALE, "symmetric-0.2", "symmetric-0.95", "takes rates in [0, 0.9]"),
+        (SCALE, "- sgce", "- sgec", "did you mean 'sgce'"),
+        (SCALE, "recipe: tiny\n", "recipe: none\n", "recipe 'none' is unknown"),
         ("recipes.yaml", "epochs: 3", "epochs: three", "'three' is not allowed"),
     ],
 )
@@ -153,7 +158,9 @@ def test_a_job_refuses_code_that_it_was_not_planned_with(copy: Project) -> None:
     plan = next((copy.folder / ".snakemake/plans").glob("*.json"))
     value = json.loads(plan.read_text())
     value["codes"] = {key: "0" * 12 for key in value["codes"]}
-    plan.write_text(json.dumps(value))
+    text = json.dumps(value)
+    plan = plan.with_name(f"{files.text_digest(text)}.json")
+    plan.write_text(text)
     done = subprocess.run(
         [sys.executable, "-m", "firstorder.cli", "prepare", "digits"],
         cwd=copy.folder,
@@ -166,11 +173,39 @@ def test_a_job_refuses_code_that_it_was_not_planned_with(copy: Project) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
-def test_every_scale_can_be_planned(tmp_path: Path, scale: str) -> None:
-    project = make_project(tmp_path)
-    jobs = project.planned("--config", f"scale={scale}")
-    assert jobs["train"] > 0 and jobs["kernel"] > 0 and jobs["paper"] == 1
+def retrained(project: Project, run: str) -> set[str]:
+    """The files of a run that are not those of before, after it was asked for again."""
+    before = project.tree(run)
+    project.snakemake(f"{run}/seed1/summary.json")
+    after = project.tree(run)
+    return {name for name in after if after[name] != before[name]}
+
+
+def test_another_standardisation_trains_networks_anew(copy: Project) -> None:
+    """And puts no network of the old one back beside a kernel of the new one."""
+    run = "results/tiny/symmetrization/runs/digits/symmetric-0.0/ce"
+    copy.edit("datasets.yaml", lambda known: known["digits"].update(mean=[0.5], std=[0.1]))
+    assert "seed1/weights.safetensors" in retrained(copy, run)
+    log = copy.folder / "results/tiny/logs/train/digits/symmetric-0.0/ce.log"
+    assert "finished before" not in log.read_text()
+    binary = copy.planned("results/tiny/linearized/mlp/digits/seed1/runs/binary/network.csv")
+    assert binary["compute_kernel"] == binary["fit"] == 1
+
+
+def test_another_split_of_the_tuning_tunes_anew(copy: Project) -> None:
+    tuned = "results/tiny/symmetrization/tuning/digits/sgce.csv"
+    before = (copy.folder / tuned).read_text()
+    copy.edit(SCALE, lambda scale: scale["tuning"].update(validation=0.4, split_seed=7))
+    copy.snakemake(tuned)
+    assert (copy.folder / tuned).read_text() != before
+    log = copy.folder / "results/tiny/logs/tune/digits/sgce.log"
+    assert "before" not in log.read_text()
+
+
+def test_another_title_or_scheduler_request_runs_no_step_again(copy: Project) -> None:
+    copy.edit("datasets.yaml", lambda known: known["digits"].update(source="elsewhere"))
+    copy.edit("recipes.yaml", lambda known: known["tiny"].update(minutes=99, memory_mb=99))
+    assert copy.planned() == {}
 
 
 MY_LOSS = '''
@@ -187,11 +222,11 @@ def test_a_loss_of_the_user_needs_one_function_and_two_lines(copy: Project) -> N
     (copy.folder / "mine.py").write_text(MY_LOSS)
     with (copy.folder / "config/losses.yaml").open("a") as file:
         file.write('\nbrier: { label: Brier, function: "mine.py:brier" }\n')
-    edit_text(copy.folder / "config/scales/tiny.yaml", "- sgce", "- sgce\n    - brier")
+    edit_text(copy.folder / "config" / SCALE, "- sgce", "- sgce\n  - brier")
     jobs = copy.planned()
-    done = copy.snakemake("--dry-run", "--printshellcmds")
-    trained = re.findall(r"firstorder train .*", done.stdout + done.stderr)
-    assert trained and all(" brier " in line for line in trained) and jobs["train"] == len(trained)
+    trained = copy.commands("train")
+    assert trained and all(line.endswith(" brier") for line in trained)
+    assert jobs["train"] == len(trained)
     copy.snakemake("results/tiny/tables/symmetrization-accuracy-symmetric.csv")
     table = (copy.folder / "results/tiny/tables/symmetrization-accuracy-symmetric.csv").read_text()
     assert "Brier" in table or "brier" in table

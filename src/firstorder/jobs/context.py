@@ -66,7 +66,7 @@ class Context:
         """The device that computes, with this number of CPU threads."""
         import torch
 
-        from firstorder.training.device import choose
+        from firstorder.device import choose
 
         torch.set_num_threads(threads)
         return choose(self.device)

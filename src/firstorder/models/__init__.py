@@ -2,7 +2,7 @@
 
 A model is made of plain `torch.nn` modules (one module a layer, no functional tricks, nothing
 shared or in place), so that hooks see every layer's input and output gradient. It maps images
-(B, C, H, W) to scores (B, num_classes); networks of the linearized study have one class.
+(B, C, H, W) to scores (B, num_classes); networks whose tangents are taken have one class.
 """
 
 from __future__ import annotations

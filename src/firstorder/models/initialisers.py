@@ -1,8 +1,8 @@
 """How weights are drawn: both papers' initialisers, from an explicit generator.
 
-`kaiming`      symmetrization (the peers' code): convolutions kaiming-uniform (fan-in, ReLU),
+`kaiming`      the code of arXiv:2605.20347's peers: convolutions kaiming-uniform (fan-in, ReLU),
                linear layers xavier-uniform, biases torch's default U(-1/sqrt(fan_in), ...).
-`lecun`        linearized (flax's default): normal with variance 1/fan_in, truncated at two
+`lecun`        flax's default: normal with variance 1/fan_in, truncated at two
                underlying standard deviations; biases 0.
 `torchvision`  ResNet-50: convolutions kaiming-normal (fan-out, ReLU), linear layers torch's
                default.

@@ -1,4 +1,4 @@
-"""LeNet of the linearized study: SAME convolutions and average pooling."""
+"""LeNet of arXiv:2106.06770: SAME convolutions and average pooling."""
 
 from __future__ import annotations
 

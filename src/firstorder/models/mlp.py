@@ -12,7 +12,7 @@ from firstorder.models.registry import Shape, register
 def mlp(
     num_classes: int, shape: Shape, *, hidden: int = 100, depth: int = 2, activation: str = "relu"
 ) -> nn.Module:
-    """`depth` hidden layers of `hidden` units (linearized study: 100, 100)."""
+    """`depth` hidden layers of `hidden` units (arXiv:2106.06770: 100, 100)."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = shape[0] * shape[1] * shape[2]
     for _ in range(depth):

@@ -73,7 +73,7 @@ def build(
                 f"allowed: {', '.join(sorted((*allowed, 'init')))}"
             )
     if "padding" in allowed:
-        # flax, in which the linearized study was written, pads strided convolutions otherwise.
+        # flax, in which arXiv:2106.06770 was written, pads strided convolutions otherwise.
         parameters.setdefault("padding", "same" if init == "lecun" else "torch")
     with torch.random.fork_rng(devices=[]):  # constructors draw weights that are thrown away
         module = builder(num_classes, shape, **parameters)

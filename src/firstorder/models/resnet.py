@@ -1,7 +1,7 @@
 """Residual networks: the CIFAR variants of ResNet-18 and ResNet-34, and ResNet-50.
 
 Batch norm follows torch: momentum 0.1 and the unbiased variance in the running average. flax,
-in which the linearized study was written, averages the biased one; the ratio is n/(n - 1) with
+in which arXiv:2106.06770 was written, averages the biased one; the ratio is n/(n - 1) with
 n = B H W values a channel, 1.00001 for a batch of 128 images of 32 x 32 and 1.0005 at 4 x 4.
 """
 
@@ -25,7 +25,7 @@ def resnet18(
     padding: str = "torch",
     width: float = 1.0,
 ) -> nn.Module:
-    """Four stages of two blocks (linearized study, section 4.3)."""
+    """Four stages of two blocks (arXiv:2106.06770, section 4.3)."""
     return ResNet((2, 2, 2, 2), num_classes, shape, activation, zero_init_residual, padding, width)
 
 
@@ -39,13 +39,13 @@ def resnet34(
     padding: str = "torch",
     width: float = 1.0,
 ) -> nn.Module:
-    """Stages of 3, 4, 6 and 3 blocks (symmetrization study, section 6.3)."""
+    """Stages of 3, 4, 6 and 3 blocks (arXiv:2605.20347, section 6.3)."""
     return ResNet((3, 4, 6, 3), num_classes, shape, activation, zero_init_residual, padding, width)
 
 
 @register("resnet50", init="torchvision")
 def resnet50(num_classes: int, shape: Shape, *, zero_init_residual: bool = False) -> nn.Module:
-    """torchvision's ResNet-50, for WebVision (symmetrization study, section 6.4)."""
+    """torchvision's ResNet-50, for WebVision (arXiv:2605.20347, section 6.4)."""
     from torchvision.models import resnet as torchvision_resnet
 
     if shape[0] != 3:

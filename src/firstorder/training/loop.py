@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from firstorder import memory, streams
 from firstorder.config import Recipe
+from firstorder.device import deterministic_convolutions, device_name, peak_memory
 from firstorder.training import metrics, sgd
 from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.data import Data, Inputs, Standardise, View, as_it_is, batch_sizes, scale
-from firstorder.training.device import deterministic_convolutions, device_name, peak_memory
 from firstorder.training.metrics import Row
 from firstorder.training.progress import reporting
 from firstorder.training.result import Result, Status

@@ -7,7 +7,7 @@ import math
 from firstorder.config import Recipe
 
 PEAK = 0.4
-"""One-cycle: share of the run at which the rate peaks (released code, linearized study)."""
+"""One-cycle: share of the run at which the rate peaks (the released code of arXiv:2106.06770)."""
 DIVISOR = 1e8
 """One-cycle: the peak over the first rate, and over the last."""
 
