@@ -25,7 +25,7 @@ from firstorder.publish.statistics import (
     resample,
 )
 
-TRIALS = 250
+TRIALS = 200
 
 
 def gain_of(cells, **options):

@@ -25,7 +25,6 @@ from math import inf, nan
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from firstorder.publish.statistics.verdict import Direction, Effect, missing
 from firstorder.streams import numpy_stream
@@ -315,7 +314,9 @@ def _columns(drawn: Resampled, names: Sequence[Name]) -> np.ndarray:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks along rows (.., n), ties averaged, centred."""
-    ranks = stats.rankdata(np.round(values, DIGITS), axis=1)
+    from scipy.stats import rankdata  # where it is used: scipy.stats takes a second to import
+
+    ranks = rankdata(np.round(values, DIGITS), axis=1)
     return ranks - ranks.mean(1, keepdims=True)
 
 

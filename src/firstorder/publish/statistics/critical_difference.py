@@ -11,7 +11,7 @@ LINE, GROUP = "#444444", "#0072B2"
 
 def height(ranking: Ranking) -> float:
     """Inches that the axes of a diagram should have."""
-    return 0.75 + 0.19 * (-(-len(ranking.methods) // 2)) + 0.1 * len(ranking.groups)
+    return 0.9 + 0.19 * (-(-len(ranking.methods) // 2)) + 0.1 * len(ranking.groups)
 
 
 def draw(axes: Axes, ranking: Ranking) -> None:
@@ -20,7 +20,7 @@ def draw(axes: Axes, ranking: Ranking) -> None:
     half = (methods + 1) // 2
     axes.set_xlim(1 - 0.02 * methods, methods + 0.02 * methods)
     rows = half + 0.6 * len(ranking.groups)
-    axes.set_ylim(-rows - 0.9, 1.2)
+    axes.set_ylim(-rows - 0.9, 2.2)
     axes.axis("off")
     axes.plot([1, methods], [0, 0], color=LINE, linewidth=1.0, solid_capstyle="butt")
     for tick in range(1, methods + 1):
@@ -44,9 +44,9 @@ def draw(axes: Axes, ranking: Ranking) -> None:
         )  # fmt: skip
     if ranking.by == "nemenyi":
         end = min(1.0 + ranking.critical_difference, methods)
-        axes.plot([1, end], [1.05, 1.05], color=GROUP, linewidth=1.5)
+        axes.plot([1, end], [1.7, 1.7], color=GROUP, linewidth=1.5)
         axes.annotate(
-            f"CD {ranking.critical_difference:.2f}", (end, 1.05), (4, 0),
+            f"CD {ranking.critical_difference:.2f}", (end, 1.7), (4, 0),
             textcoords="offset points", va="center",
         )  # fmt: skip
 

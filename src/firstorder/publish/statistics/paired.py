@@ -8,10 +8,11 @@ from itertools import combinations, product
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from firstorder.publish.statistics.bootstrap import Name, Resampled, difference, effect
 from firstorder.streams import numpy_stream
+
+# scipy.stats takes a second to import: it is, where it is used.
 
 ENUMERATED = 12
 """Most numbers of which all sign flips are listed."""
@@ -41,6 +42,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> PairedTest:
         return sign_flips(gain)
     if wins + losses == 0:
         return PairedTest(1.0, 1.0, 0, 0)
+    from scipy import stats
+
     p = stats.binomtest(wins, wins + losses).pvalue
     return PairedTest(float(p), 2.0 ** (1 - wins - losses), wins, losses)
 
@@ -151,6 +154,8 @@ def ranking(
     and 2 cells. Cells are the units: seeds and examples are averaged before. With fewer than 6
     cells Wilcoxon's test cannot reach 0.05.
     """
+    from scipy import stats
+
     names, table = list(scores), np.array([list(x) for x in scores.values()], float)
     if table.ndim != 2 or table.shape[0] < 3 or table.shape[1] < 2 or np.isnan(table).any():
         raise ValueError("a ranking needs 3 methods or more, 2 cells or more, and no gap")
@@ -181,12 +186,16 @@ def _friedman(table: np.ndarray) -> tuple[float, float]:
     """Friedman's statistic and p-value of scores (methods, cells); (0, 1) where all are equal."""
     if (np.ptp(table, axis=0) == 0).all():
         return 0.0, 1.0
+    from scipy import stats
+
     found = stats.friedmanchisquare(*table)
     return float(found.statistic), float(found.pvalue)
 
 
 def _wilcoxon(gains: np.ndarray) -> float:
     """Two-sided p-value of signed ranks; 1 where nothing differs."""
+    from scipy import stats
+
     gains = np.round(gains, 10)
     return float(stats.wilcoxon(gains).pvalue) if gains.any() else 1.0
 
