@@ -138,11 +138,11 @@ def test_a_claim_of_eleven_losses_takes_a_fraction_of_a_second():
     resample(cells)
     best = np.inf
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         drawn = resample(cells)
         for name in range(1, 11):
             effect(drawn, difference(0, name), threshold=0)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 0.3
 
 

@@ -46,6 +46,14 @@ def test_several_seeds_count_an_example_once():
     assert five.p == pytest.approx(once.p, abs=0.01)
 
 
+def test_several_seeds_weigh_an_example_by_the_seeds_that_differ():
+    """Examples won by 3, 2 and 1 seeds and lost by 1: 16 sign flips by hand."""
+    first = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]], bool)
+    second = np.array([[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]], bool)
+    sums = [abs(np.dot(signs, [3, 2, 1, -1])) for signs in product((-1, 1), repeat=4)]
+    assert mcnemar(first, second).p == np.mean([s >= 5 for s in sums]) == 0.375
+
+
 def test_bits_of_other_shapes_are_not_paired():
     with pytest.raises(ValueError, match="not paired"):
         mcnemar(np.ones(3, bool), np.ones(4, bool))

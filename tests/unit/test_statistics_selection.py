@@ -74,6 +74,17 @@ def test_how_often_a_value_wins_is_counted_over_resampled_seeds_and_examples():
     assert choose(numbers, resamples=20_000).wins["a"] == pytest.approx(by_hand, abs=0.01)
 
 
+def test_examples_are_resampled_too():
+    """Equal seeds; of 50 examples the first is right alone on 4, the second alone on 2."""
+    first, second = np.zeros((2, 3, 50), bool)
+    first[:, :14], second[:, :10], second[:, 14:16] = True, True, True
+    times = np.random.default_rng(3).multinomial(50, [4 / 50, 2 / 50, 44 / 50], size=100_000)
+    expected = (times[:, 0] >= times[:, 1]).mean()
+    wins = choose({"a": first, "b": second}, resamples=5000).wins
+    assert wins["a"] == pytest.approx(expected, abs=0.02)
+    assert 0.05 < wins["b"] < 0.3
+
+
 def test_a_diverged_candidate_is_never_chosen():
     candidates = {"a": np.array([0.9, np.nan, 0.9]), "b": np.array([0.2, 0.3, 0.2])}
     found = choose(candidates, default="a")
