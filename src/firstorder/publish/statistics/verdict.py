@@ -158,6 +158,11 @@ class Verdict:
     margin: float = nan
     flip: float = nan
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The values of the effects, by name."""
+        return {effect.name: effect.value for effect in self.effects}
+
 
 def not_run(why: str) -> Verdict:
     """The verdict where a scale has no data for a claim; `why` says what is missing."""
