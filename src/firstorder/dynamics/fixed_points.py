@@ -15,7 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from firstorder.dynamics.step import DynamicsError, Map, Step, at_input, check_states, check_step
+from firstorder.dynamics.step import (
+    DynamicsError,
+    Map,
+    Step,
+    at_input,
+    check_gradient,
+    check_states,
+    check_step,
+)
 from firstorder.files import replacing
 
 TOLERANCES = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
@@ -142,7 +150,9 @@ def speed(F: Map, states: Tensor) -> tuple[Tensor, Tensor]:
     """q (B,) of `states` (B, N), and the gradient (B, N) of each q by its own state."""
     with torch.enable_grad():
         h = states.detach().requires_grad_()
-        q = (h - F(h)).square().mean(1)
+        after = F(h)
+        check_gradient(after)
+        q = (h - after).square().mean(1)
         (gradient,) = torch.autograd.grad(q.sum(), h)
     return q.detach(), gradient
 

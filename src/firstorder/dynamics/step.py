@@ -65,3 +65,11 @@ def check_step(states: Tensor, after: Tensor) -> None:
             f"step: state {int(bad.nonzero()[0])} is not finite after one step "
             f"({int(bad.sum())} of {len(after)})"
         )
+
+
+def check_gradient(after: Tensor) -> None:
+    """Raise DynamicsError unless torch can differentiate `after` by the states."""
+    if not after.requires_grad:
+        raise DynamicsError(
+            "step: torch cannot differentiate it by the state; leave out detach, no_grad and numpy"
+        )

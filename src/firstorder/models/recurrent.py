@@ -113,13 +113,14 @@ def initialise(
     generator: torch.Generator,
     *,
     gate_bias: float = 0.0,
-    embedding_scale: float = 1.0,
+    embedding_norm: float = 1.0,
 ) -> Parameters:
     """Fresh parameters of cell `name`, drawn on the CPU.
 
     W, U and the readout are normal with variance 1 / fan-in, b and the initial state 0 (but
-    `gate_bias` for the gate that keeps the state). The embedding has orthonormal columns, times
-    `embedding_scale`.
+    `gate_bias` for the gate that keeps the state). The embedding has orthogonal columns, scaled so
+    that its rows have a root mean square norm of `embedding_norm`: orthonormal columns, norm
+    sqrt(E / V), leave the words of a large vocabulary too small to learn from few sentences.
     """
     kind = cell(name)
     rows, state = kind.blocks * units, kind.vectors * units
@@ -132,7 +133,7 @@ def initialise(
     if kind.gated:
         b[:units] = gate_bias
     return {
-        "embedding": table * embedding_scale,
+        "embedding": table * embedding_norm * math.sqrt(vocabulary / embedding),
         "W": normal(rows, embedding),
         "U": normal(rows, units),
         "b": b,

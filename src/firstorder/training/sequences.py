@@ -55,7 +55,7 @@ class SequenceRecipe:
     word_dropout: float = 0.0
     """Share of the words that are unknown to the network at a training step."""
     gate_bias: float = 0.0
-    embedding_scale: float = 1.0
+    embedding_norm: float = 1.0
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate at `step` (from 0) of `steps`."""
@@ -243,7 +243,7 @@ class SequenceTraining:
             recipe.units,
             streams.torch_stream(self.seed, "init"),
             gate_bias=recipe.gate_bias,
-            embedding_scale=recipe.embedding_scale,
+            embedding_norm=recipe.embedding_norm,
         )
 
     def copied(self) -> recurrent.Parameters:
