@@ -18,7 +18,10 @@ from firstorder.streams import numpy_stream
     ("text", "expected"),
     [
         ("A good film.", ["a", "good", "film", "."]),
-        ("Why?! No: yes; well, then", ["why", "?", "!", "no", ":", "yes", ";", "well", ",", "then"]),
+        (
+            "Why?! No: yes; well, then",
+            ["why", "?", "!", "no", ":", "yes", ";", "well", ",", "then"],
+        ),
         ("at 3.5 stars", ["at", "3.5", "stars"]),  # only at a word's end
         ("one<br /><br/>two<BR>three", ["one", "two", "three"]),
         (" . ", ["."]),
