@@ -183,6 +183,22 @@ def test_clusters_and_repeated_points_still_have_a_coordinate() -> None:
     assert (theta[:30].mean() - theta[30:60].mean()).abs() > theta[:30].std()
 
 
+def test_theta_is_not_misled_by_crowds_of_points() -> None:
+    centres, sizes = arc(20), torch.randint(1, 30, (20,), generator=systems.generator(1))
+    points = centres.repeat_interleave(sizes, 0)
+    points = points + 1e-4 * systems.normal(*points.shape, seed=2)
+    theta = dynamics.coordinate(points, neighbours=4).split(sizes.tolist())
+    assert max(float(crowd.max() - crowd.min()) for crowd in theta) < 1e-12
+    order = torch.randperm(20, generator=systems.generator()).argsort()
+    steps = torch.stack([crowd[0] for crowd in theta])[order].diff()
+    assert (steps > 0).all() or (steps < 0).all()
+
+
+def test_two_points_have_no_manifold() -> None:
+    with pytest.raises(DynamicsError, match="2 different points do not make a manifold"):
+        dynamics.coordinate(systems.normal(2, 5).repeat(4, 1))
+
+
 def test_principal_axes_are_those_of_the_covariance() -> None:
     scales = torch.tensor([3.0, 1.0, 0.2]).double()
     for count in (400, 3):

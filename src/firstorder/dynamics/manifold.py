@@ -8,9 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from firstorder.dynamics.fixed_points import distinct, spread
 from firstorder.dynamics.step import DynamicsError, check_states
 
 NEIGHBOURS = 10
+SAME = 0.01
+"""Of the points' spread: the resolution of their coordinate."""
 REGULARISATION = 1e-3
 """Of the local fits, relative to the trace of their Gram matrices."""
 
@@ -76,7 +79,7 @@ def coordinate(
     the points. It grows along that axis, and so along `readout` (N,) where one is given.
     """
     along = principal(points, readout).project(points, 1)[:, 0]
-    if method == "projection" or len(points) < 4:
+    if method == "projection":
         return _rescaled(along)
     theta = embed(points, neighbours).to(along)
     rising = (theta - theta.mean()) @ (along - along.mean())
@@ -87,16 +90,17 @@ def embed(points: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
     """Locally linear embedding of `points` (K, N) into one dimension, (K,); sign arbitrary.
 
     Every point is written as an affine combination of its nearest neighbours; the embedding is
-    the slowest non-constant vector that the same combinations reproduce. The number of neighbours
-    grows until they connect all points: clusters apart would have no coordinate in common.
-    Points that coincide are embedded once. O(K^3).
+    the slowest non-constant vector that the same combinations reproduce. Points closer together
+    than SAME of their spread are embedded as one: fixed points crowd, and a crowd's neighbours are
+    all its own. The number of neighbours grows until they connect all points: clusters apart
+    would have no coordinate in common. O(K^3).
     """
     points = points.double()
-    unique, inverse = torch.unique(points, dim=0, return_inverse=True)
-    K = len(unique)
+    alone = points[distinct(points, SAME * spread(points))]
+    K = len(alone)
     if K < 3:
         raise DynamicsError(f"points: {K} different points do not make a manifold; use projection")
-    distances = torch.cdist(unique, unique)
+    distances = torch.cdist(alone, alone)
     distances.fill_diagonal_(torch.inf)
     count = min(neighbours, K - 1)
     while True:
@@ -104,18 +108,17 @@ def embed(points: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
         if count == K - 1 or _connected(near):
             break
         count = min(2 * count, K - 1)
-    offsets = unique[near] - unique[:, None]
+    offsets = alone[near] - alone[:, None]
     gram = offsets @ offsets.mT
     trace = gram.diagonal(dim1=1, dim2=2).sum(1)
     gram = gram + torch.diag_embed((REGULARISATION * trace)[:, None].expand(-1, count))
-    weights = torch.linalg.solve(
-        gram, torch.ones(K, count, 1, dtype=gram.dtype, device=gram.device)
-    )
+    weights = torch.linalg.solve(gram, gram.new_ones(K, count, 1))
     weights = (weights / weights.sum(1, keepdim=True))[:, :, 0]
     residual = torch.eye(K, dtype=gram.dtype, device=gram.device)
     residual.scatter_add_(1, near, -weights)
     _, vectors = torch.linalg.eigh(residual.mT @ residual)
-    return vectors[:, 1][inverse]  # vector 0 is constant
+    nearest = torch.cdist(points, alone).argmin(1)
+    return vectors[:, 1][nearest]  # vector 0 is constant
 
 
 def _connected(near: Tensor) -> bool:
