@@ -16,12 +16,13 @@ from firstorder.data.text import synthetic
 from firstorder.data.text.documents import PADDING, Documents
 from firstorder.errors import ConfigError
 from firstorder.models import recurrent
-from firstorder.training import bag_of_words, sequences
+from firstorder.training import bag_of_words, sequences, trajectories
 from firstorder.training.adam import Adam
 from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.padded import POOL, Sequences, by_length, shuffled
 from firstorder.training.saver import Saver
-from firstorder.training.sequences import SequenceRecipe, SequenceResult
+from firstorder.training.sequence_recipe import SequenceRecipe
+from firstorder.training.sequences import SequenceResult
 
 VOCABULARY = len(synthetic.vocabulary())
 RECIPE = SequenceRecipe(
@@ -93,13 +94,13 @@ def test_a_logit_does_not_depend_on_the_batch_it_is_computed_in(name: str) -> No
     documents = ragged()
     drawn = recurrent.initialise(name, VOCABULARY, 8, 12, streams.torch_stream(0, "init"))
     parameters = {key: value.double() for key, value in drawn.items()}
-    together = sequences.evaluate(name, parameters, documents)
-    states = sequences.visited(name, parameters, documents)
+    together = trajectories.evaluate(name, parameters, documents)
+    states = trajectories.visited(name, parameters, documents)
     ends = torch.from_numpy(documents.offsets[1:]) - 1
     assert torch.allclose(recurrent.logits(parameters, states[ends]), together, atol=1e-12)
     for d in range(0, len(documents), 7):
         alone = documents.take(np.array([d]))
-        found = sequences.evaluate(name, parameters, alone)
+        found = trajectories.evaluate(name, parameters, alone)
         assert torch.allclose(found, together[d : d + 1], atol=1e-12)
         tokens = torch.from_numpy(alone.tokens)[:, None]
         own = states[documents.offsets[d] : documents.offsets[d + 1]]
@@ -110,8 +111,8 @@ def test_each_visited_state_is_one_step_from_the_one_before() -> None:
     documents = ragged(8)
     parameters = recurrent.initialise("gru", VOCABULARY, 8, 12, streams.torch_stream(0, "init"))
     parameters["start"] += 0.3
-    states = sequences.visited("gru", parameters, documents)
-    before = sequences.before(states, parameters["start"], documents)
+    states = trajectories.visited("gru", parameters, documents)
+    before = trajectories.before(states, parameters["start"], documents)
     inputs = parameters["embedding"][torch.from_numpy(documents.tokens)]
     after = recurrent.cell("gru").step(parameters, inputs, before)
     assert torch.allclose(after, states, atol=1e-6)
@@ -206,12 +207,12 @@ def test_the_best_epoch_on_the_validation_split_is_kept(undisturbed: SequenceRes
     rows = undisturbed.history
     ranks = [(row["validation_accuracy"], -row["validation_loss"]) for row in rows]  # type: ignore[operator]
     assert undisturbed.best_epoch == 1 + ranks.index(max(ranks))
-    logits = sequences.evaluate("gru", undisturbed.parameters, sample(40, "validation"))
+    logits = trajectories.evaluate("gru", undisturbed.parameters, sample(40, "validation"))
     labels = torch.from_numpy(sample(40, "validation").labels)
     accuracy = ((logits > 0) == (labels > 0)).float().mean()
     assert float(accuracy) == rows[undisturbed.best_epoch - 1]["validation_accuracy"]
     test = sample(40, "test")
-    predicted = sequences.classify("gru", undisturbed.parameters, test)
+    predicted = trajectories.classify("gru", undisturbed.parameters, test)
     assert torch.equal(undisturbed.correct, predicted == torch.from_numpy(test.labels))  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,44 +26,13 @@ from firstorder.training.adam import Adam
 from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.device import device_name
 from firstorder.training.metrics import Row
-from firstorder.training.padded import Sequences, by_length, shuffled
+from firstorder.training.padded import Sequences, shuffled
 from firstorder.training.progress import reporting
 from firstorder.training.result import Status
 from firstorder.training.saver import Saver
+from firstorder.training.sequence_recipe import SequenceRecipe
 from firstorder.training.stopping import held_signals
-
-EVALUATED_NUMBERS = 2**24
-"""How many numbers of drives an evaluation batch may hold."""
-
-
-@dataclass(frozen=True)
-class SequenceRecipe:
-    """A network and how it is trained. The defaults are those of the authors' later notebook."""
-
-    cell: str = "gru"
-    embedding: int = 128
-    units: int = 256
-    epochs: int = 4
-    batch: int = 64
-    lr: float = 1e-3
-    schedule: Literal["exponential", "cosine", "constant"] = "exponential"
-    decay: float = 0.2
-    """Exponential: the rate is multiplied by it every `decay_steps` steps, continuously."""
-    decay_steps: int = 1000
-    clip: float | None = 5.0
-    """Bound on the norm of all gradients together."""
-    word_dropout: float = 0.0
-    """Share of the words that are unknown to the network at a training step."""
-    gate_bias: float = 0.0
-    embedding_norm: float = 1.0
-
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate at `step` (from 0) of `steps`."""
-        if self.schedule == "exponential":
-            return self.lr * self.decay ** (step / self.decay_steps)
-        if self.schedule == "cosine":
-            return self.lr * (1 + math.cos(math.pi * step / steps)) / 2
-        return self.lr
+from firstorder.training.trajectories import classify, evaluate
 
 
 @dataclass(frozen=True)
@@ -154,47 +123,6 @@ def train(
             at.pass_seconds / max(at.steps, 1),
             device_name(device),
         )
-
-
-def classify(name: str, parameters: recurrent.Parameters, documents: Documents) -> Tensor:
-    """The predicted labels (D,) of `documents`, on the device of `parameters`."""
-    return (evaluate(name, parameters, documents) > 0).long()
-
-
-@torch.no_grad()
-def evaluate(
-    name: str, parameters: recurrent.Parameters, documents: Documents | Sequences
-) -> Tensor:
-    """The logits (D,) of `documents`, in their order."""
-    if isinstance(documents, Documents):
-        documents = Sequences(documents, parameters["b"].device)
-    found = parameters["b"].new_empty(len(documents))
-    for index in by_length(documents.lengths, EVALUATED_NUMBERS // len(parameters["b"])):
-        tokens, lengths = documents.batch(index)
-        state = recurrent.last(recurrent.states(name, parameters, tokens), lengths)
-        found[index.to(found.device)] = recurrent.logits(parameters, state)
-    return found
-
-
-@torch.no_grad()
-def visited(name: str, parameters: recurrent.Parameters, documents: Documents) -> Tensor:
-    """The state (L, S) after every token, in the order of `documents.tokens`."""
-    sequences = Sequences(documents, parameters["b"].device)
-    found = parameters["b"].new_empty(len(documents.tokens), len(parameters["start"]))
-    for index in by_length(sequences.lengths, EVALUATED_NUMBERS // len(parameters["b"])):
-        tokens, lengths = sequences.batch(index)
-        steps = torch.arange(len(tokens), device=found.device)[:, None]
-        inside = steps < lengths
-        where = sequences.offsets[index.to(found.device)] + steps
-        found[where[inside]] = recurrent.states(name, parameters, tokens)[inside]
-    return found
-
-
-def before(states: Tensor, start: Tensor, documents: Documents) -> Tensor:
-    """The state (L, S) from which each of the visited `states` (L, S) was reached."""
-    found = states.roll(1, 0)
-    found[torch.from_numpy(documents.offsets[:-1]).to(states.device)] = start
-    return found
 
 
 class SequenceTraining:
