@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 
 import torch
-from timing import Line, alternate, compare
+from timing import Line, Timing, alternate, compare
 from torch import Tensor, nn
 
 from firstorder import dynamics, memory, streams
@@ -94,16 +94,18 @@ def fixed_points(units: int = 256, count: int = 500) -> Iterator[Line]:
         },
         3,
     )
-    item, factor = f"fixed points, n={units}, K={count}", count / len(few)
-    note = f"timed on {len(few)} points, times {factor:g}; ours finds {len(points)}"
-    loop = times["loop"].times(factor)
-    yield from compare(item, times["ours"], {"one start after the other": loop}, {"": note})
-    pairs = zip(times["jointly"].seconds, times["jacobians"].times(factor).seconds, strict=True)
-    joint = type(loop)(tuple(a + b for a, b in pairs))
-    yield from compare(item, times["ours"], {"jointly, then one Jacobian at a time": joint})
+    factor = count / len(few)
+    loop, each = times["loop"].times(factor), times["jacobians"].times(factor)
+    pairs = zip(times["jointly"].seconds, each.seconds, strict=True)
+    peers = {
+        "one start after the other": loop,
+        "jointly, then one Jacobian at a time": Timing(tuple(a + b for a, b in pairs)),
+    }
+    note = f"loops over points timed on {len(few)}, times {factor:g}; {len(points)} found"
+    item = f"fixed points, n={units}, K={count}"
+    yield from compare(item, times["ours"], peers, dict.fromkeys(peers, note))
     item = f"Jacobians, n={units}, K={count}"
-    peers = {"one at a time": times["jacobians"].times(factor)}
-    yield from compare(item, times["ours alone"], peers)
+    yield from compare(item, times["ours alone"], {"one at a time": each}, {"one at a time": note})
 
 
 def agree(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> None:

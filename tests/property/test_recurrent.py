@@ -98,8 +98,8 @@ def test_whole_sequences_are_repeated_steps(name: str, length: int) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_fresh_parameters_have_the_published_scales(name: str) -> None:
     drawn = recurrent.initialise(name, 500, 40, 60, systems.generator(), gate_bias=2.0)
-    assert drawn["U"].std() * 60**0.5 == pytest.approx(1, abs=0.05)
-    assert drawn["W"].std() * 40**0.5 == pytest.approx(1, abs=0.05)
+    assert drawn["U"].std() * 100**0.5 == pytest.approx(1, abs=0.05)
+    assert drawn["W"].std() * 100**0.5 == pytest.approx(1, abs=0.05)
     gram = drawn["embedding"].mT @ drawn["embedding"]
     assert torch.allclose(gram, 500 / 40 * torch.eye(40), atol=1e-4)
     assert drawn["embedding"].square().sum(1).mean() == pytest.approx(1)

@@ -117,7 +117,8 @@ def initialise(
 ) -> Parameters:
     """Fresh parameters of cell `name`, drawn on the CPU.
 
-    W, U and the readout are normal with variance 1 / fan-in, b and the initial state 0 (but
+    W, U and the readout are normal with variance 1 / fan-in (of W and U together: E + n inputs
+    are summed), b and the initial state 0 (but
     `gate_bias` for the gate that keeps the state). The embedding has orthogonal columns, scaled so
     that its rows have a root mean square norm of `embedding_norm`: orthonormal columns, norm
     sqrt(E / V), leave the words of a large vocabulary too small to learn from few sentences.
@@ -125,8 +126,8 @@ def initialise(
     kind = cell(name)
     rows, state = kind.blocks * units, kind.vectors * units
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator) / math.sqrt(shape[-1])
+    def normal(*shape: int, fan_in: int) -> Tensor:
+        return torch.randn(shape, generator=generator) / math.sqrt(fan_in)
 
     table = torch.nn.init.orthogonal_(torch.empty(vocabulary, embedding), generator=generator)
     b = torch.zeros(rows)
@@ -134,11 +135,11 @@ def initialise(
         b[:units] = gate_bias
     return {
         "embedding": table * embedding_norm * math.sqrt(vocabulary / embedding),
-        "W": normal(rows, embedding),
-        "U": normal(rows, units),
+        "W": normal(rows, embedding, fan_in=embedding + units),
+        "U": normal(rows, units, fan_in=embedding + units),
         "b": b,
         "start": torch.zeros(state),
-        "readout": normal(state),
+        "readout": normal(state, fan_in=state),
         "bias": torch.zeros(()),
     }
 
