@@ -137,7 +137,7 @@ def gru_training(
         torch.autograd.grad(head(states[-1]).square().sum(), theirs_leaves)
 
     times = alternate({"ours": ours, "theirs": theirs})
-    item = f"GRU training pass, n={units}, T={length}, B={batch}"
+    item = f"GRU pass, n={units}, T={length}, B={batch}"
     yield from compare(item, times["ours"], {"torch.nn.GRU (goal: at least 0.67)": times["theirs"]})
 
 

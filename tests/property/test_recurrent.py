@@ -101,11 +101,17 @@ def test_fresh_parameters_have_the_published_scales(name: str) -> None:
     assert drawn["U"].std() * 100**0.5 == pytest.approx(1, abs=0.05)
     assert drawn["W"].std() * 100**0.5 == pytest.approx(1, abs=0.05)
     gram = drawn["embedding"].mT @ drawn["embedding"]
-    assert torch.allclose(gram, 500 / 40 * torch.eye(40), atol=1e-4)
-    assert drawn["embedding"].square().sum(1).mean() == pytest.approx(1)
+    assert torch.allclose(gram, torch.eye(40), atol=1e-5)
     assert not drawn["start"].any()
     kept = 2.0 if recurrent.cell(name).gated else 0.0
     assert (drawn["b"][:60] == kept).all()
     assert not drawn["b"][60:].any()
     again = recurrent.initialise(name, 500, 40, 60, systems.generator(), gate_bias=2.0)
     assert all(torch.equal(drawn[key], again[key]) for key in drawn)
+
+
+def test_the_norm_of_the_embedded_words_can_be_chosen() -> None:
+    drawn = recurrent.initialise("gru", 500, 40, 60, systems.generator(), embedding_norm=1.5)
+    assert drawn["embedding"].square().sum(1).mean().sqrt() == pytest.approx(1.5)
+    as_drawn = recurrent.initialise("gru", 500, 40, 60, systems.generator())
+    assert torch.equal(drawn["U"], as_drawn["U"])

@@ -113,15 +113,14 @@ def initialise(
     generator: torch.Generator,
     *,
     gate_bias: float = 0.0,
-    embedding_norm: float = 1.0,
+    embedding_norm: float | None = None,
 ) -> Parameters:
     """Fresh parameters of cell `name`, drawn on the CPU.
 
-    W, U and the readout are normal with variance 1 / fan-in (of W and U together: E + n inputs
-    are summed), b and the initial state 0 (but
-    `gate_bias` for the gate that keeps the state). The embedding has orthogonal columns, scaled so
-    that its rows have a root mean square norm of `embedding_norm`: orthonormal columns, norm
-    sqrt(E / V), leave the words of a large vocabulary too small to learn from few sentences.
+    W, U and the readout are normal with variance 1 / fan-in (E + n for W and U, whose products are
+    summed). b and the initial state are 0, but `gate_bias` for the gate that keeps the state. The
+    embedding has orthonormal columns; with `embedding_norm`, columns scaled so that its rows have this root mean square norm instead of
+    sqrt(E / V), which leaves the words of a large vocabulary too small for a few thousand texts.
     """
     kind = cell(name)
     rows, state = kind.blocks * units, kind.vectors * units
@@ -130,11 +129,13 @@ def initialise(
         return torch.randn(shape, generator=generator) / math.sqrt(fan_in)
 
     table = torch.nn.init.orthogonal_(torch.empty(vocabulary, embedding), generator=generator)
+    if embedding_norm is not None:
+        table *= embedding_norm * math.sqrt(vocabulary / embedding)
     b = torch.zeros(rows)
     if kind.gated:
         b[:units] = gate_bias
     return {
-        "embedding": table * embedding_norm * math.sqrt(vocabulary / embedding),
+        "embedding": table,
         "W": normal(rows, embedding, fan_in=embedding + units),
         "U": normal(rows, units, fan_in=embedding + units),
         "b": b,

@@ -26,7 +26,8 @@ class SequenceRecipe:
     word_dropout: float = 0.0
     """Share of the words that are unknown to the network at a training step."""
     gate_bias: float = 0.0
-    embedding_norm: float = 1.0
+    embedding_norm: float | None = None
+    """Root mean square norm of a word's embedding at the start; None: orthonormal columns."""
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate at `step` (from 0) of `steps`."""
