@@ -119,8 +119,9 @@ def initialise(
 
     W, U and the readout are normal with variance 1 / fan-in (E + n for W and U, whose products are
     summed). b and the initial state are 0, but `gate_bias` for the gate that keeps the state. The
-    embedding has orthonormal columns; with `embedding_norm`, columns scaled so that its rows have this root mean square norm instead of
-    sqrt(E / V), which leaves the words of a large vocabulary too small for a few thousand texts.
+    embedding has orthonormal columns; with `embedding_norm`, columns scaled so that its rows have
+    this root mean square norm instead of sqrt(E / V), which leaves the words of a large vocabulary
+    too small for a few thousand texts.
     """
     kind = cell(name)
     rows, state = kind.blocks * units, kind.vectors * units
