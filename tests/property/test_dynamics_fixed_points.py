@@ -89,6 +89,14 @@ def test_snapshots_are_the_first_states_below_each_tolerance() -> None:
         assert torch.equal(one_less.found(tolerance), found & (fixed.steps[level] < last + 1))
 
 
+def test_a_start_at_rest_is_kept_at_every_tolerance_at_once() -> None:
+    starts = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [1.5, 0.0, 0.0]]).double()
+    fixed = find(systems.ring, starts, tol_q=(1e-4, 1e-8, 1e-12), max_steps=STEPS)
+    assert (fixed.steps[:, :2] == 0).all()
+    assert torch.equal(fixed.points[:, :2], starts[:2].expand(3, 2, 3))
+    assert (fixed.steps[:, 2] > 0).all()
+
+
 def test_an_approximate_line_keeps_its_length_at_loose_tolerance_only() -> None:
     x = torch.linspace(-1, 1, 41, dtype=torch.float64)
     starts = torch.stack([x, 0 * x + 0.2], 1)
