@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bench_ceilings
+import bench_dynamics
 import bench_evaluation
 import bench_kernel
 import bench_linearized
@@ -40,6 +41,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "training": bench_training.lines,
     "stacked": bench_stacked.stacked,
     "evaluation": bench_evaluation.evaluations,
+    **bench_dynamics.ITEMS,
 }
 
 
