@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -44,28 +46,73 @@ class File(Strict):
 
 
 def is_allowed_url(url: str) -> bool:
-    """Whether data may be fetched from `url`: https, or http from the loopback interface."""
-    scheme, _, rest = url.partition("://")
-    host = urlsplit(url).hostname or ""
-    if scheme == "https":
-        return bool(host)
-    return scheme == "http" and bool(rest) and host in ("localhost", "127.0.0.1", "::1")
+    """Whether data may be fetched from `url`: https, or http from the loopback interface.
+
+    A backslash, which some readers of addresses take for a slash, white space and control
+    characters are refused: two libraries might see two hosts.
+    """
+    if re.search(r"[\\\s\x00-\x1f\x7f]", url):
+        return False
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+        _ = urlsplit(url).port  # raises ValueError where it is no number
+    except ValueError:
+        return False
+    if not url.lower().startswith(f"{scheme}://"):
+        return False
+    return bool(host) if scheme == "https" else scheme == "http" and is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name is that of the own machine."""
+    return host in ("localhost", "127.0.0.1", "::1")
+
+
+READERS = tuple(
+    sorted(
+        path.stem
+        for path in Path(__file__).parents[1].glob("data/readers/*.py")
+        if path.stem[0] != "_"
+    )
+)
+"""The ready readers: the files of `firstorder/data/readers/`, which is not imported here."""
+
+
+class Content(Strict):
+    """What a published split decodes to: how it is known in any container."""
+
+    count: Count
+    """Its first images, of which the digests are."""
+    sha256: Sha256
+    """Of pixels and labels, see `firstorder.data.content.digest`."""
+    unordered: Sha256 | None = None
+    """The same in any order, see `firstorder.data.content.unordered_digest`."""
 
 
 class Dataset(Strict):
     """A dataset: its shape, its raw files, how to read and normalise it, its label-flip map."""
 
     title: str
-    reader: Literal["digits", "photo_patches", "idx", "cifar", "webvision"]
-    """Which reader of `firstorder.data` decodes the raw files."""
+    reader: str
+    """Which reader decodes the raw files: a file of `firstorder/data/readers/`, or a function of
+    your own, `file.py:function`."""
+    path: str | None = None
+    """Where data of your own lie: a folder or a file, from the project's folder or absolute."""
+    raw: Slug | None = None
+    """The folder below `resources/` with the raw files, where it has another dataset's name."""
     shape: tuple[Count, Count, Count]
     """Channels, height, width."""
     resize: bool = False
     """Resize the published images (bilinear) to `shape`."""
     train: Count
     test: Count
+    test_from: Literal["test", "train"] = "test"
+    """`train`: a fixed part of the published training images, stratified by class, is the test
+    set; the first published test images may be the extra test set `published`."""
     extra_tests: dict[Slug, Count] = {}
     """Further test sets that the reader finds, by name, with their sizes."""
+    content: dict[Slug, Content] = {}
+    """The published splits by what they decode to: any container of them is accepted."""
     classes: tuple[str, ...] = ()
     """Class names in label order; empty for images without labels."""
     mean: tuple[float, ...]
@@ -78,6 +125,8 @@ class Dataset(Strict):
     """Super-class of every class, for the `semantic` blocks convention."""
     human: dict[str, str] = {}
     """Human annotations: name -> key in `human_file`."""
+    human_sha256: dict[str, Sha256] = {}
+    """Human annotations: name -> SHA-256 of the published labels as little-endian int64."""
     human_file: File | None = None
     """The labels that people gave; fetched only when human noise is asked for."""
     files: tuple[File, ...] = ()
@@ -88,6 +137,13 @@ class Dataset(Strict):
     help: str = ""
     """What to do when the raw files cannot be had: which package or file would help."""
     source: str
+
+    @field_validator("reader")
+    @classmethod
+    def _known(cls, reader: str) -> str:
+        if ":" not in reader and reader not in READERS:
+            raise ValueError(f"choose from {', '.join(READERS)}, or name a file.py:function")
+        return reader
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
@@ -106,6 +162,8 @@ class Dataset(Strict):
             raise ValueError(f"semantic_groups needs one value for each of the {classes} classes")
         if bool(self.human) != (self.human_file is not None):
             raise ValueError("human annotations need a human_file, and the other way round")
+        if not set(self.human_sha256) <= set(self.human):
+            raise ValueError("human_sha256 names an annotation that is not in human")
         return self
 
 

@@ -102,7 +102,7 @@ def corrupt(
     else:
         if human is None:
             raise DataError(f"{dataset.title}: human noise needs the CIFAR-N file")
-        noisy = human_labels.annotation(human, dataset.human[noise.annotation or ""], clean)
+        noisy = human_labels.annotation(human, noise.annotation or "", dataset, clean)
     return NoisyLabels(noisy, noisy != clean, realised_matrix(clean, noisy, classes))
 
 

@@ -11,76 +11,45 @@ decoded in blocks while the dataset is written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from firstorder.config import Dataset
+from firstorder.data.lists import inside, is_clutter, lines
+from firstorder.data.pictures import JPEG, Decoded
 from firstorder.data.prepared import Split
+from firstorder.data.readers import Files, reader
 from firstorder.errors import DataError
 
-
-@dataclass(frozen=True)
-class Decoded:
-    """Images (N, 3, size, size) that are decoded when a slice is taken."""
-
-    paths: tuple[Path, ...]
-    size: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.paths), 3, self.size, self.size)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.uint8)
-
-    def __getitem__(self, key: slice) -> np.ndarray:
-        paths = self.paths[key]
-        images = np.empty((len(paths), *self.shape[1:]), np.uint8)
-        # Decoding releases the interpreter lock, so threads share the work.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for index, image in enumerate(threads.map(self._decode, paths)):
-                images[index] = image
-        return images
-
-    def _decode(self, path: Path) -> np.ndarray:
-        try:
-            with Image.open(path) as image:
-                return square(image.convert("RGB"), self.size)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: cannot decode this image ({error}); replace it") from None
+LISTS = ("train_filelist_google.txt", "val_filelist.txt", "synsets.txt")
 
 
-def square(image: Image.Image, size: int) -> np.ndarray:
-    """(3, size, size) uint8: an RGB image resized to a shorter side of `size`, and its centre."""
-    width, height = image.size
-    if width <= height:
-        width, height = size, size * height // width
-    else:
-        width, height = size * width // height, size
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
+def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
+    """The lists, in this folder or in `info/` as unpacked; the folders of the images."""
+    lists = {}
+    for name in LISTS:
+        there = [place for place in (folder / name, folder / "info" / name) if place.exists()]
+        lists[name] = there[0] if there else folder / name
+    yield {**lists, "images": folder}
 
 
-def webvision(dataset: Dataset, folder: Path) -> dict[str, Split]:
+@reader("webvision", layouts=layouts)
+def webvision(dataset: Dataset, files: Files) -> dict[str, Split]:
     """The splits train, test (WebVision's validation images) and ilsvrc12."""
+    folder = files["images"]
+    # The lists may lie in one of the dataset's folders and the images in another.
     roots = [folder, *(folder / Path(other).expanduser() for other in dataset.folders)]
-    classes, size = len(dataset.classes), dataset.shape[1]
-    train = _listed(folder / "train_filelist_google.txt", classes)
-    test = _listed(folder / "val_filelist.txt", classes)
-    ilsvrc12 = _sorted_by_synset(roots, _synsets(folder / "synsets.txt", classes))
+    classes = len(dataset.classes)
+    train = _listed(files["train_filelist_google.txt"], classes)
+    test = _listed(files["val_filelist.txt"], classes)
+    ilsvrc12 = _sorted_by_synset(roots, _synsets(files["synsets.txt"], classes))
 
     def split(examples: list[tuple[Path, int]]) -> Split:
         labels = np.array([label for _, label in examples], dtype=np.int64)
-        return Split(Decoded(tuple(path for path, _ in examples), size), labels)
+        paths = tuple(path for path, _ in examples)
+        return Split(Decoded(paths, dataset.shape, formats=JPEG), labels)
 
     return {
         "train": split([(_find(roots, path), label) for path, label in train]),
@@ -92,12 +61,11 @@ def webvision(dataset: Dataset, folder: Path) -> dict[str, Split]:
 def _listed(file: Path, classes: int) -> list[tuple[str, int]]:
     """The (path, label) lines of a list whose label is below `classes`."""
     examples = []
-    for number, line in _lines(file):
+    for number, line in lines(file):
         path, _, label = line.rpartition(" ")
-        if not path or not label.isdecimal():
-            raise DataError(f"{file}: line {number}: {line!r} is not `path label`")
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise DataError(f"{file}: line {number}: {path} leaves the dataset's folder")
+        if not path or not (label.isascii() and label.isdecimal()) or len(label) > 9:
+            raise DataError(f"{file}: line {number}: {line[:80]!r} is not `path label`")
+        inside(path, f"{file}: line {number}")
         if int(label) < classes:
             examples.append((path, int(label)))
     return examples
@@ -105,9 +73,9 @@ def _listed(file: Path, classes: int) -> list[tuple[str, int]]:
 
 def _synsets(file: Path, classes: int) -> list[str]:
     """WordNet ids such as n01440764, in label order."""
-    found = [line.split()[0] for _, line in _lines(file)][:classes]
+    found = [line.split()[0] for _, line in lines(file)][:classes]
     for synset in found:
-        if not (synset.startswith("n") and synset[1:].isdecimal()):
+        if not (synset.startswith("n") and synset[1:].isdecimal() and synset.isascii()):
             raise DataError(f"{file}: {synset!r} is not a synset such as n01440764")
     return found
 
@@ -117,7 +85,9 @@ def _sorted_by_synset(roots: list[Path], synsets: list[str]) -> list[tuple[Path,
     for label, synset in enumerate(synsets):
         folder = _find(roots, f"ilsvrc12_val/{synset}")
         images = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in (".jpeg", ".jpg")
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in (".jpeg", ".jpg") and not is_clutter(path.name)
         )
         examples += [(path, label) for path in images]
     return examples
@@ -125,14 +95,6 @@ def _sorted_by_synset(roots: list[Path], synsets: list[str]) -> list[tuple[Path,
 
 def _find(roots: list[Path], relative: str) -> Path:
     for root in roots:
-        path = root / relative
-        if path.exists():
+        if (path := root / relative).exists():
             return path
     raise DataError(f"{roots[0] / relative}: no such file; WebVision's images must be placed there")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a text file that are not blank."""
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
-        if line.strip():
-            yield number, line.strip()
