@@ -170,12 +170,18 @@ class Dataset(Strict):
 class Noise(Strict):
     """A model of label noise on the training labels."""
 
-    kind: Literal["symmetric", "asymmetric", "pairflip", "instance", "human"]
+    kind: Literal["symmetric", "asymmetric", "pairflip", "instance", "human", "matrix", "labels"]
+    """`matrix` and `labels` are your own, in the file `path`."""
     rate: Rate = 0.0
-    sampler: Literal["count", "class", "iid"] = "count"
-    """How labels are drawn from the noise's transition matrix (symmetric, asymmetric, pairflip):
-    exact counts per ordered pair of classes (the protocol), exact counts per class, or
-    independently."""
+    sampler: Literal["remainder", "floor", "class", "iid", "sequential"] = "floor"
+    """How labels are drawn from the noise's transition matrix. `remainder`: counts by largest
+    remainder, so that each class is within half a label of its rate; `floor`: the counts for
+    every ordered pair of classes rounded down (the published protocol); `class`: exact counts per
+    class; `iid`: every label drawn; `sequential`: asymmetric noise class after class on labels
+    that have changed already, as the released code of eps-softmax."""
+    path: str | None = None
+    """Your own noise: a CSV file with the K x K transition matrix (row: true class), or a file
+    with the label of every training image (.npy, or one a line)."""
     include_true_class: bool = False
     """Symmetric noise that redraws from all K classes, the true one included."""
     blocks: Literal["index", "semantic"] = "index"
@@ -187,12 +193,22 @@ class Noise(Strict):
     def _human(self) -> Noise:
         if (self.kind == "human") != (self.annotation is not None):
             raise ValueError("human noise needs an annotation, and no other kind has one")
+        if (self.kind in ("matrix", "labels")) != (self.path is not None):
+            raise ValueError("noise of kind matrix or labels needs a path, and no other has one")
+        if self.path is not None and self.rate:
+            raise ValueError(
+                f"noise of kind {self.kind} has the rate of its file; leave `rate` out"
+            )
+        if self.sampler == "sequential" and self.kind != "asymmetric":
+            raise ValueError("sampler: sequential is for asymmetric noise")
         return self
 
     @classmethod
     def parse(cls, slug: str) -> Noise:
         """The noise named by a slug such as `symmetric-0.4`, `instance-0.2` or `human-worst`."""
         kind, _, value = slug.partition("-")
+        if kind in ("matrix", "labels"):
+            raise ConfigError(f"noise {slug!r}: declare it under `noises:`, with its path")
         if kind == "human":
             return cls(kind="human", annotation=value)
         try:
@@ -222,5 +238,7 @@ def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
             f"{where}: human annotation {noise.annotation!r} is unknown for {name}; "
             f"allowed: {', '.join(dataset.human) or 'none'}"
         )
+    if noise.sampler == "sequential" and dataset.asymmetric == "blocks":
+        raise ConfigError(f"{where}: sampler: sequential needs an asymmetric map, not blocks")
     if noise.blocks == "semantic" and not dataset.semantic_groups:
         raise ConfigError(f"{where}: {name} declares no semantic_groups for `blocks: semantic`")

@@ -52,7 +52,7 @@ def _readable(path: Path) -> Iterator[None]:
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: damaged archive ({reason}); replace it") from None
-    except (ValueError, KeyError, NotImplementedError, RuntimeError, UnicodeError) as error:
+    except (ValueError, KeyError, RuntimeError) as error:
         # zipfile and tarfile raise these for headers that make no sense.
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: damaged archive ({reason}); replace it") from None

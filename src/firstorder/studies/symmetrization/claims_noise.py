@@ -54,7 +54,7 @@ def _shares(
 
     Written out from the protocol, not taken from the code that draws the noise.
     """
-    if noise["sampler"] != "count" or noise["include_true_class"] or noise["blocks"] != "index":
+    if noise["sampler"] != "floor" or noise["include_true_class"] or noise["blocks"] != "index":
         return None
     if noise["kind"] == "symmetric":
         return noise["rate"] / (classes - 1) * (1 - np.eye(classes))
