@@ -60,6 +60,16 @@ def source(name: str, dataset: Dataset, folder: Path) -> Source:
     return found
 
 
+def check(name: str, dataset: Dataset, folder: Path) -> None:
+    """Refuse before anything is planned what can be seen then to be wrong.
+
+    A reader of the user's own that cannot be imported, and a `path` without its files.
+    """
+    readers.named(dataset.reader)
+    if dataset.path is not None:
+        source(name, dataset, folder)
+
+
 def inputs(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
     """The files that preparing reads: those in place, or else those to be fetched into `folder`.
 
