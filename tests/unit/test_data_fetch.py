@@ -20,7 +20,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from firstorder.config import Dataset, File
+from firstorder.config import File
 from firstorder.data import download
 from firstorder.data.download import ATTEMPTS, shown
 from firstorder.data.fetch import place
@@ -126,19 +126,7 @@ def fetch(
 ) -> None:
     """Place `file` at `destination` for a dataset with `folders` and `help`."""
     assert destination.name == file.name
-    dataset = Dataset(
-        title="made up",
-        reader="idx",
-        shape=(1, 1, 1),
-        train=1,
-        test=1,
-        mean=(0.5,),
-        std=(0.5,),
-        folders=tuple(map(str, folders)),
-        help=help,
-        source="test",
-    )
-    assert place(name, dataset, file, destination.parent, sleep=sleep) == destination
+    assert place(name, file, destination.parent, folders, help, sleep=sleep) == destination
 
 
 def part_of(folder: Path, content: bytes) -> Path:

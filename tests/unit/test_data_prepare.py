@@ -219,7 +219,8 @@ DEBIAN = Path(DECLARED["fashion_mnist"].folders[0])
 def test_debians_fashion_mnist_is_the_published_one(tmp_path: Path) -> None:
     dataset = DECLARED["fashion_mnist"]
     for file in dataset.files:
-        place("fashion_mnist", dataset, file.model_copy(update={"urls": ()}), tmp_path)
+        unlisted = file.model_copy(update={"urls": ()})
+        place("fashion_mnist", unlisted, tmp_path, dataset.folders)
     prepare("fashion_mnist", dataset, tmp_path, tmp_path / "fashion_mnist.safetensors")
     images = read_prepared(tmp_path / "fashion_mnist.safetensors")
     assert np.bincount(images.train_labels).tolist() == [6000] * 10

@@ -11,7 +11,6 @@ import pytest
 from firstorder import config as configuration
 from firstorder import doctor, files, forecast, specs
 from firstorder.config import Config
-from firstorder.data import locate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,25 +54,7 @@ def test_files_in_place_are_not_asked_of_the_network(
         for file in (*config.datasets[name].files, *([human] if human else [])):
             files.write_text(tmp_path / "resources" / name / file.name, "bytes")
     monkeypatch.setattr(doctor, "_answers", lambda url: pytest.fail("asked the network"))
-    monkeypatch.setattr(locate, "mismatch", lambda path, file: None)
     assert "cifar-10-python.tar.gz is in place" in doctor.examine(config)
-
-
-def test_a_truncated_file_is_not_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_answers", lambda url: False)
-    files.write_text(tmp_path / "resources/cifar10/cifar-10-python.tar.gz", "half of it")
-    text = doctor.examine(load(tmp_path, "paper"))
-    assert "cifar-10-python.tar.gz: expected 170498071 bytes, got 10" in text
-    assert "move it away" in text
-
-
-def test_another_container_is_in_place_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_answers", lambda url: False)
-    for name in (*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"):
-        files.write_text(tmp_path / f"resources/cifar10/cifar-10-batches-bin/{name}.bin", "bytes")
-    text = doctor.examine(load(tmp_path, "paper"))
-    assert "cifar10: data_batch_5.bin is in place" in text
-    assert "cifar-10-python.tar.gz" not in text
 
 
 def test_the_smoke_scale_needs_no_download(tmp_path: Path) -> None:

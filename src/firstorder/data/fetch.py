@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from firstorder.config import Dataset, File
+from firstorder.config import File
 from firstorder.data import locate
 from firstorder.data.download import FinalError, download, shown
 from firstorder.errors import DataError
@@ -22,18 +22,19 @@ from firstorder.files import beside
 
 def place(
     name: str,
-    dataset: Dataset,
     file: File,
     folder: Path,
+    folders: Sequence[str | Path] = (),
+    help: str = "",
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Where the raw `file` of dataset `name` is, once it is right: in `folder` below its name.
 
-    Does nothing where the right file is there already. Otherwise the first of the dataset's
-    `folders` that has it serves, then the file's URLs in order. Raises one DataError that names
-    the file, every source tried and why it failed, and the mend; also where another file has
-    the name already, which stays.
+    Does nothing where the right file is there already. Otherwise the first of `folders` (relative
+    ones lie in `folder`) that has it serves, then the file's URLs in order. Raises one DataError
+    that names the file, every source tried and why it failed, and `help`; also where another
+    file has the name already, which stays.
     """
     destination = folder / file.name
     if os.path.lexists(destination):
@@ -43,8 +44,7 @@ def place(
         raise DataError(
             f"{name}: {destination}: {problem}; it stays: move it away, or put the right file there"
         )
-    found, wrong = locate.copy_of(file, dataset, folder)
-    failures = wrong[1:] if dataset.path is None else wrong  # the first is the destination
+    found, failures = locate.copy_of(file, locate.places(folder, folders)[1:])
     sources: list[Path | str] = [*([found] if found else []), *file.urls]
     for source in sources:
         try:
@@ -56,7 +56,7 @@ def place(
         except FinalError as failure:
             failures.append(f"{shown(str(source))} ({failure})")
     tried = "; ".join(failures) or "no source is declared"
-    mend = " ".join(dataset.help.split()) or f"Place {file.name} at {destination}."
+    mend = " ".join(help.split()) or f"Place {file.name} at {destination}."
     raise DataError(f"{name}: cannot fetch {file.name}: tried {tried}. {mend}")
 
 

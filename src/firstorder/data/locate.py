@@ -7,14 +7,18 @@ here writes or deletes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from firstorder.config import READERS, Dataset, File
 from firstorder.data import readers
 from firstorder.data.checksums import mismatch
+from firstorder.data.lists import is_clutter
 from firstorder.errors import DataError
+from firstorder.files import sha256
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,6 @@ class Source:
     """By the reader's names for them; none for bundled data."""
 
 
-def raw_folder(resources: str | Path, name: str, dataset: Dataset) -> Path:
-    """The folder below `resources` with the raw files of the dataset called `name`."""
-    return Path(resources) / (dataset.raw or name)
-
-
 def folders(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
     """Where raw files may be, in the order in which they are looked for.
 
@@ -40,7 +39,12 @@ def folders(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
     """
     if dataset.path is not None:
         return (Path(dataset.path).expanduser(),)
-    return (folder, *(folder / Path(other).expanduser() for other in dataset.folders))
+    return places(folder, dataset.folders)
+
+
+def places(folder: Path, others: Sequence[str | Path]) -> tuple[Path, ...]:
+    """`folder`, and `others`: relative ones lie in it, `~` is the home."""
+    return (folder, *(folder / Path(other).expanduser() for other in others))
 
 
 def find(dataset: Dataset, folder: Path) -> Source | None:
@@ -81,16 +85,28 @@ def inputs(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / file.name for file in dataset.files)
 
 
-def copy_of(file: File, dataset: Dataset, folder: Path) -> tuple[Path | None, list[str]]:
+def copy_of(file: File, places: Sequence[Path]) -> tuple[Path | None, list[str]]:
     """A right copy of a raw `file`, and what is wrong with every other that was looked at."""
     others: list[str] = []
-    for place in folders(dataset, folder):
+    for place in places:
         path = place / file.name
         problem = state(path, file)
         if problem is None:
             return path, others
         others.append(f"{path} ({problem})")
     return None, others
+
+
+def fingerprint(found: Source) -> str:
+    """SHA-256 of all files that a reader reads, by its names for them; of folders all in them."""
+    hashes = {
+        f"{key}/{path.relative_to(root).as_posix()}": sha256(path)
+        for key, root in found.files.items()
+        for path in ([root] if root.is_file() else sorted(root.rglob("*")))
+        if path.is_file() and not is_clutter(path.name)
+    }
+    text = json.dumps({"reader": found.reader, "files": hashes}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def state(path: Path, file: File) -> str | None:
