@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from firstorder.config import Dataset, File, Noise, load
+from firstorder.config import Dataset, File, Noise
 from firstorder.data import human
 from firstorder.data.noise import corrupt
 from firstorder.data.parts import train_indices
@@ -203,9 +204,15 @@ def test_the_files_true_labels_must_be_the_datasets(tmp_path):
         corrupt(np.arange(6), noise, data, 1)
 
 
+def declared(project: Path) -> Dataset:
+    """CIFAR-10 as the project declares it."""
+    text = (project / "config" / "datasets.yaml").read_text()
+    return Dataset.model_validate(yaml.safe_load(text)["cifar10"])
+
+
 @published
 def test_labels_that_were_changed_by_hand_are_refused(tmp_path, project):
-    data = load(project / "config").datasets["cifar10"]
+    data = declared(project)
     noise = Noise(kind="human", annotation="worst")
     vectors = human.read(CIFAR10)
     assert corrupt(vectors["clean_label"], noise, data, 1, human=CIFAR10).flipped.mean() > 0.4
@@ -217,7 +224,7 @@ def test_labels_that_were_changed_by_hand_are_refused(tmp_path, project):
 
 @published
 def test_no_flipped_bit_of_a_label_file_changes_a_label_unnoticed(tmp_path, project):
-    data = load(project / "config").datasets["cifar10"]
+    data = declared(project)
     noise = Noise(kind="human", annotation="worst")
     clean = human.read(CIFAR10)["clean_label"]
     right = corrupt(clean, noise, data, 1, human=CIFAR10).labels
