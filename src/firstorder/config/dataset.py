@@ -238,6 +238,8 @@ def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
             f"{where}: human annotation {noise.annotation!r} is unknown for {name}; "
             f"allowed: {', '.join(dataset.human) or 'none'}"
         )
+    if noise.path is not None and not Path(noise.path).expanduser().is_file():
+        raise ConfigError(f"{where}: {noise.path}: no such file (below {Path.cwd()})")
     if noise.sampler == "sequential" and dataset.asymmetric == "blocks":
         raise ConfigError(f"{where}: sampler: sequential needs an asymmetric map, not blocks")
     if noise.blocks == "semantic" and not dataset.semantic_groups:
