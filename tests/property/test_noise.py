@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from firstorder.config import Dataset, File, Noise
 from firstorder.data import noise as noise_module
 from firstorder.data.noise import corrupt, realised_matrix, transition_matrix
+from firstorder.data.samplers import sequential_matrix
 from firstorder.errors import ConfigError, DataError
 
 CLAIM = settings(derandomize=True, deadline=None, max_examples=15)
@@ -201,6 +202,10 @@ def test_flipping_class_after_class_turns_some_cats_back(seed):
     assert abs(result.rate - 0.184) < 0.002
     np.testing.assert_allclose(result.realised, transition_matrix(noise, data), atol=0.01)
     assert transition_matrix(noise, data)[3, 5] == pytest.approx(0.24)
+    released = sequential_matrix(10, [(9, 1), (2, 0), (3, 5), (5, 3), (4, 7)], 0.4)
+    np.testing.assert_allclose(transition_matrix(noise, data), released, atol=1e-12)
+    stored = dataset(10, asymmetric=dict(sorted(CIFAR10.items())))
+    assert np.array_equal(corrupt(clean, noise, stored, seed).labels, result.labels)
 
 
 # Noise of one's own
