@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from firstorder.config import Dataset, File, Noise
+from firstorder.config import Dataset, File, Noise, check_noise
 from firstorder.data import noise as noise_module
 from firstorder.data.noise import corrupt, realised_matrix, transition_matrix
 from firstorder.data.samplers import sequential_matrix
 from firstorder.errors import ConfigError, DataError
+from firstorder.studies.symmetrization import claims_noise
 
 CLAIM = settings(derandomize=True, deadline=None, max_examples=15)
+SAMPLERS = ["floor", "class", "iid"]
+"""Those that take any rate on classes of any size."""
 KINDS = ["symmetric", "asymmetric", "pairflip"]
 CIFAR10 = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
 # fmt: off
@@ -58,14 +61,14 @@ NOISES = st.one_of(
         Noise,
         kind=st.just("symmetric"),
         rate=st.floats(0, 0.66),
-        sampler=st.sampled_from(["floor", "class", "iid"]),
+        sampler=st.sampled_from(SAMPLERS),
         include_true_class=st.booleans(),
     ),
     st.builds(
         Noise,
         kind=st.sampled_from(["asymmetric", "pairflip"]),
         rate=st.floats(0, 1),
-        sampler=st.sampled_from(["floor", "class", "iid"]),
+        sampler=st.sampled_from(SAMPLERS),
     ),
     st.builds(Noise, kind=st.just("instance"), rate=st.floats(0, 1)),
 )
@@ -171,6 +174,18 @@ def test_by_largest_remainder_the_published_rates_are_realised_exactly():
             assert abs(corrupt(clean, noise, dataset(classes), 1).rate - rate) < 0.004
     floored = Noise(kind="symmetric", rate=0.19, sampler="floor")
     assert corrupt(balanced(100, 500), floored, dataset(100), 1).rate == 0
+
+
+@pytest.mark.parametrize("sampler", ["floor", "remainder"])
+def test_the_claim_about_counts_notices_another_sampler(sampler):
+    expected = np.full((10, 10), 100 * 0.4 / 9)
+    np.fill_diagonal(expected, 0)
+    floored = np.floor(expected)
+    rounded = floored.copy()
+    rounded[~np.eye(10, dtype=bool)] += np.tile([1, 1, 1, 1, 0, 0, 0, 0, 0], 10)
+    right, wrong = (floored, rounded) if sampler == "floor" else (rounded, floored)
+    assert claims_noise._beyond(sampler, right, expected) == 0
+    assert claims_noise._beyond(sampler, wrong, expected) >= 1
 
 
 def test_equal_remainders_prefer_no_class():
@@ -387,6 +402,9 @@ def test_the_matrix_of_instance_and_human_noise_is_only_known_afterwards():
 def test_impossible_noise_is_refused():
     with pytest.raises(ConfigError, match=r"rate 0\.95 is not allowed"):
         transition_matrix(Noise(kind="symmetric", rate=0.95), dataset(10))
+    for kind in ("matrix", "labels"):
+        with pytest.raises(ConfigError, match="absent: no such file"):
+            check_noise(Noise(kind=kind, path="absent"), dataset(3), "made up", "noises")
     with pytest.raises(DataError, match="needs the training images"):
         corrupt(balanced(10, 2), Noise(kind="instance", rate=0.4), dataset(10), 1)
     with pytest.raises(DataError, match="unlabelled images"):

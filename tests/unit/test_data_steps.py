@@ -19,6 +19,7 @@ from firstorder.files import sha256
 from firstorder.jobs import plan as plans
 from firstorder.jobs.plan import Plan
 from firstorder.jobs.run import run
+from firstorder.studies.symmetrization import grid, selection
 
 
 @pytest.fixture
@@ -122,3 +123,11 @@ def test_placing_again_touches_nothing(planned: Callable[..., Plan], tmp_path: P
     with pytest.raises(UserError, match="it stays: move it away"):
         run(plan, job)
     assert placed.read_bytes() == b"half"
+
+
+def test_a_noise_that_only_names_its_sampler_keeps_its_heading(project: Path) -> None:
+    config = plans.make(project / "config", {"scale": "paper"}).config
+    noise = grid.noise(config, "symmetric-0.2")
+    assert (noise.rate, noise.sampler) == (0.2, "floor")
+    assert selection._noise_label(config, "symmetric-0.2") == "20 %"
+    assert grid.noise(config, "asymmetric-0.2").sampler == "remainder"

@@ -173,7 +173,7 @@ class Noise(Strict):
     kind: Literal["symmetric", "asymmetric", "pairflip", "instance", "human", "matrix", "labels"]
     """`matrix` and `labels` are your own, in the file `path`."""
     rate: Rate = 0.0
-    sampler: Literal["remainder", "floor", "class", "iid", "sequential"] = "floor"
+    sampler: Literal["remainder", "floor", "class", "iid", "sequential"] = "remainder"
     """How labels are drawn from the noise's transition matrix. `remainder`: counts by largest
     remainder, so that each class is within half a label of its rate; `floor`: the counts for
     every ordered pair of classes rounded down (the published protocol); `class`: exact counts per
