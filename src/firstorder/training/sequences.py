@@ -19,12 +19,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from firstorder import memory, streams
 from firstorder.data.text.documents import UNKNOWN, Documents
+from firstorder.device import device_name
 from firstorder.errors import ConfigError
 from firstorder.models import recurrent
 from firstorder.training import sgd
 from firstorder.training.adam import Adam
 from firstorder.training.checkpoint import Checkpoint
-from firstorder.training.device import device_name
 from firstorder.training.metrics import Row
 from firstorder.training.padded import Sequences, shuffled
 from firstorder.training.progress import reporting
