@@ -121,6 +121,17 @@ class Attending(nn.Module):
         return out if self.attention.batch_first else out.transpose(0, 1)
 
 
+class SequenceFirst(nn.Module):
+    """A layer that reads (T, N, D)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.transpose(0, 1)).transpose(0, 1)
+
+
 class Unpacked(nn.Module):
     """The output sequence of a recurrent layer."""
 
@@ -202,7 +213,10 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...] | None]] = {
         lambda: Words(nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)),
         TOKEN,
     ),
-    "transformer, sequence first": (lambda: Words(nn.TransformerEncoderLayer(4, 2, 8)), TOKEN),
+    "transformer, sequence first": (
+        lambda: Words(SequenceFirst(nn.TransformerEncoderLayer(4, 2, 8))),
+        TOKEN,
+    ),
     "rnn cell": (lambda: Recurrent(nn.RNNCell(3, 4)), SEQUENCE),
     "gru cell": (lambda: Recurrent(nn.GRUCell(3, 4)), SEQUENCE),
     "lstm cell": (lambda: Recurrent(nn.LSTMCell(3, 4)), SEQUENCE),
@@ -375,6 +389,8 @@ def test_linearization_of_several_outputs_is_the_jacobian(case: str) -> None:
         name: torch.randn(value.shape, generator=generator, dtype=F64)
         for name, value in parameters_of(module).items()
     }
+    if "table.weight" in delta:  # forward mode moves the padding, which reverse mode does not
+        delta["table.weight"][0] = 0
     flat = torch.cat([value.flatten() for value in delta.values()])
     linear = linearize(module, offset=False, outputs="trace")
     assert relative(linear(delta, x), J @ flat) < 1e-10

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jacrev, vmap
+from torch.func import functional_call, grad, vjp, vmap
 
 from firstorder.linearized.eager import no_fused_attention
 from firstorder.linearized.layer_rules import Call, Rule, rule_of
@@ -84,10 +84,15 @@ def jacobian_map(
     def f(theta: dict[str, Tensor], example: Tensor) -> Tensor:
         return heads(functional_call(network, every | theta, (example[None],)), outputs)[0]
 
-    if outputs == "scalar":
-        gradient = vmap(grad(lambda theta, x: f(theta, x)[0]), in_dims=(None, 0))
-    else:
-        gradient = vmap(jacrev(f), in_dims=(None, 0))
+    def of_one(theta: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        if outputs == "scalar":
+            return grad(lambda theta: f(theta, x)[0])(theta)
+        values, pull, *_ = vjp(lambda theta: f(theta, x), theta)
+        # One output after the other: torch is wrong for some layers if two axes are vectorised.
+        parts = [pull(unit)[0] for unit in torch.eye(len(values)).to(values).unbind()]
+        return {name: torch.stack([part[name] for part in parts]) for name in theta}
+
+    gradient = vmap(of_one, in_dims=(None, 0))
 
     def one_by_one(x: Tensor) -> dict[str, Tensor]:
         found = [gradients_of(module, example[None], outputs) for example in x]

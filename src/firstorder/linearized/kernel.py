@@ -103,16 +103,19 @@ def diagonal(
     """Theta(x_n, x_n), on the device of the module: (N,), or (N, K, K) for outputs "full"."""
     with full_precision():
         features = feature_map(module, x[:2], outputs=outputs)
-        if outputs != "full":
-            return torch.cat([squared_norms(features(part), part) for part in x.split(batch)])
         count = _count_outputs(module, x, outputs)
         dtype = next(module.parameters()).dtype
-        parts = []
-        for part in x.split(batch):
+
+        def of(part: Tensor) -> Tensor:
+            if outputs != "full":
+                return squared_norms(features(part), part)
             zero = torch.zeros(len(part), count, count, dtype=dtype, device=x.device)
             own = (factor.own_gram(count) for factor in features(part).layers.values())
-            parts.append(sum(own, zero))
-        return torch.cat(parts)
+            return sum(own, zero)
+
+        found = torch.cat([of(part) for part in x.split(batch)])
+        probe.check_diagonal(module, found, x, outputs)
+        return found
 
 
 def gram_of(a: Factors, b: Factors, outputs: int | None = None) -> Tensor | None:

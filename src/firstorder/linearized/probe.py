@@ -35,11 +35,26 @@ def gradients_of(module: nn.Module, example: Tensor, outputs: Outputs) -> list[d
 def check(module: nn.Module, kernel: Tensor, x1: Tensor, x2: Tensor, outputs: Outputs) -> None:
     """Raise KernelError if entries of first, middle and last examples are not those of autograd.
 
-    Costs up to six passes of single examples with K backward passes each. The kernel is (N, M),
-    or (N, M, K, K) for outputs "full".
+    The kernel is (N, M), or (N, M, K, K) for outputs "full". Costs up to six passes of single
+    examples with K backward passes each.
     """
-    rows = sorted({0, len(x1) // 2, len(x1) - 1})
-    columns = sorted({0, len(x2) - 1})
+    rows, columns = {0, len(x1) // 2, len(x1) - 1}, {0, len(x2) - 1}
+    _compare(module, {(i, j): kernel[i, j] for i in rows for j in columns}, x1, x2, outputs)
+
+
+def check_diagonal(module: nn.Module, diagonal: Tensor, x: Tensor, outputs: Outputs) -> None:
+    """The same for the entries (N,) or (N, K, K) of examples with themselves."""
+    known = {(i, i): diagonal[i] for i in (0, len(x) - 1)}
+    _compare(module, known, x, x, outputs)
+
+
+def _compare(
+    module: nn.Module,
+    entries: dict[tuple[int, int], Tensor],
+    x1: Tensor,
+    x2: Tensor,
+    outputs: Outputs,
+) -> None:
     known: dict[tuple[int, int], Tensor] = {}
 
     def gradient(x: Tensor, index: int) -> Tensor:
@@ -48,25 +63,24 @@ def check(module: nn.Module, kernel: Tensor, x1: Tensor, x2: Tensor, outputs: Ou
             known[key] = _flat(module, x[index : index + 1], outputs)
         return known[key]
 
-    tolerance = TOLERANCE.get(next(module.parameters()).dtype, 5e-2)
-    tolerance = max(tolerance, TOLERANCE.get(kernel.dtype, 5e-2))
-    for i in rows:
-        for j in columns:
-            a, b = gradient(x1, i), gradient(x2, j)
-            exact = a @ b.T
-            scale = a.norm(dim=1)[:, None] * b.norm(dim=1)
-            if outputs != "full":
-                exact, scale = exact.trace(), scale.trace()
-            own = kernel[i, j].to(exact)
-            if not bool(((own - exact).abs() <= tolerance * scale + 1e-300).all()):
-                if not bool(exact.isfinite().all()):
-                    return  # a network that is not finite has no kernel to compare
-                raise KernelError(
-                    f"the kernel of {type(module).__name__} differs from autograd at examples "
-                    f"({i}, {j}) by {float((own - exact).abs().max()):.1e}: does one example of a "
-                    "batch change the output of another, or is there randomness in evaluation "
-                    'mode? method="jacobian" uses no knowledge of layers'
-                )
+    own_precision = TOLERANCE.get(next(module.parameters()).dtype, 5e-2)
+    for (i, j), entry in entries.items():
+        a, b = gradient(x1, i), gradient(x2, j)
+        exact = a @ b.T
+        scale = a.norm(dim=1)[:, None] * b.norm(dim=1)
+        if outputs != "full":
+            exact, scale = exact.trace(), scale.trace()
+        if not bool(exact.isfinite().all()):
+            return  # a network that is not finite has no kernel to compare with
+        apart = (entry.to(exact) - exact).abs()
+        tolerance = max(own_precision, TOLERANCE.get(entry.dtype, 5e-2))
+        if not bool((apart <= tolerance * scale).all()):
+            raise KernelError(
+                f"the kernel of {type(module).__name__} differs from autograd at examples "
+                f"({i}, {j}) by {float(apart.max()):.1e}: does one example of a batch change the "
+                "output of another, or is there randomness in evaluation mode? "
+                'method="jacobian" uses no knowledge of layers'
+            )
 
 
 def _flat(module: nn.Module, example: Tensor, outputs: Outputs) -> Tensor:
