@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import scipy.linalg
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from firstorder.linearized import DENSE, krylov_dimensions, mapped
@@ -70,10 +71,21 @@ def decompose(kernel: Tensor, k: int, device: torch.device | str = "cpu") -> Spe
     if moved.device.type != "cpu":
         values, vectors = torch.linalg.eigh(moved)
         return _ordered(values.cpu(), vectors.cpu(), k)
-    # scipy's library has threads of its own: as many as torch was given, not one per core.
-    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+    with _threads_of_torch():
         found = scipy.linalg.eigh(moved.numpy(), driver="evd")
     return _ordered(torch.from_numpy(found[0]), torch.from_numpy(found[1]), k)
+
+
+def _threads_of_torch() -> AbstractContextManager[object]:
+    """Give scipy's library, which has threads of its own, as many as torch was given.
+
+    Without threadpoolctl, which the engine alone does not need, it takes one for every core.
+    """
+    if find_spec("threadpoolctl") is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(torch.get_num_threads(), user_api="blas")
 
 
 def _held(kernel: Tensor, device: torch.device) -> Tensor:
