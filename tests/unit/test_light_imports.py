@@ -40,6 +40,6 @@ def test_losses_need_torch_only() -> None:
 
 
 def test_the_engine_needs_torch_numpy_and_scipy_only() -> None:
-    # These train networks, by the loop of all trainings with its recipes.
-    trains = ("firstorder.linearized.network",)
+    # Networks are trained by the loop of all trainings, with its recipes.
+    trains = [f"firstorder.linearized.{n}" for n in ("network", "function_space", "outcome")]
     assert imported("firstorder.linearized", *trains) > 10
