@@ -30,6 +30,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "ceilings": bench_ceilings.ceilings,
     "kernel": bench_kernel.lenet_jax,
     "kernel-torch": bench_kernel.lenet_torch,
+    "kernel-outputs": bench_kernel.lenet_outputs,
     "resnet": bench_kernel.resnet_torch,
     "resnet-jax": bench_kernel.resnet_jax,
     "function-space": bench_linearized.in_function_space,

@@ -9,24 +9,21 @@ published values for CIFAR-10. p = softmax(s), K classes, y the label.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from firstorder.losses.registry import (
+from firstorder.losses.bounds import (
     AboveOne,
+    Copies,
     Exponent,
-    Loss,
     Positive,
     Probability,
     Weight,
-    register,
 )
-
-Copies = Annotated[int, Field(ge=1)]
+from firstorder.losses.registry import Loss, register
 
 LOG_TINY = math.log(1e-7)
 """Logarithm of the smallest probability of RCE, GCE and NGCE."""
