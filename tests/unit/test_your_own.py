@@ -12,11 +12,13 @@ import yaml
 from containers import png, write_files
 from torch import Tensor
 
-from firstorder.config import Dataset, Noise
+from firstorder import models
+from firstorder.config import ConfigError, Dataset, Noise, Recipe
 from firstorder.data.noise import corrupt
 from firstorder.data.prepare import prepare
 from firstorder.data.prepared import Images, read_prepared
 from firstorder.errors import DataError
+from firstorder.jobs.functions import check_model
 from firstorder.losses.registry import build
 
 FENCE = re.compile(r"^```\w*\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -88,8 +90,38 @@ def test_noise_of_ones_own(page: list[tuple[str, str]]) -> None:
     assert 0 < drawn["half-random"].rate < 1
 
 
+def test_a_network_of_ones_own(page: list[tuple[str, str]]) -> None:
+    recipe = Recipe.model_validate(declared(page, "config/recipes.yaml")["pets"])
+    assert recipe.model is not None
+    check_model(recipe.model, recipe.model_parameters, "recipes.yaml: pets")
+    one, same, other = (
+        models.build(
+            recipe.model,
+            3,
+            (3, 32, 32),
+            generator=torch.Generator().manual_seed(seed),
+            **recipe.model_parameters,
+        )
+        for seed in (1, 1, 2)
+    )
+    assert one(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    weights = [module.state_dict()["0.weight"] for module in (one, same, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_an_unknown_option_of_ones_own_network_is_refused_before_planning(
+    page: list[tuple[str, str]],
+) -> None:
+    with pytest.raises(ConfigError, match="widht: narrow has no such option; did you mean 'width'"):
+        check_model("my/networks.py:narrow", {"widht": 8}, "recipes.yaml: pets")
+    with pytest.raises(ConfigError, match=r"my/networks\.py defines no 'wide'"):
+        check_model("my/networks.py:wide", {}, "recipes.yaml: pets")
+    with pytest.raises(ConfigError, match="did you mean 'torchvision:resnet18'"):
+        check_model("torchvision:resnet81", {}, "recipes.yaml: pets")
+
+
 def test_every_example_takes_about_ten_lines(page: list[tuple[str, str]]) -> None:
-    assert len(page) == 5
+    assert len(page) == 7
     assert all(text.count("\n") <= 12 for _, text in page)
 
 

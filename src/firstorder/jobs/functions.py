@@ -7,19 +7,30 @@ imports neither torch nor a user's file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 from firstorder.config import TUNED, Config, ConfigError, choose
 from firstorder.jobs import code, signature
 
 Kind = Literal["losses", "models"]
+TORCHVISION = "torchvision:"
+REGISTERED = re.compile(r"@register_model\(\)\n(?:@.*\n)*def (\w+)\(")
 CALLED = {"losses": "loss function", "models": "model"}
 
 
 def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
     """The code entries of a loss or a model. ConfigError at `where` when there is none."""
     place = f"{where}: " if where else ""
+    if kind == "models" and name.startswith(TORCHVISION):
+        known = _torchvision_models()
+        if name not in known:
+            raise ConfigError(f"{place}model {name!r} is unknown; {choose(name, known)}")
+        return ("firstorder.models.registry:of_torchvision",)
     if ":" in name:
         if code.definition(name) is None:
             file, _, function = name.rpartition(":")
@@ -57,6 +68,17 @@ def check_losses_and_recipes(config: Config) -> None:
             check_model(
                 recipe.model, recipe.model_parameters, f"{config.root}/recipes.yaml: {name}"
             )
+
+
+@cache
+def _torchvision_models() -> list[str]:
+    """The networks that torchvision registers, from its source."""
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return []
+    sources = sorted((Path(spec.origin).parent / "models").glob("*.py"))
+    found = (REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources)
+    return sorted(f"{TORCHVISION}{name}" for names in found for name in names)
 
 
 def _fixed(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,19 +13,17 @@ change here: `build("package.module:function", ...)` or `build("folder/file.py:f
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
+from firstorder import own
 from firstorder.errors import LossError
 from firstorder.losses.bounds import refusal
 
@@ -161,30 +159,9 @@ def _entry(name: str) -> Entry:
         close = get_close_matches(name, _ENTRIES, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise LossError(f"loss {name!r} is unknown; {hint}known: {', '.join(names())}")
-    source, _, attribute = name.rpartition(":")
-    function = getattr(_import(source), attribute, None)
-    if not callable(function):
-        raise LossError(f"loss {name!r}: {source} has no function {attribute!r}")
+    function = own.function(name, "loss", LossError)
     registered = [entry for entry in _ENTRIES.values() if entry.function is function]
     return registered[0] if registered else Entry(function)
-
-
-def _import(source: str) -> Any:
-    """The user's module, by its dotted name or by its file."""
-    try:
-        if not source.endswith(".py"):
-            return importlib.import_module(source)
-        path = Path(source)
-        if not path.is_file():
-            raise LossError(f"loss {source!r}: no such file (below {Path.cwd()})")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    except (ImportError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
-        raise LossError(f"loss {source!r} cannot be imported: {reason}") from error
 
 
 def _check(name: str, function: Values, given: Mapping[str, Scalar]) -> None:

@@ -2,7 +2,8 @@
 
 A builder takes `(num_classes, shape)` and keyword parameters, and returns a module whose
 weights are yet to be drawn. Adding a model is one decorated builder in a module of this package
-that `firstorder.models` imports.
+that `firstorder.models` imports. A user's own needs no decorator and no change here: its name is
+`file.py:function`; `torchvision:NAME` is a network of torchvision.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from firstorder import own
 from firstorder.errors import ConfigError
 from firstorder.models.initialisers import initialise
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""
+
+TORCHVISION = "torchvision:"
+AS_BUILT = "as-built"
+"""The initialisation of a user's own network, unless `init` says another: its own."""
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 _INITIALISERS: dict[str, str] = {}
@@ -65,7 +71,7 @@ def build(
     """
     builder = _builder(name)
     allowed = parameters_of(name)
-    init = parameters.pop("init", _INITIALISERS[name])
+    init = parameters.pop("init", _INITIALISERS.get(name, AS_BUILT))
     for key in parameters:
         if key not in allowed:
             raise ConfigError(
@@ -75,15 +81,34 @@ def build(
     if "padding" in allowed:
         # flax, in which arXiv:2106.06770 was written, pads strided convolutions otherwise.
         parameters.setdefault("padding", "same" if init == "lecun" else "torch")
-    with torch.random.fork_rng(devices=[]):  # constructors draw weights that are thrown away
-        module = builder(num_classes, shape, **parameters)
     if generator is None:
         generator = torch.Generator().manual_seed(0)
-    initialise(module, init, generator)
+    with torch.random.fork_rng(devices=[]):  # constructors draw weights
+        if init == AS_BUILT:
+            torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
+        module = builder(num_classes, shape, **parameters)
+    if init != AS_BUILT:
+        initialise(module, init, generator)
     return module
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
+    if name.startswith(TORCHVISION):
+        return of_torchvision(name.removeprefix(TORCHVISION))
+    if ":" in name:
+        return own.function(name, "model", ConfigError)
     if name not in _BUILDERS:
         raise ConfigError(f"model {name!r} is unknown; allowed: {', '.join(names())}")
     return _BUILDERS[name]
+
+
+def of_torchvision(name: str) -> Callable[..., nn.Module]:
+    """The builder of a network of torchvision, without trained weights. Three channels only."""
+    from torchvision import models
+
+    def build(num_classes: int, shape: Shape) -> nn.Module:
+        if shape[0] != 3:
+            raise ConfigError(f"model {TORCHVISION}{name}: takes 3 channels, not {shape[0]}")
+        return models.get_model(name, weights=None, num_classes=num_classes)
+
+    return build

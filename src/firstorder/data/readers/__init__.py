@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstorder.data.own import function
 from firstorder.data.prepared import Split
 from firstorder.errors import DataError
+from firstorder.own import function
 
 if TYPE_CHECKING:
     from firstorder.config import Dataset
@@ -66,7 +66,7 @@ def reader(name: str, *, layouts: Layouts = nothing) -> Callable[[Read], Read]:
 def named(name: str) -> Reader:
     """The reader called `name`, or a user's own function `file.py:function`."""
     if ":" in name:
-        own = function(name, "reader")
+        own = function(name, "reader", DataError)
 
         def read(dataset: Dataset, files: Files) -> dict[str, Split]:
             return _checked(name, own(dataset, files[OWN]))
