@@ -200,10 +200,11 @@ def read_tuned(path: str) -> dict[str, Any]:
     """The record of a tuning. Raises DataError when it is missing or damaged."""
     try:
         found = files.read_json(path)
-        found["chosen"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it") from None
-    return dict(found)
+    except (FileNotFoundError, ValueError):
+        found = None
+    if not isinstance(found, dict) or "chosen" not in found:
+        raise DataError(f"{path}: missing or damaged; delete it and ask Snakemake for it")
+    return found
 
 
 def summary(training: Mapping[str, Any], result: Result) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Every figure is drawn, repeats to the byte, and brings its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from firstorder.config import Config
+from firstorder.errors import DataError
+from firstorder.publish import registry, style
+from firstorder.studies.linearized.spikes import spikes
+
+from .made_up import ARTEFACTS, results
+from .publishing import draw
+
+FIGURES = [name for name, entry in ARTEFACTS.items() if entry["kind"] == "figure"]
+
+
+@pytest.mark.parametrize("artefact", FIGURES)
+def test_every_figure_is_drawn_with_its_data(tiny: Config, artefact: str) -> None:
+    paths = draw(tiny, "figure", artefact)
+    assert len(pd.read_csv(paths["csv"])) > 0
+    for suffix, start in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")):
+        content = Path(paths[suffix]).read_bytes()
+        assert content.startswith(start)
+        assert b"Date" not in content
+
+
+def test_a_figure_repeats_to_the_byte(tiny: Config) -> None:
+    paths = draw(tiny, "figure", "binary-size")
+    first = {suffix: Path(path).read_bytes() for suffix, path in paths.items()}
+    draw(tiny, "figure", "binary-size")
+    assert {suffix: Path(path).read_bytes() for suffix, path in paths.items()} == first
+
+
+@pytest.mark.parametrize("artefact", ["spectrum", "end-alignment"])
+def test_a_truncated_record_is_named(tiny: Config, artefact: str) -> None:
+    entry = ARTEFACTS[artefact]
+    path = Path(next(iter(results(tiny, "figure", entry["draw"], entry["select"]).files.values())))
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DataError, match=path.name):
+        draw(tiny, "figure", artefact)
+
+
+def test_a_missing_record_is_named(tiny: Config) -> None:
+    found = results(tiny, "figure", "kernel-spectrum", {"family": "eigenfunctions"})
+    path = found.files["eigenfunctions/lenet/2/spectrum.npz"]
+    Path(path).unlink()
+    with pytest.raises(DataError, match=path):
+        draw(tiny, "figure", "spectrum")
+
+
+@pytest.mark.parametrize(("model", "label"), [(None, "MLP"), ("lenet", "LeNet"), ("no", "MLP")])
+def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
+    tiny: Config, model: str | None, label: str
+) -> None:
+    from firstorder.studies.linearized import figures_kernels
+
+    found = results(tiny, "figure", "rotated-kernel", {"family": "eigenfunctions"})
+    with style.house():
+        drawing = figures_kernels.rotated_kernel(found, model=model)
+    assert set(drawing.data["label"]) == {label}
+    assert ("figure", "rotated-kernel") in registry.REGISTRY
+
+
+def test_spikes_are_those_of_their_definition() -> None:
+    k = np.arange(1, 6)
+    frame = pd.DataFrame(
+        {"model": "m", "label": "M", "seed": 1, "task": 3, "part": "train", "k": k,
+         "initial": 1.0 / k, "trained": 100.0 / k * np.where(k == 3, 6.0, 1.0)}
+    )  # fmt: skip
+    found = spikes(frame).iloc[0]
+    assert found["spike"] == pytest.approx(6.0)
+    assert found["rank"] == 1
+    assert found["argmax"] == 3
+    assert found["order"] == pytest.approx(1.0)
+    assert found["scale"] == pytest.approx(100.0)
+    assert spikes(frame[:0]).empty

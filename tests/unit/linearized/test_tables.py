@@ -1,0 +1,50 @@
+"""Every table has its four formats, and says what it is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from firstorder.config import Config
+
+from .made_up import ARTEFACTS
+from .publishing import draw
+from .small import with_study
+
+TABLES = [name for name, entry in ARTEFACTS.items() if entry["kind"] == "table"]
+
+
+@pytest.mark.parametrize("artefact", TABLES)
+def test_every_table_has_four_formats_that_repeat_to_the_byte(tiny: Config, artefact: str) -> None:
+    paths = draw(tiny, "table", artefact)
+    frame = pd.read_csv(paths["csv"])
+    assert {"section", "row", "column", "corner", "mean", "std", "n", "text"} <= set(frame.columns)
+    first = {suffix: Path(path).read_bytes() for suffix, path in paths.items()}
+    draw(tiny, "table", artefact)
+    assert {suffix: Path(path).read_bytes() for suffix, path in paths.items()} == first
+
+
+def test_the_rotated_kernel_has_rows_of_both_families(tiny: Config) -> None:
+    frame = pd.read_csv(draw(tiny, "table", "rotated-kernel-table")["csv"])
+    assert set(frame["section"]) == {
+        f"{label}, {what}"
+        for label in ("MLP", "LeNet")
+        for what in ("eigenfunction tasks", "binary task by training examples")
+    }
+    binary = frame[frame["family"] == "binary"]
+    assert set(binary["arm"].dropna()) == {"network", "linear0", "retrained"}
+    assert "larger class" in set(binary["row"]) and "n = 1000" in set(binary["column"])
+
+
+def test_the_table_of_directions_states_the_signal_of_its_tasks(tiny: Config) -> None:
+    scale = tiny.studies["linearized"].scale
+    nads = scale.families["nads"]
+    options = nads.directions.model_copy(update={"amplitude": "full", "epsilon": 0.5})
+    changed = nads.model_copy(update={"options": options})
+    families = {**scale.families, "nads": changed}
+    config = with_study(tiny, scale=scale.model_copy(update={"families": families}))
+    text = Path(draw(config, "table", "nad-table")["md"]).read_text()
+    assert "Signal ±ε, as the text is believed to have it, at ε = 0.5 and noise σ = 1" in text
+    assert "is the same task at twice this ε" in text

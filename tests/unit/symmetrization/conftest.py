@@ -1,0 +1,39 @@
+"""Copies of a made-up project with the records of every artefact."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import made_up_trainings as made_up
+import pytest
+import small_trainings
+
+from firstorder.config import Config
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a complete made-up tree, made once."""
+    root = tmp_path_factory.mktemp("tree")
+    made_up.write_config(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        made_up.write_records(made_up.load())
+    return root
+
+
+@pytest.fixture
+def tiny(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The configuration of a copy of the made-up tree; the working folder holds it."""
+    shutil.copytree(tree, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return made_up.load()
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A project whose steps can be run; the working folder holds it."""
+    monkeypatch.chdir(tmp_path)
+    small_trainings.write_project(tmp_path)
+    return made_up.load()

@@ -1,0 +1,170 @@
+"""Claims of the symmetrization study, judged on both sides of their thresholds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import made_up_trainings as made_up
+import numpy as np
+import pytest
+
+from firstorder.config import Config
+from firstorder.data.noise import corrupt
+from firstorder.studies.symmetrization.grid import noise
+from firstorder.studies.symmetrization.settings import NAME, Select
+
+RUNS = Select(cells="symmetric", losses="comparison")
+NOTHING = Select()
+MATRICES = Select(cells="curves", losses="comparison")
+
+
+def test_cross_entropy_memorises_where_it_falls_by_more_than_the_threshold(tiny: Config) -> None:
+    assert made_up.judge(tiny, "memorises", RUNS, drop=0.01, fitted=0.5).status == "holds"
+    verdict = made_up.judge(tiny, "memorises", RUNS, drop=0.5, fitted=0.5)
+    assert verdict.status == "fails"
+    assert verdict.effects["largest_drop"] < 0.5
+
+
+def test_cross_entropy_memorises_only_where_it_fits_the_wrong_labels(tiny: Config) -> None:
+    verdict = made_up.judge(tiny, "memorises", RUNS, drop=0.01)
+    assert verdict.status == "fails"
+    assert verdict.effects["wrong_fitted"] == pytest.approx(0.57)
+
+
+def test_an_order_of_losses_holds_one_way_only(tiny: Config) -> None:
+    tiers = [["ce"], ["gce"], ["nce+rce"], ["sgce"]]
+    assert made_up.judge(tiny, "order", RUNS, tiers=tiers, rate=0.8, growing=True).status == "holds"
+    assert made_up.judge(tiny, "order", RUNS, tiers=tiers[::-1], rate=0.8).status == "fails"
+
+
+def test_a_gain_is_judged_against_its_threshold(tiny: Config) -> None:
+    options = {"pairs": [["ce", "sgce"]], "rates": [0.4, 0.8]}
+    assert made_up.judge(tiny, "gain", RUNS, gap=0.05, **options).status == "holds"
+    assert made_up.judge(tiny, "gain", RUNS, gap=0.9, **options).status == "fails"
+
+
+def test_every_pair_gains_unless_a_share_is_enough(tiny: Config) -> None:
+    options = {"pairs": [["ce", "sgce"], ["sgce", "ce"]], "rates": [0.4, 0.8], "gap": 0.05}
+    verdict = made_up.judge(tiny, "gain", RUNS, **options)
+    assert verdict.status == "fails"
+    assert verdict.effects["share"] == 0.5
+    assert made_up.judge(tiny, "gain", RUNS, share=0.5, **options).status == "holds"
+
+
+def test_every_variant_that_is_run_is_compared_with_the_loss_that_it_varies(tiny: Config) -> None:
+    select = Select(cells="curves", losses="decay")
+    verdict = made_up.judge(tiny, "gain", select, variants="tuned", rates=[0.8], gap=-1.0)
+    assert verdict.status == "holds"
+    assert set(verdict.effects) == {"share", "gap_ce-tuned_ce", "gap_gce-tuned_gce"}
+
+
+def test_losses_are_close_within_a_gap(tiny: Config) -> None:
+    losses = ["sgce", "alpha_mae", "unhinged"]
+    assert made_up.judge(tiny, "close", RUNS, losses=losses, gap=0.1).status == "holds"
+    assert made_up.judge(tiny, "close", RUNS, losses=["ce", *losses], gap=0.1).status == "fails"
+    assert made_up.judge(tiny, "close", RUNS, losses=["ce"]).status == "not run at this scale"
+
+
+def test_a_variant_that_varies_nothing_takes_its_place_in_an_order(tiny: Config) -> None:
+    select = Select(cells="curves", losses="q")
+    tiers = [["sgce-q1.0"], ["sgce-q0.7"], ["sgce-q0.4"]]  # 0.7 is the loss's own value
+    assert made_up.judge(tiny, "order", select, tiers=tiers, rate=0.8, share=0.0).status == "holds"
+
+
+@pytest.mark.parametrize(("decay", "status"), [(0.01, "fails"), (0.001, "holds")])
+def test_the_tuned_weight_decays_differ_or_do_not(tiny: Config, decay: float, status: str) -> None:
+    select = Select(cells="curves", losses="tuned")
+    files = made_up.results(tiny, "tuning.json", **select.model_dump()).files
+    for path, chosen in zip(files.values(), (0.01, decay), strict=True):
+        record = {"chosen": {"weight_decay": chosen}, "validation_accuracy": 0.75}
+        Path(path).write_text(json.dumps(record))
+    assert made_up.judge(tiny, "optimum-differs", select).status == status
+
+
+def test_many_classes_are_said_to_be_missing_not_failed(tiny: Config) -> None:
+    verdict = made_up.judge(tiny, "underfits", RUNS, classes=[50, 10000])
+    assert verdict.status == "not run at this scale"
+    assert verdict.text
+
+
+def test_diverged_runs_count_as_scores_without_bound(tiny: Config) -> None:
+    select = Select(cells="curves", losses="norms")
+    options = {"raw": ["unhinged-none"], "normalised": ["unhinged-l2", "unhinged-bn"]}
+    # Scores grow 20-fold in the made-up histories; one raw seed diverged, the others did not.
+    assert made_up.judge(tiny, "scores-explode", select, factor=19.0, **options).status == "fails"
+    verdict = made_up.judge(tiny, "scores-explode", select, factor=19.9, **options)
+    assert verdict.effects["raw_growth"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("predicate", ["constant-gradient", "same-first-steps", "noise-identity"])
+def test_what_follows_from_the_definitions_holds(tiny: Config, predicate: str) -> None:
+    assert made_up.judge(tiny, predicate, NOTHING).status == "holds"
+
+
+def test_first_steps_are_alike_only_from_nearly_equal_scores(tiny: Config) -> None:
+    assert made_up.judge(tiny, "same-first-steps", NOTHING, scale=1.0).status == "fails"
+
+
+@pytest.mark.parametrize(
+    ("predicate", "options"),
+    [
+        ("memorises", {"loss": "ce-tuned"}),
+        ("close", {"losses": ["ce"]}),
+        ("gain", {"pairs": [["ce", "ce-tuned"]], "rates": [0.4], "gap": 0}),
+        ("gain", {"variants": "tuned", "rates": [0.4], "gap": 0}),
+        ("optimum-differs", {}),
+        ("reuse", {}),
+        ("underfits", {}),
+        ("stays", {"losses": ["ce"], "rates": [0.4]}),
+        ("exact-counts", {}),
+    ],
+)
+def test_a_claim_without_data_is_not_run(tiny: Config, predicate: str, options: Any) -> None:
+    verdict = made_up.judge(tiny, predicate, NOTHING, **options)
+    assert verdict.status == "not run at this scale"
+
+
+def label_files(config: Config, select: Select) -> list[Path]:
+    """Where the noisy labels of a selection lie; the folders are there."""
+    found = made_up.results(config, "labels.npz", **select.model_dump()).files.values()
+    files = [Path(path) for path in found]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return files
+
+
+def test_the_exact_count_of_moved_labels_is_checked(tiny: Config) -> None:
+    clean = np.repeat(np.arange(10), 100)
+    for path in label_files(tiny, MATRICES):
+        rate = float(path.parent.name.split("-")[1])
+        moved = np.floor(rate / 9 * 100 + 1e-9) / 100
+        realised = np.full((10, 10), moved)
+        np.fill_diagonal(realised, 1 - 9 * moved)
+        np.savez(path, realised=realised, clean=clean)
+    assert made_up.judge(tiny, "exact-counts", MATRICES).status == "holds"
+    realised[0, 1] += 0.02
+    np.savez(path, realised=realised, clean=clean)
+    verdict = made_up.judge(tiny, "exact-counts", MATRICES)
+    assert verdict.effects["largest_difference"] == pytest.approx(2)
+
+
+@pytest.mark.parametrize("pairs", [{9: 1, 3: 5, 5: 3}, "blocks"])
+def test_asymmetric_noise_changes_the_classes_of_its_map(
+    tiny: Config, pairs: dict[int, int] | str
+) -> None:
+    made_up.edit("datasets.yaml", {"cifar10.asymmetric": pairs})
+    cells = {"settings": ["images"], "noises": ["asymmetric-0.25"]}
+    config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"cells.asymmetric": cells})
+    select = Select(cells="asymmetric", losses="comparison")
+    clean, drawn = np.repeat(np.arange(10), 11), noise(config, "asymmetric-0.25")
+    for seed, path in enumerate(label_files(config, select)):
+        realised = corrupt(clean, drawn, config.datasets["cifar10"], seed).realised
+        np.savez(path, realised=realised, clean=clean)
+    verdict = made_up.judge(config, "exact-counts", select)
+    assert verdict.status == "holds"
+    assert verdict.effects["least_changed"] == (10 if pairs == "blocks" else 3)
+    realised[0], realised[2, 4] = realised[1], 1 / 11
+    np.savez(path, realised=realised, clean=clean)
+    assert made_up.judge(config, "exact-counts", select).status == "fails"

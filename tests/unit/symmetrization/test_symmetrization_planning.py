@@ -1,0 +1,163 @@
+"""What is planned follows from the configuration; what does not fit together is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import made_up_trainings as made_up
+import pytest
+
+from firstorder.config import Config, load
+from firstorder.errors import ConfigError, DataError
+from firstorder.jobs import study as studies
+from firstorder.publish import declared
+from firstorder.publish.registry import Results
+from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization.settings import NAME
+
+ROOT = Path(__file__).resolve().parents[3]
+STUDY, SCALE = f"studies/{NAME}/study.yaml", f"studies/{NAME}/tiny.yaml"
+CLAIM = {
+    "title": "T", "where": "W", "predicate": "memorises",
+    "select": {"cells": "symmetric", "losses": "comparison"},
+}  # fmt: skip
+
+
+def refusal(file: str, changes: dict[str, Any]) -> str:
+    """The one line with which a changed configuration is refused."""
+    with pytest.raises(ConfigError) as refused:
+        declared.check(made_up.edit(file, changes))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("artefact", made_up.ARTEFACTS)
+def test_every_artefact_opens_the_files_that_it_lists_and_no_others(
+    tiny: Config, artefact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, find = set(), Results.path
+
+    def path(results: Results, *parts: str | int) -> str:
+        found = find(results, *parts)
+        opened.add(found)
+        return found
+
+    monkeypatch.setattr(Results, "path", path)
+    made_up.make(tiny, artefact)
+    inputs = made_up.job(tiny, artefact).inputs
+    assert opened == {path for name, path in inputs.items() if name != "published"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dropp": 0.9}, "claims.P1.options.dropp: memorises has no such option; did you mean 'dr"),
+        ({"drop": "abc"}, "claims.P1.options.drop: 'abc' is not allowed"),
+        ({"rates": [0.4]}, "claims.P1.options.rates"),
+        ({"loss": "cee"}, "claims.P1.options.loss: loss 'cee' is unknown; did you mean 'ce'?"),
+    ],
+)
+def test_a_misspelt_option_is_refused(tiny: Config, options: dict[str, Any], message: str) -> None:
+    assert message in refusal(STUDY, {"claims": {"P1": {**CLAIM, "options": options}}})
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        (STUDY, {"artefacts.norms.options": {"variants": "norm"}}, "variants 'norm' is unknown"),
+        (STUDY, {"artefacts.pairs.select": {"cells": "symetric"}}, "group 'symetric' is unknown"),
+        (STUDY, {"artefacts.pairs.select": {"losses": "al"}}, "group 'al' is unknown"),
+        (SCALE, {"cells.symetric": []}, "cells: group 'symetric' is unknown; did you mean"),
+        (SCALE, {"settings.images.recipe": "shrt"}, "recipe 'shrt' is unknown"),
+    ],
+)
+def test_a_misspelt_name_is_refused(
+    tiny: Config, file: str, changes: dict[str, Any], message: str
+) -> None:
+    text = refusal(file, changes)
+    assert message in text and file in text
+
+
+def test_all_unknown_names_of_a_scale_are_named_at_once(tiny: Config) -> None:
+    cells = {"settings": ["image", "imags"], "noises": ["symmetric-0.4"]}
+    text = refusal(SCALE, {"cells": {"symmetric": cells, "curves": cells}})
+    assert all(f"cells.{group}.settings: setting 'image'" in text for group in ("symmetric",))
+    assert "cells.curves.settings: setting 'imags'" in text
+
+
+def test_a_group_that_a_scale_leaves_out_is_empty(tiny: Config) -> None:
+    config = made_up.edit(SCALE, {"cells": {}})
+    assert [name for _, name, _ in studies.artefacts(config)] == ["loss-shapes"]
+    (train,) = (step for step in studies.find(NAME).steps if step.name == "train")
+    assert list(train.every(config)) == []
+
+
+def test_only_what_is_read_is_run(tiny: Config) -> None:
+    keys = {step.name: list(step.every(tiny)) for step in studies.find(NAME).steps}
+    assert len(keys["evaluate"]) == 2 * len(made_up.COMPARISON)  # the table of test sets
+    assert keys["tune"] == [("images", "ce-tuned"), ("images", "gce-tuned")]
+    assert keys["corrupt"] == [("cifar10", f"symmetric-0.{rate}") for rate in (0, 2, 4, 8)]
+    without = made_up.edit(STUDY, {"artefacts.test-sets.draw": "accuracy"})
+    (evaluate,) = (step for step in studies.find(NAME).steps if step.name == "evaluate")
+    assert list(evaluate.every(without)) == []
+
+
+def test_a_tuned_loss_without_a_protocol_is_refused(tiny: Config) -> None:
+    config = made_up.edit(SCALE, {"tuning": None})
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    with pytest.raises(ConfigError, match=r"`tuned`, but scale 'tiny' declares no tuning; add .*y"):
+        tune.job(config, "images", "ce-tuned")
+
+
+def test_planning_needs_neither_torch_nor_pandas() -> None:
+    heavy = "{'torch', 'pandas', 'matplotlib', 'numpy', 'scipy'}"
+    code = f"import sys, firstorder.studies.{NAME}; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_every_declared_claim_and_artefact_has_its_function_and_inputs(scale: str) -> None:
+    config = load(ROOT / "config", {"scale": scale, "studies": [NAME]}, studies.find)
+    declared.check(config)
+    own = config.studies[NAME].declared
+    wanted = [(each.kind, each.draw, each.select) for each in own.artefacts.values()]
+    wanted += [("claim", each.predicate, each.select) for each in own.claims.values()]
+    for kind, name, select in wanted:
+        source, selected = declared.resolve(config, NAME, kind, name, select)
+        assert bool(selected.files) == bool(source.reads and selected.available)
+
+
+def test_runs_are_one_row_per_cell_and_seed_in_the_order_of_the_configuration(tiny: Config) -> None:
+    found = made_up.results(tiny, "summary.json", cells="symmetric", losses="comparison")
+    runs = frames.runs(found)
+    assert len(runs) == 4 * len(made_up.COMPARISON) * 3
+    assert list(dict.fromkeys(runs["loss"])) == made_up.COMPARISON
+    assert runs["last_accuracy"].between(0, 1).all()
+    assert runs[runs["rate"] == 0]["wrong_fitted"].isna().all()
+    assert runs[runs["rate"] > 0]["wrong_fitted"].notna().all()
+
+
+def test_a_diverged_run_is_kept_and_says_so(tiny: Config) -> None:
+    runs = frames.runs(made_up.results(tiny, "summary.json", cells="curves", losses="norms"))
+    diverged = runs[runs["status"] == "diverged"]
+    assert set(diverged["loss"]) == {"unhinged-none"}
+    assert len(diverged) == 2
+
+
+def test_a_missing_record_is_named(tiny: Config) -> None:
+    found = made_up.results(tiny, "summary.json", cells="symmetric", losses="comparison")
+    path = list(found.files.values())[7]
+    Path(path).unlink()
+    with pytest.raises(DataError, match=path):
+        frames.runs(found)
+
+
+@pytest.mark.parametrize("artefact", ["cost", "learning-curves", "tuned-values", "test-sets"])
+def test_a_truncated_record_is_named(tiny: Config, artefact: str) -> None:
+    path = Path(next(iter(made_up.job(tiny, artefact).inputs.values())))
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DataError, match=path.name):
+        made_up.make(tiny, artefact)

@@ -1,0 +1,173 @@
+"""A result depends on all that decides it, and on nothing else."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import made_up_trainings as made_up
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from small_trainings import CELL, SCALE, content, job_of, perform
+
+from firstorder.config import Config
+from firstorder.errors import DataError
+from firstorder.publish.registry import Results
+from firstorder.studies.symmetrization import frames
+
+NOISE = ("cifar10", "symmetric-0.4")
+
+
+def trained(config: Config, **where: str) -> dict[str, bytes]:
+    perform(config, "corrupt", *NOISE)
+    return content(perform(config, "train", *CELL, **where))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("datasets.yaml", {"cifar10.mean": [0.5], "cifar10.std": [0.1]}),
+        ("recipes.yaml", {"short.mean": [0.5]}),
+        ("recipes.yaml", {"short.lr": 0.05}),
+        ("losses.yaml", {"ce.weight_decay": 0.1}),
+        (
+            SCALE,
+            {"noises": {"symmetric-0.4": {"kind": "symmetric", "rate": 0.2, "sampler": "iid"}}},
+        ),
+    ],
+)
+def test_a_changed_protocol_trains_anew(small: Config, file: str, changes: dict[str, Any]) -> None:
+    before = trained(small)
+    config = made_up.edit(file, changes)
+    after = trained(config)
+    assert after["1/weights.safetensors"] != before["1/weights.safetensors"]
+    assert after == trained(config, checkpoints="none before")
+
+
+def test_what_decides_nothing_trains_nothing(
+    small: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = trained(small)
+    made_up.edit("datasets.yaml", {"cifar10.title": "Other words"})
+    made_up.edit("losses.yaml", {"ce.label": "Cross-entropy", "ce.source": "a book"})
+    config = made_up.edit("recipes.yaml", {"short.minutes": 99, "short.memory_mb": 9999})
+    assert job_of(config, "train", *CELL).spec == job_of(small, "train", *CELL).spec
+    with caplog.at_level(logging.INFO, "firstorder"):
+        assert trained(config) == before
+    assert caplog.text.count("was finished before") == 2
+
+
+def test_a_new_seed_leaves_the_old_ones_as_they_were(
+    small: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = trained(small)
+    config = made_up.edit(SCALE, {"seeds": [1, 2, 3]})
+    with caplog.at_level(logging.INFO, "firstorder"):
+        after = trained(config)
+    assert before.items() <= after.items()
+    assert caplog.text.count("was finished before") == 2
+    assert "3/weights.safetensors" in after
+
+
+@pytest.mark.parametrize("changes", [{"validation": 0.4}, {"split_seed": 7}])
+def test_a_changed_split_is_tuned_anew(small: Config, changes: dict[str, Any]) -> None:
+    perform(small, "corrupt", "cifar10", "symmetric-0.8")
+    before = content(perform(small, "tune", "images", "ce-tuned"))
+    again = content(perform(small, "tune", "images", "ce-tuned"))
+    assert again == before
+    tuning = {"weight_decays": [0.0, 0.1], "seeds": [1], **changes}
+    config = made_up.edit(SCALE, {"tuning": tuning})
+    job = perform(config, "tune", "images", "ce-tuned")
+    record = json.loads(Path(job.outputs["chosen.json"]).read_text())
+    assert record["spec"] == job.spec
+    clean = perform(config, "tune", "images", "ce-tuned", checkpoints="none before")
+    assert content(job) == content(clean) != before
+
+
+def test_a_record_states_what_decided_it_and_which_examples_are_right(small: Config) -> None:
+    trained(small)
+    job = job_of(small, "train", *CELL)
+    for seed in (1, 2):
+        summary = json.loads(Path(job.outputs[f"{seed}/summary.json"]).read_text())
+        assert summary["spec"]["seed"] == seed
+        assert all(summary["spec"][name] == job.spec[name] for name in ("images", "loss", "recipe"))
+    found = made_up.results(small, "correct.npz", cells="curves", losses="comparison")
+    found = Results({**found.spec, "rows": found.spec["rows"][:1]}, found.files)
+    for keys, right in frames.correctness(found):
+        path = job.outputs[f"{keys['seed']}/summary.json"]
+        summary = json.loads(Path(path).read_text())
+        assert len(right) == 40
+        assert right.mean() == summary["last"]["test_accuracy"]
+
+
+def test_correctness_is_that_of_the_weights_in_the_order_of_the_test_set(small: Config) -> None:
+    import torch
+
+    from firstorder import models
+    from firstorder.data.images import standardise
+    from firstorder.data.prepared import read_prepared
+
+    trained(small)
+    job = job_of(small, "train", *CELL)
+    network = models.build("mlp", 10, (1, 8, 8))
+    state = load_file(job.outputs["1/weights.safetensors"])
+    network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
+    prepared = read_prepared(job.inputs["dataset"])
+    with torch.inference_mode():
+        images = torch.from_numpy(prepared.test_images)
+        scores = network.eval()(standardise(images, [0.3], [0.3]))
+    with np.load(job.outputs["1/correct.npz"]) as stored:
+        right = np.unpackbits(stored["correct"], count=int(stored["count"])).astype(bool)
+    assert (right == (scores.argmax(1).numpy() == prepared.test_labels)).all()
+    assert 0 < right.mean() < 1
+
+
+def test_a_diverged_training_has_no_correct_examples(small: Config) -> None:
+    config = made_up.edit("recipes.yaml", {"short.lr": 1e30})
+    trained(config)
+    job = job_of(config, "train", *CELL)
+    summary = json.loads(Path(job.outputs["1/summary.json"]).read_text())
+    assert summary["status"] == "diverged"
+    with np.load(job.outputs["1/correct.npz"]) as stored:
+        assert int(stored["count"]) == 0
+
+
+def test_evaluation_agrees_with_the_training(small: Config) -> None:
+    trained(small)
+    job = perform(small, "evaluate", *CELL)
+    tests = json.loads(Path(job.outputs["1/tests.json"]).read_text())
+    path = job_of(small, "train", *CELL).outputs["1/summary.json"]
+    assert (
+        tests["accuracies"]["last_accuracy"]
+        == (json.loads(Path(path).read_text())["last"]["test_accuracy"])
+    )
+
+
+def test_labels_of_other_data_are_refused(small: Config) -> None:
+    trained(small)
+    path = job_of(small, "train", *CELL).inputs["1/labels.npz"]
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **{**arrays, "clean": arrays["clean"][::-1]})
+    with pytest.raises(DataError, match="drawn for other labels"):
+        perform(small, "train", *CELL)
+
+
+@pytest.mark.parametrize("noise", ["asymmetric-0.5", "instance-0.4", "pairflip-0.2"])
+def test_every_noise_is_drawn_from_its_spec_as_from_the_dataset(small: Config, noise: str) -> None:
+    from firstorder.config import Noise
+    from firstorder.data.noise import corrupt
+    from firstorder.data.prepared import read_prepared
+
+    job = perform(small, "corrupt", "cifar10", noise)
+    prepared = read_prepared(job.inputs["dataset"])
+    declared = small.datasets["cifar10"]
+    expected = corrupt(
+        prepared.train_labels, Noise.parse(noise), declared, 2, images=prepared.train_images
+    )
+    with np.load(job.outputs["2/labels.npz"]) as stored:
+        assert (stored["labels"] == expected.labels).all()
+        assert stored["flipped"].any()

@@ -1,0 +1,186 @@
+"""Tables of the symmetrization study: what is printed, and what is compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import made_up_trainings as made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from firstorder.config import Config
+from firstorder.jobs.paths import paths
+from firstorder.publish import grid, tables
+from firstorder.publish.table import COLUMNS, REASON, UNSTABLE, agrees
+from firstorder.studies.symmetrization.grid import run_file
+from firstorder.studies.symmetrization.settings import NAME
+
+TABLES = [name for name, entry in made_up.ARTEFACTS.items() if entry["kind"] == "table"]
+STUDY = f"studies/{NAME}/study.yaml"
+
+
+def built(config: Config, artefact: str) -> pd.DataFrame:
+    return pd.read_csv(made_up.make(config, artefact)["csv"])
+
+
+def page(config: Config, artefact: str, suffix: str) -> str:
+    """A form of a table that was made before."""
+    return Path(paths(config).artefact(NAME, artefact, "table")[suffix]).read_text()
+
+
+def publish(name: str, lines: list[str]) -> Config:
+    """Have tables compared with these numbers: `noise,loss,mean,std,source,reason`."""
+    rows = [line.split(",") for line in lines]
+    text = [",".join([*COLUMNS, REASON])] + [
+        f"symmetrization,t,cifar10,{noise},{loss},last_accuracy,{mean},{std},3,{source},{reason}"
+        for noise, loss, mean, std, source, reason in rows
+    ]
+    Path(f"config/published/{name}.csv").write_text("\n".join([*text, ""]))
+    compared = ("accuracy-symmetric", "test-sets")
+    return made_up.edit(STUDY, {f"artefacts.{each}.published": name for each in compared})
+
+
+@pytest.mark.parametrize("artefact", TABLES)
+def test_every_table_has_four_formats_that_repeat_to_the_byte(tiny: Config, artefact: str) -> None:
+    found = made_up.make(tiny, artefact)
+    columns = set(pd.read_csv(found["csv"]).columns)
+    assert {"section", "row", "column", "corner", "mean", "std", "n", "text"} <= columns
+    first = [path.read_bytes() for path in found.values()]
+    assert [path.read_bytes() for path in made_up.make(tiny, artefact).values()] == first
+    folder = found["csv"].parent
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def entry(frame: pd.DataFrame, loss: str, noise: str) -> dict[str, Any]:
+    (found,) = frame[(frame["loss"] == loss) & (frame["noise"] == noise)].to_dict("records")
+    return {str(key): value for key, value in found.items()}
+
+
+def test_published_numbers_stand_beside_with_their_difference(tiny: Config) -> None:
+    frame = built(tiny, "accuracy-symmetric")
+    cell = entry(frame, "gce", "symmetric-0.4")
+    assert cell["published_text"] == "82.24 ± 0.25"
+    assert cell["difference"] == pytest.approx(cell["mean"] - 82.24)
+    assert entry(frame, "gce", "symmetric-0.8")["agreement"] == "differs"
+    assert np.isnan(entry(frame, "sgce", "symmetric-0.4")["published"])
+    text = page(tiny, "accuracy-symmetric", "md")
+    assert "*82.24 ± 0.25*" in text
+    assert "(differs)" in text
+
+
+@pytest.mark.parametrize("artefact", ["accuracy-symmetric", "test-sets"])
+def test_a_number_that_is_not_compared_by_value_has_its_reason_for_a_verdict(
+    tiny: Config, artefact: str
+) -> None:
+    reason = "published with q = 0.9"
+    lines = [f"symmetric-0.8,gce,25.80,1.03,T,{reason}", "symmetric-0.8,ce,18.95,0.38,T,"]
+    config = publish(f"reasons-{artefact}", lines)
+    frame = built(config, artefact)
+    frame = frame[frame["metric"] == "last_accuracy, %"]
+    cell, other = (entry(frame, loss, "symmetric-0.8") for loss in ("gce", "ce"))
+    assert (cell["agreement"], other["agreement"]) == (reason, "differs")
+    assert not agrees(cell["mean"], cell["std"], 25.8, 1.03)
+    assert cell["difference"] == pytest.approx(cell["mean"] - 25.8)
+    assert cell["published"] == 25.8 and other["published_text"] == "18.95 ± 0.38"
+    for suffix, printed in (("md", "25.80 ± 1.03 "), ("html", "25.80 ± 1.03 "), ("tex", "1.03 ")):
+        text = page(config, artefact, suffix)
+        assert f"{printed}({reason})" in text
+        assert text.count("(differs)") == 1  # cross-entropy's
+        assert "A reason in brackets" in text
+
+
+def test_numbers_compared_by_value_only_have_no_word_on_reasons(tiny: Config) -> None:
+    made_up.make(tiny, "accuracy-symmetric")
+    assert "in brackets" not in page(tiny, "accuracy-symmetric", "md")
+
+
+@pytest.mark.parametrize(
+    ("name", "gce", "agreement"),
+    [
+        ("kept", "25.82,1.03,T,", "unstable: order kept"),
+        ("unstable-too", f"25.82,1.03,T,{UNSTABLE}", "unstable: order kept"),
+        ("not-kept", "12.00,1.03,T,", "unstable: order not kept"),
+        ("tied", "12.00,2.00,T,", UNSTABLE),  # 6.95 <= 3 (0.38 + 2)
+        ("of-another-source", "25.82,1.03,U,", UNSTABLE),
+        ("not-comparable", "12.00,1.03,T,published with q = 0.9", UNSTABLE),
+    ],
+)
+def test_an_unstable_number_is_compared_by_order_within_its_column_and_source(
+    tiny: Config, name: str, gce: str, agreement: str
+) -> None:
+    lines = [f"symmetric-0.8,ce,18.95,0.38,T,{UNSTABLE}", f"symmetric-0.8,gce,{gce}"]
+    lines += ["symmetric-0.4,mae,5.00,0.10,T,", "symmetric-0.4,ce,90.00,0.10,T,"]
+    config = publish(f"order-{name}", lines)
+    frame = built(config, "accuracy-symmetric")
+    ce, other, elsewhere = (
+        entry(frame, loss, f"symmetric-{rate}")
+        for loss, rate in (("ce", "0.8"), ("gce", "0.8"), ("ce", "0.4"))
+    )
+    assert not agrees(ce["mean"], ce["std"], other["mean"], other["std"])
+    assert ce["mean"] < other["mean"]
+    assert ce["agreement"] == agreement
+    assert ce["published_text"] == f"18.95 ± 0.38 ({agreement})"
+    assert elsewhere["agreement"] == "differs"
+
+
+def test_a_tie_of_the_rebuilt_numbers_says_nothing_of_their_order(tiny: Config) -> None:
+    lines = [f"symmetric-0.8,nce+rce,10.00,,T,{UNSTABLE}", "symmetric-0.8,unhinged,50.00,,T,"]
+    config = publish("tie", lines)
+    frame = built(config, "accuracy-symmetric")
+    one, other = (entry(frame, loss, "symmetric-0.8") for loss in ("nce+rce", "unhinged"))
+    assert agrees(one["mean"], one["std"], other["mean"], other["std"])
+    assert one["agreement"] == UNSTABLE
+
+
+def test_every_test_set_is_a_column_with_the_published_numbers_of_its_metric(tiny: Config) -> None:
+    frame = built(tiny, "test-sets")
+    assert list(dict.fromkeys(frame["column"])) == ["top 1", "top 5", "other, top 1"]
+    some = frame[(frame["loss"] == "gce") & (frame["noise"] == "symmetric-0.4")]
+    means = dict(zip(some["column"], some["mean"], strict=True))
+    assert means["other, top 1"] == pytest.approx(means["top 1"] / 2)
+    compared = some[some["published"].notna()]
+    assert list(compared["column"]) == ["top 1"] and list(compared["published"]) == [82.24]
+
+
+def test_tuned_decay_stands_beside_the_fixed_one_and_gains_are_paired(tiny: Config) -> None:
+    frame = built(tiny, "fixed-tuned")
+    assert set(frame["row"]) == {"CE", "GCE"}
+    for _, cell in frame.groupby(["row", "noise"]):
+        fixed, tuned, gain = cell["mean"]
+        assert gain == pytest.approx(tuned - fixed)
+        assert [text.split(", ")[1] for text in cell["column"]] == [
+            "fixed decay", "tuned decay", "gain"
+        ]  # fmt: skip
+
+
+def test_a_diverged_seed_is_marked_and_left_out_of_the_mean(tiny: Config) -> None:
+    for seed in (1, 2, 3):
+        for loss, gone in (("gce", (1, 2, 3)), ("sgce", (2,))):
+            path = Path(run_file(tiny, "images", "symmetric-0.4", loss, seed, "summary.json"))
+            summary = json.loads(path.read_text())
+            if seed in gone:
+                summary |= {"status": "diverged", "last": None, "best": None}
+            path.write_text(json.dumps(summary))
+    frame = built(tiny, "accuracy-symmetric")
+    assert entry(frame, "gce", "symmetric-0.4")["text"] == "diverged"
+    one = entry(frame, "sgce", "symmetric-0.4")
+    assert one["n"] == 2
+    assert one["diverged"] == 1
+    assert one["text"].endswith("†")
+    assert not one["best"]
+
+
+def test_other_data_have_no_published_column(tiny: Config) -> None:
+    config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"settings.images.dataset": "others"})
+    frame = built(config, "accuracy-symmetric")
+    assert frame["published"].isna().all()
+    assert "rebuilt" not in page(config, "accuracy-symmetric", "md")
+
+
+def test_a_table_of_which_nothing_is_run_says_so(tiny: Config) -> None:
+    config = made_up.edit(STUDY, {"artefacts.pairs.options": {"pairs": [["ce", "sgce-q0.1"]]}})
+    assert grid.sections(built(config, "pairs")) == []
+    assert tables.EMPTY in page(config, "pairs", "html")

@@ -1,0 +1,130 @@
+"""Entries of tables, published numbers beside them, and the formats in which they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from firstorder.errors import ConfigError
+from firstorder.publish import grid
+from firstorder.publish.table import (
+    COLUMNS,
+    REASON,
+    UNSTABLE,
+    agrees,
+    mark_best,
+    plus_minus,
+    published,
+    spread,
+)
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published"
+
+
+def test_the_spread_has_n_minus_one_and_none_for_one_seed() -> None:
+    mean, std, n = spread(pd.Series([1.0, 2.0, 3.0, np.nan]))
+    assert (mean, std, n) == (2.0, 1.0, 3)
+    assert np.isnan(spread(pd.Series([1.0]))[1])
+    assert plus_minus(82.236, 0.25) == "82.24 ± 0.25"
+    assert plus_minus(82.236, float("nan")) == "82.24"
+    assert plus_minus(float("nan"), float("nan")) == ""
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "anchor", "anchor_std", "agreement"),
+    [
+        (83.2, 0.0, 82.24, 0.25, True),  # within one point
+        (83.3, 0.0, 82.24, 0.0, False),
+        (84.0, 0.35, 82.24, 0.25, True),  # 1.76 <= 3 (0.35 + 0.25)
+        (84.1, 0.35, 82.24, 0.25, False),
+        (83.2, float("nan"), 82.24, float("nan"), True),
+    ],
+)
+def test_a_cell_agrees_within_a_point_or_three_times_both_spreads(
+    mean: float, std: float, anchor: float, anchor_std: float, agreement: bool
+) -> None:
+    assert agrees(mean, std, anchor, anchor_std) is agreement
+
+
+def test_the_best_of_a_column_is_bold_and_ties_share_it() -> None:
+    frame = pd.DataFrame(
+        {"section": "", "column": ["a", "a", "a"], "mean": [1.001, 1.004, 0.5], "eligible": True}
+    )
+    assert list(mark_best(frame)["best"]) == [True, True, False]
+
+
+def test_special_characters_are_escaped_in_every_format() -> None:
+    frame = pd.DataFrame(
+        [{"section": "A & B_1", "row": "50 % <α>", "column": "x|y", "corner": "#", "mean": 1.0,
+          "std": 0.1, "n": 2, "text": "1.00 ± 0.10", "best": True}]
+    )  # fmt: skip
+    laid_out = grid.sections(frame)
+    latex = grid.latex(laid_out, "T", "C", "l")
+    assert r"A \& B\_1" in latex
+    assert r"50 \% <$\alpha$>" in latex
+    assert r"\textbf{1.00 $\pm$ 0.10}" in latex
+    page = grid.webpage(laid_out, "T", "C")
+    assert "A &amp; B_1" in page
+    assert "&lt;α&gt;" in page
+    assert "x\\|y" in grid.markdown(laid_out, "T", "C")
+
+
+def test_every_published_number_is_well_formed_and_has_a_source() -> None:
+    for path in sorted(PUBLISHED.glob("*.csv")):
+        frame = pd.read_csv(path)
+        keys = ["dataset", "noise", "loss", "metric", "source"]
+        assert not frame.duplicated(keys).any(), path
+        assert frame["mean"].between(0, 100).all()
+        assert frame["std"].dropna().between(0, 5).all()
+        assert frame["source"].str.len().gt(0).all()
+        kinds = r"(symmetric|asymmetric|instance)-0\.\d|human-[a-z0-9]+"
+        assert frame["noise"].str.fullmatch(kinds).all()
+
+
+def test_the_numbers_not_to_be_compared_by_value_are_those_of_the_rule() -> None:
+    frame = pd.read_csv(PUBLISHED / "symmetrization.csv")
+    assert tuple(frame.columns) == (*COLUMNS, REASON)
+    high = frame["noise"].eq("symmetric-0.8")
+    unstable = high & frame["loss"].isin(["ce", "nce+agce"])
+    assert unstable.sum() == 8
+    assert frame[unstable][REASON].eq(UNSTABLE).all()
+    others = frame[~unstable].dropna(subset=[REASON])
+    assert others[["dataset", "noise", "loss", "metric", "source", REASON]].to_numpy().tolist() == [
+        ["cifar100", noise, "gce", "last_accuracy", "epsilon-softmax (NeurIPS 2024), Table 2",
+         f"published with q = {q}"]
+        for noise, q in (("symmetric-0.0", 0.5), ("symmetric-0.2", 0.5), ("symmetric-0.8", 0.9))
+    ]  # fmt: skip
+
+
+def test_the_main_anchors_are_those_of_the_published_table() -> None:
+    anchors = published(str(PUBLISHED / "symmetrization.csv"), "last_accuracy")
+    for key, mean, std in (
+        (("cifar10", "symmetric-0.8", "ce"), 18.95, 0.38),
+        (("cifar10", "symmetric-0.8", "nce+agce"), 49.98, 4.81),
+        (("cifar100", "asymmetric-0.4", "gce"), 40.82, 0.85),
+        (("cifar100", "symmetric-0.0", "mae"), 5.31, 1.19),
+        (("cifar10", "human-worst", "best-of-paper"), 81.28, None),
+    ):
+        assert anchors[key]["mean"] == mean
+        assert std is None or anchors[key]["std"] == std
+
+
+def test_a_file_of_published_numbers_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"config/published/none\.csv"):
+        published("config/published/none.csv", "last_accuracy")
+
+
+def test_the_columns_of_published_numbers_are_checked(tmp_path: Path) -> None:
+    row = "s,t,cifar10,symmetric-0.4,ce,last_accuracy,58.46,0.21,3,T"
+    for name, more in (("misspelt", "not_comparred"), ("repeated", f"{REASON},{REASON}")):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(f"{','.join(COLUMNS)},{more}\n{row},\n")
+        with pytest.raises(ConfigError, match=f"{name}.csv: expected the columns .*{REASON}"):
+            published(str(path), "last_accuracy")
+    path = tmp_path / "without-reasons.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n{row}\n")
+    anchors = published(str(path), "last_accuracy")
+    assert [record[REASON] for record in anchors.values()] == [""]
