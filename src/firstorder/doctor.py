@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from firstorder.config import File
 from firstorder.jobs import forecast
 from firstorder.jobs.job import Job
 from firstorder.jobs.plan import Plan
@@ -102,20 +103,30 @@ def _data(jobs: list[Job]) -> Iterator[Finding]:
 
 
 def _source(job: Job) -> Finding:
+    from firstorder.data import locate
+
     dataset, file = job.key
     place = job.aside
-    if Path(place["path"]).is_file():
+    path = Path(place["path"])
+    if "file" not in job.spec:
+        return Finding(f"{dataset}: in place, {path}")
+    declared = File.model_validate(job.spec["file"])
+    if path.exists():
+        problem = locate.state(path, declared)
+        if problem is not None:
+            mend = "move it away, or put the right file there"
+            return Finding(f"{dataset}: {path}: {problem}", mend)
         return Finding(f"{dataset}: {file} is in place")
-    folders = (Path(place["path"]).parent / Path(each).expanduser() for each in place["folders"])
-    local = [folder for folder in folders if (folder / file).is_file()]
-    if local:
-        return Finding(f"{dataset}: {file} will be taken from {local[0]}")
+    found, _ = locate.copy_of(declared, locate.places(path.parent, place["folders"])[1:])
+    if found is not None:
+        return Finding(f"{dataset}: {file} will be taken from {found.parent}")
     if not place["urls"]:
         return Finding(f"{dataset}: {file} is missing", place["help"])
     answers = [url for url in place["urls"] if _answers(url)]
     if answers:
-        return Finding(f"{dataset}: {file} will be downloaded from {urlsplit(answers[0]).netloc}")
-    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in place["urls"]))
+        host = urlsplit(answers[0]).hostname
+        return Finding(f"{dataset}: {file} will be downloaded from {host}")
+    hosts = ", ".join(dict.fromkeys(urlsplit(url).hostname or "" for url in place["urls"]))
     return Finding(
         f"{dataset}: {file} is not here; no answer from {hosts}",
         f"connect, or put the file into {Path(place['path']).parent}/",

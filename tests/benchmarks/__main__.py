@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bench_ceilings
+import bench_dynamics
 import bench_evaluation
 import bench_kernel
 import bench_linearized
@@ -29,6 +30,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "ceilings": bench_ceilings.ceilings,
     "kernel": bench_kernel.lenet_jax,
     "kernel-torch": bench_kernel.lenet_torch,
+    "kernel-outputs": bench_kernel.lenet_outputs,
     "resnet": bench_kernel.resnet_torch,
     "resnet-jax": bench_kernel.resnet_jax,
     "function-space": bench_linearized.in_function_space,
@@ -40,6 +42,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "training": bench_training.lines,
     "stacked": bench_stacked.stacked,
     "evaluation": bench_evaluation.evaluations,
+    **bench_dynamics.ITEMS,
 }
 
 

@@ -20,12 +20,13 @@ from firstorder import models
 from firstorder.linearized.kernel import ntk
 
 
-def problem(name: str, count: int) -> tuple[nn.Module, Tensor]:
-    """A network with one output and standard normal images."""
+def problem(name: str, count: int, outputs: int = 1) -> tuple[nn.Module, Tensor]:
+    """A network, by default with one output, and standard normal images."""
     generator = torch.Generator().manual_seed(0)
     # Strided convolutions pad as flax does: JAX computes the same function.
     options = {"padding": "same"} if name == "resnet18" else {}
-    module = models.build(name, 1, (3, 32, 32), init="lecun", generator=generator, **options)
+    shape = (3, 32, 32)
+    module = models.build(name, outputs, shape, init="lecun", generator=generator, **options)
     return module, torch.randn(count, 3, 32, 32, generator=generator)
 
 
@@ -81,6 +82,34 @@ def resnet_torch(count: int = 128) -> Iterator[Line]:
             ).result()
         }
         yield from race(f"kernel, ResNet-18, N={count}", lambda: ntk(module, x), jobs, 2)
+
+
+def lenet_outputs(count: int = 512, outputs: int = 10) -> Iterator[Line]:
+    """The trace form of a network with several outputs; and the full form, smaller."""
+    item = f"trace, LeNet, K={outputs}, N={count}"
+    module, x = problem("lenet", count, outputs)
+    jobs: dict[str, Callable[[], Any]] = {
+        "torch.func, vmap(jacrev)": functools.partial(peers_torch.trace, module, x, 32)
+    }
+    try:
+        import peers_jax
+
+        theta, images = peers_jax.parameters(module), peers_jax.images(x)
+        network = functools.partial(peers_jax.lenet, every=True)
+        # Its trace is divided by the number of outputs.
+        mean = peers_jax.trace_of_neural_tangents(network, theta, images)
+        jobs["neural-tangents, its default"] = lambda: outputs * mean()
+    except ImportError:
+        yield absent(item, "neural-tangents, its default")
+    yield from race(item, lambda: ntk(module, x, outputs="trace"), jobs)
+
+    few = count // 8
+    item, x = f"full, LeNet, K={outputs}, N={few}", x[:few]
+    if not importlib.util.find_spec("nngeometry"):
+        yield absent(item, "NNGeometry, FMatDense")
+        return
+    gram = peers_torch.nngeometry_gram(module, x, few)
+    yield from race(item, lambda: ntk(module, x, outputs="full"), {"NNGeometry, FMatDense": gram})
 
 
 def theirs(library: str, name: str, count: int, chunk: int = 128) -> np.ndarray:

@@ -47,8 +47,11 @@ def halve(x: Any) -> Any:
     return lax.reduce_window(x, 0.0, lax.add, window, window, "VALID") / 4
 
 
-def lenet(theta: Any, x: Any, shifts: Any = None) -> Any:
-    """Outputs (B,); with `shifts` added to the layers' outputs, also the layers' inputs."""
+def lenet(theta: Any, x: Any, shifts: Any = None, every: bool = False) -> Any:
+    """Outputs (B,), or `every` one (B, K).
+
+    With `shifts` added to the layers' outputs, their sum, and the layers' inputs.
+    """
     inputs = []
     for layer, name in enumerate(("0", "3", "7", "9", "11")):
         w, b = theta[f"{name}.weight"], theta[f"{name}.bias"]
@@ -62,7 +65,9 @@ def lenet(theta: Any, x: Any, shifts: Any = None) -> Any:
             x = jax.nn.relu(x)
         if x.ndim == 4:
             x = halve(x)
-    return x[:, 0] if shifts is None else (x[:, 0].sum(), inputs)
+    if shifts is not None:
+        return x[:, 0].sum(), inputs
+    return x if every else x[:, 0]
 
 
 def resnet18(theta: Any, x: Any) -> Any:
@@ -161,6 +166,17 @@ def default_of_neural_tangents(network: Network, theta: Any, x: Any) -> Callable
 
     kernel_of = neural_tangents.empirical_ntk_fn(
         lambda p, batch: network(p, batch)[:, None], vmap_axes=0
+    )
+    compiled = jax.jit(lambda p, batch: kernel_of(batch, None, p))
+    return lambda: jax.block_until_ready(compiled(theta, x))
+
+
+def trace_of_neural_tangents(network: Network, theta: Any, x: Any) -> Callable[[], Any]:
+    """The mean over the outputs of their kernels, by its default. Raises ImportError."""
+    import neural_tangents  # type: ignore[import-not-found, unused-ignore]
+
+    kernel_of = neural_tangents.empirical_ntk_fn(
+        lambda p, batch: network(p, batch), trace_axes=(-1,), vmap_axes=0
     )
     compiled = jax.jit(lambda p, batch: kernel_of(batch, None, p))
     return lambda: jax.block_until_ready(compiled(theta, x))

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import gzip
 import hashlib
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from pydantic import ValidationError
 
 from firstorder.config import File
-from firstorder.data.fetch import ATTEMPTS, fetch
+from firstorder.data import download
+from firstorder.data.download import ATTEMPTS, shown
+from firstorder.data.fetch import place
 from firstorder.errors import DataError
 
 CONTENT = bytes(range(256)) * 2000
@@ -49,10 +59,23 @@ class Publisher:
         self.requests.append(span)
         if step.isdecimal():
             return request.send_error(int(step))
-        if step == "redirect":
+        if step.startswith("redirect "):
             request.send_response(302)
-            request.send_header("Location", "http://example.org/raw.bin")
+            request.send_header("Location", step.removeprefix("redirect "))
             request.end_headers()
+            return None
+        if step.startswith("wait "):
+            request.send_response(503)
+            request.send_header("Retry-After", step.removeprefix("wait "))
+            request.end_headers()
+            return None
+        if step in ("drip", "endless"):
+            request.send_response(200)
+            request.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    request.wfile.write(b"x" * (1 if step == "drip" else 1 << 20))
+                    time.sleep(0.02 if step == "drip" else 0)
             return None
         start = int(span[6:-1]) if span and step != "no-ranges" else 0
         if start >= len(self.content):
@@ -67,7 +90,8 @@ class Publisher:
             request.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
         if step == "mislabelled":
             request.send_header("Content-Encoding", "gzip")
-        request.send_header("Content-Length", str(len(body)))
+        length = step.removeprefix("length ") if step.startswith("length ") else str(len(body))
+        request.send_header("Content-Length", length)
         request.end_headers()
         request.wfile.write(body[: len(body) // 2] if step == "cut" else body)
         return None
@@ -90,6 +114,26 @@ def published(*urls: str, content: bytes = CONTENT, **changes: object) -> File:
         "urls": urls,
     }
     return File.model_validate({**values, **changes})
+
+
+def fetch(
+    name: str,
+    file: File,
+    folders: Sequence[str | Path],
+    destination: Path,
+    help: str = "",
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Place `file` at `destination` for a dataset with `folders` and `help`."""
+    assert destination.name == file.name
+    assert place(name, file, destination.parent, folders, help, sleep=sleep) == destination
+
+
+def part_of(folder: Path, content: bytes) -> Path:
+    """What a process that ended has left of a download."""
+    part = folder / ".raw.bin.1-0000.part"
+    part.write_bytes(content)
+    return part
 
 
 class Naps(list[float]):
@@ -118,7 +162,7 @@ def test_a_cut_connection_is_resumed_where_it_ended(publisher: Publisher, tmp_pa
 
 
 def test_a_part_of_an_earlier_process_is_resumed(publisher: Publisher, tmp_path: Path) -> None:
-    (tmp_path / "raw.bin.part").write_bytes(CONTENT[:1000])
+    part_of(tmp_path, CONTENT[:1000])
     fetch("data", published(publisher.url), [], tmp_path / "raw.bin")
     assert (tmp_path / "raw.bin").read_bytes() == CONTENT
     assert publisher.requests == ["bytes=1000-"]
@@ -128,7 +172,7 @@ def test_a_part_of_an_earlier_process_is_resumed(publisher: Publisher, tmp_path:
 def test_a_complete_part_needs_no_more_bytes(
     publisher: Publisher, tmp_path: Path, bytes_known: bool
 ) -> None:
-    (tmp_path / "raw.bin.part").write_bytes(CONTENT)
+    part_of(tmp_path, CONTENT)
     file = published(publisher.url, bytes=len(CONTENT) if bytes_known else None)
     fetch("data", file, [], tmp_path / "raw.bin")
     assert (tmp_path / "raw.bin").read_bytes() == CONTENT
@@ -138,14 +182,14 @@ def test_a_complete_part_needs_no_more_bytes(
 def test_a_part_of_another_file_is_started_over(
     publisher: Publisher, tmp_path: Path, part: bytes
 ) -> None:
-    (tmp_path / "raw.bin.part").write_bytes(part)
+    part_of(tmp_path, part)
     fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=Naps())
     assert (tmp_path / "raw.bin").read_bytes() == CONTENT
 
 
 def test_a_server_without_ranges_sends_the_file_again(publisher: Publisher, tmp_path: Path) -> None:
     publisher.steps = ["no-ranges"]
-    (tmp_path / "raw.bin.part").write_bytes(CONTENT[:1000])
+    part_of(tmp_path, CONTENT[:1000])
     fetch("data", published(publisher.url), [], tmp_path / "raw.bin")
     assert (tmp_path / "raw.bin").read_bytes() == CONTENT
 
@@ -218,7 +262,7 @@ def test_when_nothing_serves_one_line_names_every_source_and_the_mend(
 def test_a_redirect_to_an_unencrypted_server_is_refused(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    publisher.steps = ["redirect"]
+    publisher.steps = ["redirect http://example.org/raw.bin"]
     with pytest.raises(DataError, match="not https"):
         fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=Naps())
 
@@ -262,16 +306,202 @@ def test_a_repacked_copy_of_the_same_content_is_accepted(tmp_path: Path) -> None
         fetch("data", file, [local], tmp_path / "raw.bin")
 
 
-def test_a_right_file_stays_and_a_wrong_one_is_replaced(
-    publisher: Publisher, tmp_path: Path
-) -> None:
+def test_a_right_file_stays_untouched(publisher: Publisher, tmp_path: Path) -> None:
     destination = tmp_path / "raw.bin"
     destination.write_bytes(CONTENT)
+    os.utime(destination, ns=(1, 1))
+    destination.chmod(0o400)
+    before = destination.stat()
     fetch("data", published(publisher.url), [], destination)
+    after = destination.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, 1)
     assert publisher.requests == []
-    destination.write_bytes(b"damaged")
-    fetch("data", published(publisher.url), [], destination)
-    assert destination.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["wrong", "empty", "link to a wrong one", "dangling link"])
+def test_a_wrong_file_that_a_person_placed_stays_and_is_named(
+    publisher: Publisher, tmp_path: Path, kind: str
+) -> None:
+    destination = tmp_path / "data" / "raw.bin"
+    destination.parent.mkdir()
+    other = tmp_path / "other"
+    if "link" in kind:
+        destination.symlink_to(other)
+        if kind == "link to a wrong one":
+            other.write_bytes(b"mine")
+    else:
+        destination.write_bytes(b"mine" if kind == "wrong" else b"")
+    with pytest.raises(DataError, match=r"raw\.bin: .*; it stays: move it away") as raised:
+        fetch("data", published(publisher.url), [], destination)
+    assert "\n" not in str(raised.value)
+    assert os.path.lexists(destination) and destination.is_symlink() == ("link" in kind)
+    if kind != "dangling link":
+        assert destination.read_bytes() == (b"" if kind == "empty" else b"mine")
+    assert publisher.requests == []
+
+
+def test_a_file_that_appears_during_the_download_stays(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content, reason in ((CONTENT, None), (b"mine", "appeared meanwhile")):
+        destination = tmp_path / str(reason) / "raw.bin"
+        receive = download._receive
+
+        def meanwhile(
+            *arguments: Any, where: Path = destination, what: bytes = content, then: Any = receive
+        ) -> None:
+            where.write_bytes(what)
+            then(*arguments)
+
+        monkeypatch.setattr(download, "_receive", meanwhile)
+        if reason is None:
+            fetch("data", published(publisher.url), [], destination)
+        else:
+            with pytest.raises(DataError, match=reason):
+                fetch("data", published(publisher.url), [], destination)
+        monkeypatch.setattr(download, "_receive", receive)
+        assert destination.read_bytes() == content
+
+
+def test_two_downloads_of_one_file_agree(publisher: Publisher, tmp_path: Path) -> None:
+    file = published(publisher.url)
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            fetch("data", file, [], tmp_path / "raw.bin")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert (tmp_path / "raw.bin").read_bytes() == CONTENT
+    assert os.listdir(tmp_path) == ["raw.bin"]
+
+
+def test_the_part_of_a_living_process_is_left_alone(publisher: Publisher, tmp_path: Path) -> None:
+    part = part_of(tmp_path, CONTENT[:1000])
+    hold = (
+        "import fcntl, sys; stream = open(sys.argv[1], 'r+b');"
+        "fcntl.flock(stream, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, part], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        holder.stdout.readline()
+        fetch("data", published(publisher.url), [], tmp_path / "raw.bin")
+        holder.stdin.close()
+    assert publisher.requests == [""]
+    assert part.read_bytes() == CONTENT[:1000]
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "second link", "folder"])
+def test_a_part_that_leads_elsewhere_is_not_followed(
+    publisher: Publisher, tmp_path: Path, kind: str
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"mine")
+    part = tmp_path / "data" / ".raw.bin.1-0000.part"
+    part.parent.mkdir()
+    {"symbolic link": part.symlink_to, "second link": part.hardlink_to}.get(
+        kind, lambda _: part.mkdir()
+    )(other)
+    fetch("data", published(publisher.url), [], tmp_path / "data" / "raw.bin")
+    assert other.read_bytes() == b"mine"
+    assert (tmp_path / "data" / "raw.bin").read_bytes() == CONTENT
+
+
+def test_only_tries_without_progress_are_counted(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.steps = ["cut"] * (2 * ATTEMPTS) + ["serve"]
+    naps = Naps()
+    fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=naps)
+    assert (tmp_path / "raw.bin").read_bytes() == CONTENT
+    assert naps == [1.0] * (2 * ATTEMPTS)
+
+
+@pytest.mark.parametrize("date", [False, True])
+def test_a_server_that_says_when_to_come_back_is_obeyed(
+    publisher: Publisher, tmp_path: Path, date: bool
+) -> None:
+    soon = email.utils.formatdate(time.time() + 31, usegmt=True)
+    publisher.steps = [f"wait {soon if date else 30}", "serve"]
+    naps = Naps()
+    fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=naps)
+    assert len(naps) == 1 and 28 <= naps[0] <= 31
+    publisher.steps = ["wait 86400"]
+    with pytest.raises(DataError, match="HTTP 503; it asks to come back in 86400 s"):
+        fetch("data", published(publisher.url), [], tmp_path / "x" / "raw.bin", sleep=naps)
+    assert len(naps) == 1
+
+
+@pytest.mark.parametrize("length", ["many", "-5", "1_0", "9" * 40, "٣"])
+def test_a_content_length_that_is_no_number_is_one_line(
+    publisher: Publisher, tmp_path: Path, length: str
+) -> None:
+    if not length.isascii():
+        length = length.encode().decode("latin1")
+    publisher.steps = [f"length {length}"]
+    with pytest.raises(DataError, match="cannot fetch") as raised:
+        fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=Naps())
+    assert "\n" not in str(raised.value)
+
+
+def test_a_body_that_drips_is_given_up(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
+    monkeypatch.setattr(download, "SLOWEST", 1e12)
+    publisher.steps = ["drip"]
+    begun = time.monotonic()
+    with pytest.raises(DataError, match="too slow"):
+        fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=Naps())
+    assert time.monotonic() - begun < 10
+
+
+def test_an_endless_body_is_given_up(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "LARGEST", 10_000_000)
+    publisher.steps = ["endless"]
+    with pytest.raises(DataError, match="expected SHA-256"):
+        fetch("data", published(publisher.url, bytes=None), [], tmp_path / "raw.bin", sleep=Naps())
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_server_elsewhere_cannot_lead_to_this_machine() -> None:
+    for target in ("http://localhost/x", "https://127.0.0.1/x", "http://example.org/x"):
+        response = requests.Response()
+        response.status_code = 302
+        response.url = "https://example.org/raw.bin"
+        response.headers["location"] = target
+        with pytest.raises(download.FinalError, match="redirected to"):
+            download._check_redirect(response)
+    response.headers["location"] = "https://example.org/other"
+    download._check_redirect(response)
+
+
+def test_secrets_of_an_address_are_not_printed(tmp_path: Path) -> None:
+    url = "http://user:hunter2@127.0.0.1:9/raw.bin?token=s3cret"
+    assert shown(url) == "http://127.0.0.1:9/raw.bin"
+    with pytest.raises(DataError) as raised:
+        fetch("data", published(url), [], tmp_path / "raw.bin", sleep=Naps())
+    message = str(raised.value)
+    assert "http://127.0.0.1:9/raw.bin (gave up" in message
+    for secret in ("user", "hunter2", "token", "s3cret"):
+        assert secret not in message
+
+
+def test_a_packed_file_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    (tmp_path / "raw.bin").write_bytes(bomb)
+    file = published(content=b"x", content_sha256=hashlib.sha256(bytes(50_000_000)).hexdigest())
+    with pytest.raises(DataError, match="expected 1 bytes"):
+        fetch("data", file, [], tmp_path / "raw.bin")
 
 
 @pytest.mark.parametrize("name", ["../raw.bin", "/etc/passwd", "a/b", "..", "", "c:raw", "a\\b"])
@@ -281,7 +511,19 @@ def test_a_file_name_cannot_leave_its_folder(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", "https:///x"]
+    "url",
+    [
+        "http://example.org/x",
+        "ftp://example.org/x",
+        "file:///etc/passwd",
+        "https:///x",
+        "http://evil.example\\@localhost/x",
+        "https://evil.example\\@good.example/x",
+        "https://good.example /x",
+        "https://good.example\n/x",
+        "https://[::1/x",
+        "https://good.example:port/x",
+    ],
 )
 def test_only_encrypted_or_loopback_urls_may_be_declared(url: str) -> None:
     with pytest.raises(ValidationError, match="only https"):

@@ -172,6 +172,33 @@ def test_values_are_those_of_the_formula(name, spread):
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("bound", [0.5, 1.0, 2.0])
+def test_logit_clip_shortens_to_the_bound_what_is_longer_than_its_threshold(bound):
+    """Like the authors' code, "inverse" compares with 1/bound; at bound 1 both are one."""
+    scores = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for threshold, longest in (("bound", bound), ("inverse", 1 / bound)):
+        values = losses.build("logit_clip", 4, bound=bound, threshold=threshold).values(scores)
+        for row, s in zip(values, scores.numpy(), strict=True):
+            norm = np.linalg.norm(s)
+            expected = [ce(softmax(s * bound / norm if norm > longest else s), y) for y in range(4)]
+            np.testing.assert_allclose(row.numpy(), expected, rtol=1e-10)
+
+
+def test_symmetrized_gce_is_sgce_only_where_gce_does_not_clamp():
+    symmetric = losses.symmetrize(losses.build("gce", 10, q=0.1))
+    for spread, alike in ((2.0, True), (10.0, False)):
+        generator = torch.Generator().manual_seed(0)
+        scores = spread * torch.randn(200, 10, dtype=torch.float64, generator=generator)
+        scores.requires_grad_()
+        slopes = [
+            torch.autograd.grad(loss.values(scores)[:, 0].sum(), scores)[0]
+            for loss in (symmetric, losses.build("sgce", 10, q=0.1))
+        ]
+        difference = (slopes[0] - slopes[1]).norm() / slopes[1].norm()
+        assert (difference < 1e-10) == alike
+        assert alike or difference > 0.1
+
+
 @pytest.mark.parametrize("name", losses.names())
 def test_the_loss_of_a_batch_is_the_mean_of_its_labels_values(name):
     scores = torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -65,7 +65,7 @@ def test_every_model_scores_small_images(name: str, classes: int) -> None:
     assert module(torch.rand(3, *DIGITS)).shape == (3, classes)
 
 
-@pytest.mark.parametrize("init", ["kaiming", "lecun"])
+@pytest.mark.parametrize("init", ["kaiming", "lecun", "torch"])
 def test_weights_depend_on_the_generator_alone(init: str) -> None:
     before = torch.get_rng_state()
     first = models.build("cnn4", 10, DIGITS, generator=generator(), init=init)
@@ -113,6 +113,26 @@ def test_same_padding_puts_the_odd_zero_after_the_image() -> None:
     assert same_padding(7, 3, 2) == (1, 1)
     assert same_padding(32, 3, 1) == (1, 1)
     assert same_padding(32, 1, 2) == (0, 0)
+
+
+def test_torch_draws_by_default_what_the_initialiser_of_that_name_draws() -> None:
+    """Every weight and bias is uniform up to 1/sqrt(fan_in)."""
+    module = models.build("cnn4", 10, GREY, generator=generator(), init="torch")
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            fresh = type(layer)(*shape_of(layer))
+            bound = fan_in(layer) ** -0.5
+            for drawn in (layer.weight, fresh.weight):
+                assert drawn.abs().max() <= bound
+                assert math.isclose(drawn.std().item(), bound / math.sqrt(3), rel_tol=0.1)
+            assert layer.bias is None or layer.bias.abs().max() <= bound
+
+
+def shape_of(layer: torch.nn.Conv2d | torch.nn.Linear) -> tuple[int, ...]:
+    """What the constructor of a layer of the same size takes."""
+    if isinstance(layer, torch.nn.Linear):
+        return layer.in_features, layer.out_features
+    return layer.in_channels, layer.out_channels, layer.kernel_size[0]
 
 
 @pytest.mark.parametrize(("init", "before", "after"), [("lecun", 0, 1), ("kaiming", 1, 1)])

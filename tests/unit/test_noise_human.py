@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from firstorder.config import Dataset, File, Noise
 from firstorder.data import human
 from firstorder.data.noise import corrupt
+from firstorder.data.parts import train_indices
 from firstorder.errors import DataError
 from firstorder.files import sha256
 
@@ -105,11 +107,10 @@ def test_human_labels_of_cifar100_have_the_published_spread():
 
 
 def write(path: Path, value: object, zipped: bool = True, protocol: int = 2) -> Path:
-    """A file as torch writes it, with or without a zip archive."""
+    """A file as torch writes it, or a pickle without a zip archive."""
     data = pickle.dumps(value, protocol=protocol)
     if not zipped:
-        head = [pickle.dumps(v, protocol=2) for v in (human.LEGACY_MAGIC, 1001, {"little": True})]
-        path.write_bytes(b"".join(head) + data)
+        path.write_bytes(data)
         return path
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", data)
@@ -125,18 +126,12 @@ LABELS = {
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_both_formats_of_torch_are_read(tmp_path, zipped):
+def test_archives_and_plain_pickles_are_read(tmp_path, zipped):
     vectors = human.read(write(tmp_path / "labels.pt", LABELS, zipped))
     assert list(vectors) == list(LABELS)
     for key, vector in vectors.items():
         assert vector.dtype == np.int64
         assert np.array_equal(vector, LABELS[key])
-
-
-def test_a_plain_pickle_is_read(tmp_path):
-    path = tmp_path / "labels.pt"
-    path.write_bytes(pickle.dumps(LABELS, protocol=2))
-    assert np.array_equal(human.read(path)["coarse"], LABELS["coarse"])
 
 
 class Hostile:
@@ -161,7 +156,7 @@ class Hostile:
 )
 def test_a_pickle_that_asks_for_anything_else_is_refused(tmp_path, call, zipped):
     path = write(tmp_path / "labels.pt", {**LABELS, "x": Hostile(call)}, zipped)
-    with pytest.raises(DataError, match=r"not a CIFAR-N label file.*asks for"):
+    with pytest.raises(DataError, match=r"not a CIFAR-N label file.*it asks for"):
         human.read(path)
 
 
@@ -184,7 +179,7 @@ def test_a_file_without_vectors_of_integers_is_refused(tmp_path, value):
 
 def test_damaged_and_missing_files_are_named(tmp_path):
     path = tmp_path / "labels.pt"
-    with pytest.raises(DataError, match="cannot be read: No such file"):
+    with pytest.raises(DataError, match="no such file"):
         human.read(path)
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"labels.pt: not a CIFAR-N label file"):
@@ -207,3 +202,55 @@ def test_the_files_true_labels_must_be_the_datasets(tmp_path):
         corrupt(np.arange(6), Noise(kind="human", annotation="none"), data, 1, human=path)
     with pytest.raises(DataError, match="needs the CIFAR-N file"):
         corrupt(np.arange(6), noise, data, 1)
+
+
+def declared(project: Path) -> Dataset:
+    """CIFAR-10 as the project declares it."""
+    text = (project / "config" / "datasets.yaml").read_text()
+    return Dataset.model_validate(yaml.safe_load(text)["cifar10"])
+
+
+@published
+def test_labels_that_were_changed_by_hand_are_refused(tmp_path, project):
+    data = declared(project)
+    noise = Noise(kind="human", annotation="worst")
+    vectors = human.read(CIFAR10)
+    assert corrupt(vectors["clean_label"], noise, data, 1, human=CIFAR10).flipped.mean() > 0.4
+    vectors["worse_label"][:50] = (vectors["worse_label"][:50] + 1) % 10
+    path = write(tmp_path / "labels.pt", vectors)
+    with pytest.raises(DataError, match=r"worse_label: these are not the published labels"):
+        corrupt(vectors["clean_label"], noise, data, 1, human=path)
+
+
+@published
+def test_no_flipped_bit_of_a_label_file_changes_a_label_unnoticed(tmp_path, project):
+    data = declared(project)
+    noise = Noise(kind="human", annotation="worst")
+    clean = human.read(CIFAR10)["clean_label"]
+    right = corrupt(clean, noise, data, 1, human=CIFAR10).labels
+    content = CIFAR10.read_bytes()
+    generator = np.random.default_rng(0)
+    path = tmp_path / "labels.pt"
+    for _ in range(40):
+        changed = bytearray(content)
+        changed[generator.integers(len(content))] ^= 1 << generator.integers(8)
+        path.write_bytes(changed)
+        try:
+            labels = corrupt(clean, noise, data, 1, human=path).labels
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert np.array_equal(labels, right)
+
+
+def test_a_part_of_the_training_set_gets_its_own_labels(tmp_path):
+    clean = np.arange(200) % 10
+    given = (clean + 1) % 10
+    path = write(tmp_path / "labels.pt", {"clean_label": clean, "worse_label": given})
+    data = cifar(10, {"worst": "worse_label"}).model_copy(
+        update={"train": 150, "test": 50, "test_from": "train"}
+    )
+    chosen = train_indices(data, clean)
+    assert len(chosen) == 150
+    result = corrupt(clean[chosen], Noise(kind="human", annotation="worst"), data, 1, human=path)
+    assert np.array_equal(result.labels, given[chosen])

@@ -7,7 +7,16 @@ this package again in every job process.
 """
 
 from firstorder.config.artefact import Artefact, Claim
-from firstorder.config.dataset import Dataset, File, Noise, check_noise, is_allowed_url
+from firstorder.config.dataset import (
+    READERS,
+    Content,
+    Dataset,
+    File,
+    Noise,
+    check_noise,
+    is_allowed_url,
+    is_loopback,
+)
 from firstorder.config.load import check_losses, load, of_plain, plain, study_files
 from firstorder.config.loss import TUNED, Loss, LossChange
 from firstorder.config.recipe import Recipe
@@ -17,12 +26,14 @@ from firstorder.config.values import Count, Rate, Scalar, Seed, Sha256, Slug, So
 from firstorder.errors import ConfigError
 
 __all__ = [
+    "READERS",
     "SLUG",
     "TUNED",
     "Artefact",
     "Claim",
     "Config",
     "ConfigError",
+    "Content",
     "Count",
     "Dataset",
     "File",
@@ -44,6 +55,7 @@ __all__ = [
     "check_noise",
     "choose",
     "is_allowed_url",
+    "is_loopback",
     "load",
     "lookup",
     "of_plain",

@@ -34,6 +34,12 @@ class Claim(Strict, Generic[Selection]):
 
     title: str
     where: str
+    by: Literal["paper", "peer", "project"] = "project"
+    """Who says it: the paper, a peer's table suggests it, or this project expects it."""
+    since: str = ""
+    """Date of its first declaration, YYYY-MM-DD."""
+    history: tuple[str, ...] = ()
+    """What was changed since, each with its date."""
     predicate: str
     """Name of the function that judges it, registered by `@claim`."""
     select: Selection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -44,28 +46,73 @@ class File(Strict):
 
 
 def is_allowed_url(url: str) -> bool:
-    """Whether data may be fetched from `url`: https, or http from the loopback interface."""
-    scheme, _, rest = url.partition("://")
-    host = urlsplit(url).hostname or ""
-    if scheme == "https":
-        return bool(host)
-    return scheme == "http" and bool(rest) and host in ("localhost", "127.0.0.1", "::1")
+    """Whether data may be fetched from `url`: https, or http from the loopback interface.
+
+    A backslash, which some readers of addresses take for a slash, white space and control
+    characters are refused: two libraries might see two hosts.
+    """
+    if re.search(r"[\\\s\x00-\x1f\x7f]", url):
+        return False
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+        _ = urlsplit(url).port  # raises ValueError where it is no number
+    except ValueError:
+        return False
+    if not url.lower().startswith(f"{scheme}://"):
+        return False
+    return bool(host) if scheme == "https" else scheme == "http" and is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name is that of the own machine."""
+    return host in ("localhost", "127.0.0.1", "::1")
+
+
+READERS = tuple(
+    sorted(
+        path.stem
+        for path in Path(__file__).parents[1].glob("data/readers/*.py")
+        if path.stem[0] != "_"
+    )
+)
+"""The ready readers: the files of `firstorder/data/readers/`, which is not imported here."""
+
+
+class Content(Strict):
+    """What a published split decodes to: how it is known in any container."""
+
+    count: Count
+    """Its first images, of which the digests are."""
+    sha256: Sha256
+    """Of pixels and labels, see `firstorder.data.content.digest`."""
+    unordered: Sha256 | None = None
+    """The same in any order, see `firstorder.data.content.unordered_digest`."""
 
 
 class Dataset(Strict):
     """A dataset: its shape, its raw files, how to read and normalise it, its label-flip map."""
 
     title: str
-    reader: Literal["digits", "photo_patches", "idx", "cifar", "webvision"]
-    """Which reader of `firstorder.data` decodes the raw files."""
+    reader: str
+    """Which reader decodes the raw files: a file of `firstorder/data/readers/`, or a function of
+    your own, `file.py:function`."""
+    path: str | None = None
+    """Where data of your own lie: a folder or a file, from the project's folder or absolute."""
+    raw: Slug | None = None
+    """The folder below `resources/` with the raw files, where it has another dataset's name."""
     shape: tuple[Count, Count, Count]
     """Channels, height, width."""
     resize: bool = False
     """Resize the published images (bilinear) to `shape`."""
     train: Count
     test: Count
+    test_from: Literal["test", "train"] = "test"
+    """`train`: a fixed part of the published training images, stratified by class, is the test
+    set; the first published test images may be the extra test set `published`."""
     extra_tests: dict[Slug, Count] = {}
     """Further test sets that the reader finds, by name, with their sizes."""
+    content: dict[Slug, Content] = {}
+    """The published splits by what they decode to: any container of them is accepted."""
     classes: tuple[str, ...] = ()
     """Class names in label order; empty for images without labels."""
     mean: tuple[float, ...]
@@ -78,6 +125,8 @@ class Dataset(Strict):
     """Super-class of every class, for the `semantic` blocks convention."""
     human: dict[str, str] = {}
     """Human annotations: name -> key in `human_file`."""
+    human_sha256: dict[str, Sha256] = {}
+    """Human annotations: name -> SHA-256 of the published labels as little-endian int64."""
     human_file: File | None = None
     """The labels that people gave; fetched only when human noise is asked for."""
     files: tuple[File, ...] = ()
@@ -88,6 +137,13 @@ class Dataset(Strict):
     help: str = ""
     """What to do when the raw files cannot be had: which package or file would help."""
     source: str
+
+    @field_validator("reader")
+    @classmethod
+    def _known(cls, reader: str) -> str:
+        if ":" not in reader and reader not in READERS:
+            raise ValueError(f"choose from {', '.join(READERS)}, or name a file.py:function")
+        return reader
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
@@ -106,18 +162,26 @@ class Dataset(Strict):
             raise ValueError(f"semantic_groups needs one value for each of the {classes} classes")
         if bool(self.human) != (self.human_file is not None):
             raise ValueError("human annotations need a human_file, and the other way round")
+        if not set(self.human_sha256) <= set(self.human):
+            raise ValueError("human_sha256 names an annotation that is not in human")
         return self
 
 
 class Noise(Strict):
     """A model of label noise on the training labels."""
 
-    kind: Literal["symmetric", "asymmetric", "pairflip", "instance", "human"]
+    kind: Literal["symmetric", "asymmetric", "pairflip", "instance", "human", "matrix", "labels"]
+    """`matrix` and `labels` are your own, in the file `path`."""
     rate: Rate = 0.0
-    sampler: Literal["count", "class", "iid"] = "count"
-    """How labels are drawn from the noise's transition matrix (symmetric, asymmetric, pairflip):
-    exact counts per ordered pair of classes (the protocol), exact counts per class, or
-    independently."""
+    sampler: Literal["remainder", "floor", "class", "iid", "sequential"] = "remainder"
+    """How labels are drawn from the noise's transition matrix. `remainder`: counts by largest
+    remainder, so that each class is within half a label of its rate; `floor`: the counts for
+    every ordered pair of classes rounded down (the published protocol); `class`: exact counts per
+    class; `iid`: every label drawn; `sequential`: asymmetric noise class after class on labels
+    that have changed already, as the released code of eps-softmax."""
+    path: str | None = None
+    """Your own noise: a CSV file with the K x K transition matrix (row: true class), or a file
+    with the label of every training image (.npy, or one a line)."""
     include_true_class: bool = False
     """Symmetric noise that redraws from all K classes, the true one included."""
     blocks: Literal["index", "semantic"] = "index"
@@ -129,12 +193,22 @@ class Noise(Strict):
     def _human(self) -> Noise:
         if (self.kind == "human") != (self.annotation is not None):
             raise ValueError("human noise needs an annotation, and no other kind has one")
+        if (self.kind in ("matrix", "labels")) != (self.path is not None):
+            raise ValueError("noise of kind matrix or labels needs a path, and no other has one")
+        if self.path is not None and self.rate:
+            raise ValueError(
+                f"noise of kind {self.kind} has the rate of its file; leave `rate` out"
+            )
+        if self.sampler == "sequential" and self.kind != "asymmetric":
+            raise ValueError("sampler: sequential is for asymmetric noise")
         return self
 
     @classmethod
     def parse(cls, slug: str) -> Noise:
         """The noise named by a slug such as `symmetric-0.4`, `instance-0.2` or `human-worst`."""
         kind, _, value = slug.partition("-")
+        if kind in ("matrix", "labels"):
+            raise ConfigError(f"noise {slug!r}: declare it under `noises:`, with its path")
         if kind == "human":
             return cls(kind="human", annotation=value)
         try:
@@ -164,5 +238,9 @@ def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
             f"{where}: human annotation {noise.annotation!r} is unknown for {name}; "
             f"allowed: {', '.join(dataset.human) or 'none'}"
         )
+    if noise.path is not None and not Path(noise.path).expanduser().is_file():
+        raise ConfigError(f"{where}: {noise.path}: no such file (below {Path.cwd()})")
+    if noise.sampler == "sequential" and dataset.asymmetric == "blocks":
+        raise ConfigError(f"{where}: sampler: sequential needs an asymmetric map, not blocks")
     if noise.blocks == "semantic" and not dataset.semantic_groups:
         raise ConfigError(f"{where}: {name} declares no semantic_groups for `blocks: semantic`")

@@ -1,116 +1,89 @@
 """Human annotations of CIFAR (CIFAR-10N and CIFAR-100N, Wei et al. 2022).
 
-The published `.pt` files are pickles of a dictionary of integer arrays or lists, in the order of
-the training set. A pickle may call anything, so this reader lets it build integer arrays and
-nothing else.
+The published `.pt` files are zip archives with the pickle of a dictionary of integer arrays or
+lists, in the order of the training set. They are read without an unpickler (see `pickles`).
 """
 
 from __future__ import annotations
 
-import io
-import pickle
+import hashlib
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
+from firstorder.config import Dataset
+from firstorder.data import archives, pickles
+from firstorder.data.lists import read_regular
+from firstorder.data.parts import train_indices
 from firstorder.errors import DataError
 
 CLEAN = "clean_label"
 """Key of the true labels."""
 
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-"""First value of torch's format without a zip archive; two more values precede the object."""
-
-INTEGERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"b"}
-"""Types that arrays of the file may have; `b` is that of a fresh, empty array."""
+LARGEST = 64 * 2**20
+"""Bytes of a file; CIFAR-10N has 2.4 MB."""
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """All label vectors of a CIFAR-N file, by key, int64 (N,).
 
     Raises DataError when the file is not a dictionary of integer vectors, or asks for anything
-    but NumPy's integer arrays.
+    but integer arrays.
     """
-    try:
-        loaded = _load(Path(path))
-        if not isinstance(loaded, dict) or CLEAN not in loaded:
-            raise pickle.UnpicklingError(f"no dictionary with {CLEAN!r}")
-        return {str(key): _vector(key, value) for key, value in loaded.items()}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # a hostile or damaged pickle may raise anything
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: not a CIFAR-N label file ({reason}); fetch it again") from None
+    path = Path(path)
+    data = read_regular(path, LARGEST)
+    if zipfile.is_zipfile(path):
+        members = archives.zip_members(path, LARGEST)
+        names = [name for name in members if name.endswith("data.pkl")]
+        if len(names) != 1:
+            raise _foreign(path, "no data.pkl in it")
+        data = members[names[0]]
+    loaded = pickles.load_plain(data, f"{path}: not a CIFAR-N label file")
+    if not isinstance(loaded, dict) or CLEAN not in loaded:
+        raise _foreign(path, f"no dictionary with {CLEAN!r}")
+    return {str(key): _vector(path, key, value) for key, value in loaded.items()}
 
 
-def annotation(path: str | Path, key: str, clean: np.ndarray) -> np.ndarray:
-    """The labels under `key`, after checking that the file's true labels are `clean` (N,)."""
-    vectors = read(path)
+def annotation(path: str | Path, name: str, dataset: Dataset, clean: np.ndarray) -> np.ndarray:
+    """The labels of annotation `name` of `dataset` for its training examples.
+
+    Checked: the labels are those that datasets.yaml declares (by the SHA-256 of their int64),
+    and the file's true labels are `clean` (N,).
+    """
+    vectors, key = read(path), dataset.human[name]
     if key not in vectors:
         raise DataError(f"{path}: no annotation {key!r}; it has {', '.join(vectors)}")
-    if not np.array_equal(vectors[CLEAN], clean):
+    expected = dataset.human_sha256.get(name)
+    if expected is not None and (got := labels_sha256(vectors[key])) != expected:
+        raise DataError(
+            f"{path}: {key}: these are not the published labels (expected SHA-256 {expected}, "
+            f"got {got}); move the file away and fetch it again"
+        )
+    if vectors[key].shape != vectors[CLEAN].shape:
+        raise DataError(
+            f"{path}: {key} has {vectors[key].size} labels for {vectors[CLEAN].size} examples"
+        )
+    chosen = train_indices(dataset, vectors[CLEAN])
+    if not np.array_equal(vectors[CLEAN][chosen], clean):
         raise DataError(
             f"{path}: {CLEAN} differs from the labels of the dataset; "
-            "both must be the whole training set in its published order"
+            "both must be the training set in its published order"
         )
-    if vectors[key].shape != clean.shape:
-        raise DataError(f"{path}: {key} has {vectors[key].size} labels for {clean.size} examples")
-    return vectors[key]
+    return vectors[key][chosen]
 
 
-def _load(path: Path) -> Any:
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as stream:
-            first = _Integers(stream).load()
-            if first != LEGACY_MAGIC:
-                return first
-            return [_Integers(stream).load() for _ in range(3)][-1]
-    with zipfile.ZipFile(path) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
-        return _Integers(io.BytesIO(archive.read(name))).load()
+def labels_sha256(labels: np.ndarray) -> str:
+    """SHA-256 of labels (N,) as little-endian int64."""
+    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
 
 
-def _vector(key: object, value: object) -> np.ndarray:
+def _vector(path: Path, key: object, value: object) -> np.ndarray:
     vector = np.asarray(value)
     if vector.ndim != 1 or vector.dtype.kind not in "iu":
-        raise pickle.UnpicklingError(f"{key!r} is no vector of integers")
+        raise _foreign(path, f"{key!r} is no vector of integers")
     return vector.astype(np.int64)
 
 
-class _Integers(pickle.Unpickler):
-    """An unpickler that can name four harmless functions of this module."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream)
-
-    def find_class(self, module: str, name: str) -> Any:
-        match module, name:
-            case ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct"):
-                return _empty
-            case ("numpy", "ndarray"):
-                return np.ndarray
-            case ("numpy", "dtype"):
-                return _integer_type
-            case ("_codecs", "encode"):
-                return _bytes
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-
-
-def _empty(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """An empty array, which the pickle fills next."""
-    return np.ndarray(shape if kind is np.ndarray else (), _integer_type(code.decode()))
-
-
-def _integer_type(code: str, *flags: bool) -> np.dtype:
-    if code not in INTEGERS:
-        raise pickle.UnpicklingError(f"it holds values of type {code!r}")
-    return np.dtype(code, *flags)
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    """How protocol 2 writes bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
-    return text.encode("latin1")
+def _foreign(path: Path, reason: str) -> DataError:
+    return DataError(f"{path}: not a CIFAR-N label file ({reason}); fetch it again")

@@ -1,12 +1,13 @@
 """Label noise on the training labels.
 
 Symmetric, asymmetric and pair-flip noise are a transition matrix T, row = true class, column =
-given label; instance-dependent noise depends on the image; human noise is read. Only labels
-change, once per seed, from the stream `noise`.
+given label, or a user's own matrix; instance-dependent noise depends on the image; human noise,
+and labels that a user gives, are read. Only labels change, once per seed, from the stream `noise`.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,13 @@ import numpy as np
 from scipy.special import ndtr, ndtri, softmax
 
 from firstorder.config import Dataset, Noise, check_noise
+from firstorder.data import given, samplers
 from firstorder.data import human as human_labels
+from firstorder.data.rates import check_rate
 from firstorder.errors import DataError
 from firstorder.streams import numpy_stream
+
+log = logging.getLogger("firstorder")
 
 SPREAD = 0.1
 """Standard deviation of the flip probability of instance-dependent noise."""
@@ -36,23 +41,42 @@ class NoisyLabels:
     realised: np.ndarray
     """float64 (K, K), row-stochastic: which share of each class got which label."""
 
+    @property
+    def rate(self) -> float:
+        """The share of all labels that are wrong."""
+        return float(self.flipped.mean()) if len(self.flipped) else 0.0
+
 
 def transition_matrix(noise: Noise, dataset: Dataset) -> np.ndarray | None:
     """The probability (K, K) of each label given the true class, rows summing to one.
 
-    None for instance-dependent and human noise, where it depends on the data: see
+    None for instance-dependent, human and given labels, where it depends on the data: see
     `NoisyLabels.realised`. Raises ConfigError for noise that the dataset cannot have.
     """
     check_noise(noise, dataset, dataset.title, "noise")
-    if noise.kind in ("instance", "human"):
+    if noise.kind in ("instance", "human", "labels"):
         return None
     classes = len(dataset.classes)
+    if noise.kind == "matrix":
+        return given.matrix(noise.path or "", dataset)
+    if noise.sampler == "sequential":
+        return samplers.sequential_matrix(classes, _pairs(dataset), noise.rate)
     identity = np.eye(classes)
     if noise.kind == "symmetric":
         others = np.ones((classes, classes)) if noise.include_true_class else 1 - identity
         return (1 - noise.rate) * identity + noise.rate * others / others.sum(1, keepdims=True)
     target = _mistaken_for(noise, dataset)
     return (1 - noise.rate) * identity + noise.rate * identity[target]
+
+
+def _pairs(dataset: Dataset) -> list[tuple[int, int]]:
+    """The asymmetric map by true class, whatever order it is declared or stored in.
+
+    Flipped one after the other, only cat and dog of CIFAR-10's depend on their order, which is
+    that of the released code of eps-softmax (9, 2, 3, 5, 4).
+    """
+    assert isinstance(dataset.asymmetric, dict)  # checked with the noise
+    return sorted(dataset.asymmetric.items())
 
 
 def _mistaken_for(noise: Noise, dataset: Dataset) -> np.ndarray:
@@ -83,7 +107,7 @@ def corrupt(
 
     Instance-dependent noise needs `images` uint8 (N, C, H, W), human noise the CIFAR-N file
     `human`. Rate 0 changes nothing. Raises DataError where a needed input is missing or does
-    not belong to the labels.
+    not belong to the labels, or the classes are too small to realise the rate within one percent.
     """
     clean = np.asarray(labels, dtype=np.int64)
     classes = len(dataset.classes)
@@ -93,8 +117,15 @@ def corrupt(
         )
     generator = numpy_stream(seed, "noise")
     matrix = transition_matrix(noise, dataset)
-    if matrix is not None:
-        noisy = _by_class(clean, matrix, noise.sampler, generator)
+    if noise.sampler == "sequential":
+        noisy = samplers.sequential(clean, _pairs(dataset), noise.rate, generator)
+    elif matrix is not None:
+        if noise.sampler == "remainder" and noise.rate:
+            sizes = np.bincount(clean, minlength=classes)
+            check_rate(matrix, sizes, noise.rate, f"{dataset.title}: {noise.kind} noise")
+        noisy = samplers.draw(clean, matrix, noise.sampler, generator)
+    elif noise.kind == "labels":
+        noisy = given.labels(noise.path or "", dataset, len(clean))
     elif noise.kind == "instance":
         if images is None or len(images) != len(clean):
             raise DataError(f"{dataset.title}: instance-dependent noise needs the training images")
@@ -102,8 +133,13 @@ def corrupt(
     else:
         if human is None:
             raise DataError(f"{dataset.title}: human noise needs the CIFAR-N file")
-        noisy = human_labels.annotation(human, dataset.human[noise.annotation or ""], clean)
-    return NoisyLabels(noisy, noisy != clean, realised_matrix(clean, noisy, classes))
+        noisy = human_labels.annotation(human, noise.annotation or "", dataset, clean)
+    result = NoisyLabels(noisy, noisy != clean, realised_matrix(clean, noisy, classes))
+    declared = f", declared {noise.rate:g}" if noise.rate else ""
+    log.info(
+        "%s noise, seed %d: %.4f of the labels are wrong%s", noise.kind, seed, result.rate, declared
+    )
+    return result
 
 
 def realised_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> np.ndarray:
@@ -113,35 +149,6 @@ def realised_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> n
     empty = counts.sum(1) == 0
     counts[empty, empty] = 1
     return counts / counts.sum(1, keepdims=True)
-
-
-def _by_class(
-    clean: np.ndarray, matrix: np.ndarray, sampler: str, generator: np.random.Generator
-) -> np.ndarray:
-    """Labels drawn from the rows of `matrix`, always from the true classes.
-
-    count: exactly floor(T_ij n_i) examples of class i get label j != i (Ye et al. 2023);
-    class: exactly floor((1 - T_ii) n_i) examples of class i change, each to a drawn label;
-    iid: every label is drawn.
-    """
-    noisy = clean.copy()
-    for true, row in enumerate(matrix):
-        members = generator.permutation(np.flatnonzero(clean == true))
-        others = np.where(np.arange(len(row)) == true, 0.0, row)
-        if sampler == "iid":
-            given = generator.choice(len(row), len(members), p=row)
-        elif sampler == "class":
-            changed = _floor(others.sum() * len(members))
-            given = generator.choice(len(row), changed, p=others / others.sum() if changed else row)
-        else:
-            given = np.repeat(np.arange(len(row)), _floor(others * len(members)))
-        noisy[members[: len(given)]] = given
-    return noisy
-
-
-def _floor(expected: np.ndarray) -> np.ndarray:
-    """Whole part of expected counts, forgiving rounding errors below a whole number."""
-    return np.floor(expected + 1e-9).astype(np.int64)
 
 
 def _by_instance(

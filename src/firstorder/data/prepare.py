@@ -1,53 +1,57 @@
-"""Prepare a dataset: verify its raw files, decode them, check them, write one file of tensors."""
+"""Prepare a dataset: find its raw files, decode them, verify them, write one file of tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from firstorder.config import Dataset
-from firstorder.data.checksums import check
+from firstorder.data import content, locate, parts, readers
 from firstorder.data.prepared import Pixels, Split, label_problem, write_prepared
-from firstorder.data.readers import cifar, digits, idx, photo_patches
-from firstorder.data.webvision import webvision
 from firstorder.errors import DataError
 
-READERS: dict[str, Callable[[Dataset, Path], dict[str, Split]]] = {
-    "digits": digits,
-    "photo_patches": photo_patches,
-    "idx": idx,
-    "cifar": cifar,
-    "webvision": webvision,
-}
+log = logging.getLogger("firstorder")
 
 
 def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: str | Path) -> None:
-    """Decode the raw files of dataset `name` in `raw_folder` and write `destination`.
+    """Decode the raw files of dataset `name` and write `destination`.
 
-    Raises DataError when a raw file is missing, damaged or not the published one, or when what
-    it holds does not have the declared sizes, shape and labels.
+    They are found in `raw_folder` or the dataset's other places (see `locate`), in any container
+    where the content is declared. Raises DataError when a raw file is missing, damaged or not
+    the published one, or when what it holds does not have the declared sizes, shape and labels.
     """
     folder = Path(raw_folder)
-    for file in dataset.files:
-        check(folder / file.name, file)
-    splits = READERS[dataset.reader](dataset, folder)
+    source = locate.source(name, dataset, folder)
+    if (found := locate.wrong(dataset, source)) is not None:
+        raise DataError(f"{found[0]}: {found[1]}; move it away and fetch it again")
+    published = readers.named(source.reader).read(dataset, source.files)
+    problem = content.problem(dataset.content, published)
+    if problem is not None:
+        raise DataError(f"{name}: {source.folder} (reader {source.reader}): {problem}")
+    if source.files:
+        log.info("%s: read from %s by %s", name, source.folder, source.reader)
+    splits = parts.divide(dataset, published)
     if dataset.resize:
-        splits = {
-            key: Split(resized(split.images, dataset.shape[1:]), split.labels)
-            for key, split in splits.items()
-        }
+        splits = {key: _fitted(split, dataset.shape[1:]) for key, split in splits.items()}
     counts = {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
     for key, count in counts.items():
         problem = _problem(splits.get(key), count, dataset)
         if problem is not None:
             raise DataError(
                 f"{name}: {key}: {problem}; "
-                f"correct its entry in datasets.yaml or the files in {folder}"
+                f"correct its entry in datasets.yaml or the files in {source.folder}"
             )
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
+
+
+def _fitted(split: Split, size: tuple[int, int]) -> Split:
+    """`split` with images of `size` (height, width); pictures come in it already."""
+    if split.images.shape[2:] == size:
+        return split
+    return Split(resized(split.images, size), split.labels)
 
 
 def resized(images: Pixels, size: tuple[int, int]) -> np.ndarray:

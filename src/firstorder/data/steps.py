@@ -1,7 +1,8 @@
 """The steps that every study shares: raw files, verified, and datasets as tensors.
 
 A raw file is the output of no rule, since Snakemake deletes outputs to make them anew: `fetch`
-places it once, and writes a receipt with its hash, which is what other steps depend on.
+places it once, and writes a receipt with its hash, which is what other steps depend on. Where a
+dataset is in place in another container, or is the user's own, one receipt stands for all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstorder.config import Config, ConfigError, Dataset, File, lookup
 from firstorder.errors import DataError
+from firstorder.jobs import code
 from firstorder.jobs import study as studies
 from firstorder.jobs.job import Demand, Files, Job, Spec
 from firstorder.jobs.paths import paths
@@ -21,36 +23,50 @@ if TYPE_CHECKING:
     from firstorder.jobs.context import Context
 
 UNDECODED = {
-    "title", "source", "help", "files", "folders", "mean", "std", "asymmetric", "semantic_groups",
-    "human", "human_file",
+    "title", "source", "help", "files", "folders", "path", "raw", "mean", "std", "asymmetric",
+    "semantic_groups", "human", "human_file", "human_sha256",
 }  # fmt: skip
 """What a declaration says of a dataset besides how its raw files are decoded."""
 
 
-def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
-    """Place one raw file below `resources/`, verified; write its receipt."""
-    from firstorder import files
-    from firstorder.data import fetch as download
+IN_PLACE = "in-place"
+"""Stands among the names of raw files for all files of a container that is in place already."""
 
-    place, path = context.aside, context.aside["path"]
-    download.fetch(
+
+def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Place one raw file below `resources/`, verified; write its receipt.
+
+    For a container that is in place already only the receipt is written.
+    """
+    from firstorder import files
+    from firstorder.data import locate
+    from firstorder.data.fetch import place
+
+    aside = context.aside
+    if "file" not in spec:
+        found = locate.source(spec["name"], _declared(spec), Path(aside["path"]))
+        receipt = {"path": str(found.folder), "sha256": locate.fingerprint(found)}
+        files.write_json(outputs["receipt"], receipt)
+        return
+    path = place(
         spec["dataset"],
-        File.model_validate({**spec["file"], "urls": place["urls"]}),
-        place["folders"],
-        Path(path),
-        place["help"],
+        File.model_validate({**spec["file"], "urls": aside["urls"]}),
+        Path(aside["path"]).parent,
+        aside["folders"],
+        aside["help"],
     )
-    files.write_json(outputs["receipt"], {"path": path, "sha256": files.sha256(path)})
+    files.write_json(outputs["receipt"], {"path": str(path), "sha256": files.sha256(path)})
 
 
 def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Decode the raw files of a dataset into one file of tensors."""
     from firstorder.data import prepare as decode
 
-    channels = spec["dataset"]["shape"][0]
-    undecided = {"title": "", "source": "", "mean": (0.0,) * channels, "std": (1.0,) * channels}
-    declared = Dataset.model_validate({**undecided, **spec["dataset"], "files": spec["files"]})
-    folders = {Path(raw_file(receipt)).parent for receipt in inputs.values()}
+    declared = _declared(spec)
+    if IN_PLACE in inputs:
+        folders = {_container(inputs[IN_PLACE], spec["name"], declared)}
+    else:
+        folders = {Path(raw_file(receipt)).parent for receipt in inputs.values()}
     assert len(folders) <= 1, folders
     decode.prepare(
         spec["name"],
@@ -60,17 +76,39 @@ def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
     )
 
 
+def _declared(spec: Spec) -> Dataset:
+    """The declaration as far as decoding goes."""
+    channels = spec["dataset"]["shape"][0]
+    return Dataset.model_validate(
+        {
+            "title": spec["title"],
+            "source": "",
+            "mean": (0.0,) * channels,
+            "std": (1.0,) * channels,
+            **spec["dataset"],
+            "files": spec["files"],
+        }
+    )
+
+
+def _container(receipt: str, name: str, declared: Dataset) -> Path:
+    """The folder of a container whose files still are what its receipt says."""
+    from firstorder.data import locate
+
+    path, expected = _received(receipt)
+    if locate.fingerprint(locate.source(name, declared, Path(path))) != expected:
+        raise DataError(
+            f"{path}: not the files that {receipt} names; put those back, or delete the receipt "
+            "and run again to verify these"
+        )
+    return Path(path)
+
+
 def raw_file(receipt: str) -> str:
     """The path of a raw file, which still is what its receipt says. DataError when it is not."""
     from firstorder import files
 
-    try:
-        found = files.read_json(receipt)
-        path, expected = str(found["path"]), str(found["sha256"])
-    except FileNotFoundError:
-        raise DataError(f"{receipt}: no such file; ask Snakemake for it") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{receipt}: damaged; delete it and run again") from None
+    path, expected = _received(receipt)
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; delete {receipt} and run again to place it")
     if files.sha256(path) != expected:
@@ -79,6 +117,19 @@ def raw_file(receipt: str) -> str:
             "and run again to verify this one"
         )
     return path
+
+
+def _received(receipt: str) -> tuple[str, str]:
+    """Path and digest that a receipt names."""
+    from firstorder import files
+
+    try:
+        found = files.read_json(receipt)
+        return str(found["path"]), str(found["sha256"])
+    except FileNotFoundError:
+        raise DataError(f"{receipt}: no such file; ask Snakemake for it") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{receipt}: damaged; delete it and run again") from None
 
 
 def dataset_spec(declared: Dataset) -> dict[str, Any]:
@@ -110,7 +161,66 @@ def _checksums(file: File) -> dict[str, Any]:
     return file.model_dump(mode="json", exclude={"urls"})
 
 
+def raw_folder(config: Config, dataset: str) -> Path:
+    """The folder below `resources/` with the raw files of `dataset`."""
+    return Path(paths(config).raw(config.datasets[dataset].raw or dataset, "x")).parent
+
+
+def raw_names(config: Config, dataset: str) -> tuple[str, ...]:
+    """The raw files that `dataset` is prepared from: those declared, or IN_PLACE.
+
+    What is not here is to be fetched; another container that is here makes that unnecessary.
+    """
+    declared = lookup(config.datasets, dataset, "dataset")
+    own, folder = tuple(file.name for file in declared.files), raw_folder(config, dataset)
+    if declared.path is not None or ":" in declared.reader:
+        return (IN_PLACE,)
+    if not own or all((folder / name).exists() for name in own):
+        return own  # the common cases, without the readers
+    from firstorder.data import locate
+
+    found = locate.find(declared, folder)
+    if found is None or set(own) <= {path.name for path in found.files.values()}:
+        return own
+    return (IN_PLACE,)
+
+
+def _prepare_spec(config: Config, dataset: str) -> dict[str, Any]:
+    declared = config.datasets[dataset]
+    return {
+        "name": dataset,
+        # It tells where the files lie: the root folder of torchvision has a folder for each title.
+        "title": declared.title if declared.reader == "idx" else "",
+        "dataset": dataset_spec(declared),
+        "files": [_checksums(file) for file in declared.files],
+    }
+
+
+def _in_place_job(config: Config, dataset: str) -> Job:
+    declared = lookup(config.datasets, dataset, "dataset")
+    folder = raw_folder(config, dataset)
+    if declared.path is not None:
+        path = str(Path(declared.path).expanduser())
+    else:
+        from firstorder.data import locate
+
+        found = locate.find(declared, folder)
+        path = str(found.folder if found else folder)
+    return Job(
+        step="fetch",
+        key=(dataset, IN_PLACE),
+        spec=_prepare_spec(config, dataset),
+        inputs={},
+        outputs=_receipt(config, dataset, IN_PLACE),
+        code=(),
+        demand=Demand(megabytes=500, minutes=60),
+        aside={"path": path, "urls": (), "folders": (), "help": declared.help},
+    )
+
+
 def _fetch_job(config: Config, dataset: str, name: str) -> Job:
+    if name == IN_PLACE:
+        return _in_place_job(config, dataset)
     file, declared = _file(config, dataset, name), config.datasets[dataset]
     return Job(
         step="fetch",
@@ -121,7 +231,7 @@ def _fetch_job(config: Config, dataset: str, name: str) -> Job:
         code=(),
         demand=Demand(megabytes=500, minutes=60),
         aside={
-            "path": paths(config).raw(dataset, name),
+            "path": str(raw_folder(config, dataset) / name),
             "urls": file.urls,
             "folders": declared.folders,
             "help": declared.help,
@@ -135,21 +245,22 @@ def _receipt(config: Config, dataset: str, file: str) -> Files:
 
 def _prepare_job(config: Config, dataset: str) -> Job:
     declared = lookup(config.datasets, dataset, "dataset")
-    streamed = declared.reader == "webvision"
+    streamed = declared.reader in ("webvision", "image_folder", "csv_labels")
     return Job(
         step="prepare",
         key=(dataset,),
-        spec={
-            "name": dataset,
-            "dataset": dataset_spec(declared),
-            "files": [_checksums(file) for file in declared.files],
-        },
-        inputs={file.name: paths(config).receipt(dataset, file.name) for file in declared.files},
+        spec=_prepare_spec(config, dataset),
+        inputs={name: paths(config).receipt(dataset, name) for name in raw_names(config, dataset)},
         outputs=_prepared(config, dataset),
-        code=("firstorder.data.steps:prepare",),
+        code=("firstorder.data.steps:prepare", *_reader_code(declared.reader)),
         # Raw and prepared pixels, unless they pass in blocks.
         demand=Demand(megabytes=2000 + (0 if streamed else 3 * megabytes(declared)), minutes=60),
     )
+
+
+def _reader_code(reader: str) -> tuple[str, ...]:
+    """The code of a reader, which is found by its name."""
+    return (reader,) if ":" in reader else code.registered("firstorder.data.readers", reader)
 
 
 def _prepared(config: Config, dataset: str) -> Files:
@@ -166,10 +277,9 @@ def _needed_files(config: Config) -> Iterator[tuple[str, ...]]:
     """The raw files of these datasets, and those that steps of the studies read by themselves."""
     read = _read(config)
     for name, declared in config.datasets.items():
-        own = [file.name for file in declared.files]
         others = [declared.human_file.name] if declared.human_file else []
         whole = paths(config).dataset(name) in read
-        yield from ((name, file) for file in (own if whole else []))
+        yield from ((name, file) for file in (raw_names(config, name) if whole else ()))
         yield from ((name, file) for file in others if paths(config).receipt(name, file) in read)
 
 
@@ -184,7 +294,12 @@ def _read(config: Config) -> set[str]:
 
 
 def check(config: Config) -> None:
-    """Refuse nothing: a dataset is checked where it is declared."""
+    """Refuse data of the user's own that are not there, before anything is planned."""
+    for name, declared in config.datasets.items():
+        if declared.path is not None or ":" in declared.reader:
+            from firstorder.data import locate
+
+            locate.check(name, declared, raw_folder(config, name))
 
 
 STEPS = (

@@ -18,11 +18,18 @@ from firstorder.config.validation import choose
 from firstorder.errors import ConfigError
 from firstorder.jobs import code
 
+
+def _bound(**limits: Any) -> Any:
+    """`firstorder.losses.bounds.Bound` for pydantic: losses do not import it."""
+    limits.pop("finite", None)  # nothing from a file may be infinite
+    return Field(**limits)
+
+
 TYPES = {
     "bool": bool, "int": int, "float": float, "str": str, "None": None,
     "list": list, "tuple": tuple, "dict": dict, "Any": Any,
     "Literal": Literal, "Sequence": Sequence, "Mapping": Mapping,
-    "Annotated": Annotated, "Field": Field,
+    "Annotated": Annotated, "Field": Field, "Bound": _bound,
 }  # fmt: skip
 """What an annotation of an option may be made of."""
 

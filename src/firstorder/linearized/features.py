@@ -1,23 +1,28 @@
 """From a network and a batch to the per-layer factors of its Jacobian.
 
-One forward and one backward pass give the input of every layer and the gradient of the network's
-output at the output of that layer, for all examples at once: the examples do not meet, since
-batch norm is in evaluation mode.
+A forward pass and a backward pass for every output give the input of every layer and the gradient
+of the network's outputs at the output of that layer, for all examples at once: the examples do
+not meet, since batch norm is in evaluation mode. Parameters that no rule knows have the rows of
+their Jacobian instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, vmap
-from torch.nn import functional
+from torch.func import functional_call, grad, vjp, vmap
 
-from firstorder.linearized.gemm import batched_gram
-from firstorder.linearized.layers import Factor, Factors, Outer, Patches, Rows, concatenate
-from firstorder.linearized.tangent import frozen, function, parameters_of, scalar
+from firstorder.linearized.eager import no_fused_attention
+from firstorder.linearized.layer_rules import Call, Rule, rule_of
+from firstorder.linearized.layers import Factor, Factors, Rows, concatenate
+from firstorder.linearized.probe import KernelError, gradients_of
+from firstorder.linearized.tangent import Outputs, frozen, heads, parameters_of
 
 FeatureMap = Callable[[Tensor], Factors]
 """A batch (N, ...) to the factors of its Jacobian."""
@@ -25,38 +30,89 @@ FeatureMap = Callable[[Tensor], Factors]
 CHUNK = 128
 """Examples in one forward and backward pass: the activations stay in the processor's cache."""
 
-PATCH_NUMBERS = {"cpu": 2**20, "cuda": 2**28}
-"""How many numbers of patches are copied at once: those of a CPU stay in its cache as well."""
-
 PART_BYTES = {"cpu": 2**26, "cuda": 2**32}
 """Largest factors of one pass: larger blocks of host memory are fetched anew every time."""
 
+AGREEMENT = {torch.float64: 1e-6}
+"""How near a layer's factors come to its gradient; looser in other precisions, where a ReLU at
+zero may fall either way: factors of a wrong form are wrong by their own size."""
 
-def feature_map(module: nn.Module, probe: Tensor, chunk: int = CHUNK) -> FeatureMap:
+log = logging.getLogger(__name__)
+
+
+def feature_map(
+    module: nn.Module, probe: Tensor, chunk: int = CHUNK, outputs: Outputs = "scalar"
+) -> FeatureMap:
     """The cheapest exact feature map of `module`.
 
-    The layer-wise factors if they reproduce the squared gradient norms of autograd on the few
-    examples of `probe`, which they do when every parameter belongs to a dense, convolution or
-    batch norm layer that is called once; else the Jacobian itself.
+    Layers have their own factors if these reproduce the gradients of autograd on the few examples
+    of `probe`; all other parameters have rows of the Jacobian, which is logged once. Raises
+    KernelError if the examples of a batch change each other's outputs.
     """
-    if _supported(module):
-        factors, exact = layer_map(module)(probe), _norms_by_autograd(module, probe)
-        own = squared_norms(factors, probe)
-        if torch.allclose(own, exact, rtol=1e-3, atol=1e-12 * float(exact.max())):
-            fitting = PART_BYTES[probe.device.type] * len(probe) // max(1, factors.bytes)
-            return layer_map(module, min(chunk, max(8, fitting)))
-    return jacobian_map(module, min(chunk, 32))
+    names, size, count = _covered(module, probe, outputs)
+    rest = [name for name in parameters_of(module) if name not in names]
+    by_rows = jacobian_map(module, min(chunk, 32), outputs, rest) if rest else None
+    if by_rows:
+        _say_once(type(module).__name__, tuple(rest))
+    if not names and by_rows:
+        return by_rows
+    fitting = PART_BYTES[probe.device.type] * len(probe) // max(1, size * count)
+    by_layers = layer_map(module, min(chunk, max(8, fitting)), outputs, names)
+    if not by_rows:
+        return by_layers
+
+    def both(x: Tensor) -> Factors:
+        return Factors(len(x), by_layers(x).layers | by_rows(x).layers)
+
+    return both
 
 
-def jacobian_map(module: nn.Module, chunk: int = 32) -> FeatureMap:
-    """Jacobian rows by a vectorised gradient: for any module; N P numbers."""
-    f, parameters = function(module), parameters_of(module)
-    gradient = vmap(grad(lambda theta, x: f(theta, x[None])[0]), in_dims=(None, 0))
+def jacobian_map(
+    module: nn.Module,
+    chunk: int = 32,
+    outputs: Outputs = "scalar",
+    names: Collection[str] | None = None,
+) -> FeatureMap:
+    """Jacobian rows by a vectorised gradient: for any module; N K P numbers.
+
+    `names` are the parameters to differentiate by (default: all). A module that torch cannot
+    vectorise is differentiated example by example.
+    """
+    network, every = frozen(module), parameters_of(module)
+    varied = {name: value for name, value in every.items() if names is None or name in names}
+
+    def f(theta: dict[str, Tensor], example: Tensor) -> Tensor:
+        return heads(functional_call(network, every | theta, (example[None],)), outputs)[0]
+
+    def of_one(theta: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        if outputs == "scalar":
+            return grad(lambda theta: f(theta, x)[0])(theta)
+        values, pull, *_ = vjp(lambda theta: f(theta, x), theta)
+        # One output after the other: torch is wrong for some layers if two axes are vectorised.
+        parts = [pull(unit)[0] for unit in torch.eye(len(values)).to(values).unbind()]
+        return {name: torch.stack([part[name] for part in parts]) for name in theta}
+
+    gradient = vmap(of_one, in_dims=(None, 0))
+
+    def one_by_one(x: Tensor) -> dict[str, Tensor]:
+        found = [gradients_of(module, example[None], outputs) for example in x]
+        return {
+            name: torch.stack(
+                [torch.stack([g.get(name, torch.zeros_like(v)) for g in each]) for each in found]
+            )
+            for name, v in varied.items()
+        }
 
     def features(x: Tensor) -> Factors:
-        rows = gradient(parameters, x)
+        try:
+            with no_fused_attention():
+                rows = gradient(varied, x)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            rows = one_by_one(x)
         layers: dict[str, Factor] = {
-            name: Rows(value.detach().flatten(1), {name: parameters[name].shape})
+            name: Rows(value.detach().flatten(1), {name: varied[name].shape})
             for name, value in rows.items()
             if value.any()
         }
@@ -65,147 +121,193 @@ def jacobian_map(module: nn.Module, chunk: int = 32) -> FeatureMap:
     return lambda x: concatenate(map(features, x.split(chunk)), len(x))
 
 
-def layer_map(module: nn.Module, chunk: int = CHUNK) -> FeatureMap:
-    """Layer-wise factors by forward hooks: for dense, convolution and batch norm layers."""
+def layer_map(
+    module: nn.Module,
+    chunk: int = CHUNK,
+    outputs: Outputs = "scalar",
+    names: Collection[str] | None = None,
+) -> FeatureMap:
+    """Layer-wise factors by forward hooks, for the layers whose parameters are all in `names`.
+
+    By default for every layer of a known kind, whether or not its factors are right.
+    """
     network = frozen(module)
-    known = {name: _factor(layer) for name, layer in network.named_modules()}
-    layers = {name: factor for name, factor in known.items() if factor is not None}
+    rules = {
+        path: (rule, own)
+        for path, (rule, own) in _rules(network).items()
+        if names is None or set(own.values()) <= set(names)
+    }
 
     def features(x: Tensor) -> Factors:
-        calls: list[tuple[str, Tensor, Tensor]] = []
-
-        def remember(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-            def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-                if not output.requires_grad:
-                    output.requires_grad_()  # the graph begins here: no gradient for the images
-                calls.append((name, inputs[0].detach(), output))
-
-            return hook
-
-        handles = [
-            network.get_submodule(name).register_forward_hook(remember(name)) for name in layers
-        ]
-        try:
-            with torch.enable_grad():
-                total = scalar(network(x)).sum()
-        finally:
-            for handle in handles:
-                handle.remove()
-        if not total.requires_grad:  # no known layer was called
-            return Factors(len(x), {})
-        gradients = torch.autograd.grad(total, [call[2] for call in calls], allow_unused=True)
-        factors = {
-            name: layers[name](name, network.get_submodule(name), inputs, gradient)
-            for (name, inputs, _), gradient in zip(calls, gradients, strict=True)
-            if gradient is not None and gradient.any()
-        }
-        return Factors(len(x), factors)
+        values, calls = _forward(network, x, rules)
+        return _factors(network, rules, calls, [v.sum() for v in heads(values, outputs).T], len(x))
 
     return lambda x: concatenate(map(features, x.split(chunk)), len(x))
 
 
-def squared_norms(factors: Factors, x: Tensor) -> Tensor:
-    """|grad_theta f(x_n)|^2 (N,): the diagonal of the kernel."""
-    zero = x.new_zeros(len(x))
-    return sum((factor.squared_norms() for factor in factors.layers.values()), zero)
+Known = dict[str, tuple[Rule, dict[str, str]]]
+"""Path of a layer -> its rule, and its parameters by the names that it and the network use."""
+Seen = list[tuple[str, Tensor, Tensor]]
+"""Path, input and output of every call of a layer."""
 
 
-def _norms_by_autograd(module: nn.Module, x: Tensor) -> Tensor:
-    network = frozen(module).requires_grad_()
-    parameters = list(network.parameters())
-    norms = []
-    for image in x:
-        with torch.enable_grad():
-            value = scalar(network(image[None])).sum()
-        gradients = torch.autograd.grad(value, parameters, allow_unused=True)
-        norms.append(sum((g.square().sum() for g in gradients if g is not None), x.new_zeros(())))
-    return torch.stack(norms)
+def _rules(network: nn.Module) -> Known:
+    """The layers of known kinds that own their parameters alone."""
+    name_of = {id(value): name for name, value in network.named_parameters()}
+    known = {path: (rule_of(layer), layer) for path, layer in network.named_modules()}
+    found: Known = {
+        path: (rule, {n: name_of[id(v)] for n, v in layer._parameters.items() if v is not None})
+        for path, (rule, layer) in known.items()
+        if rule is not None
+    }
+    owners: dict[str, int] = defaultdict(int)
+    for _, own in found.values():
+        for name in own.values():
+            owners[name] += 1
+    return {
+        path: (rule, own)
+        for path, (rule, own) in found.items()
+        if all(owners[name] == 1 for name in own.values())
+    }
 
 
-def _supported(module: nn.Module) -> bool:
-    """Whether every parameter belongs to exactly one layer whose factors are known."""
-    named = list(module.named_parameters(remove_duplicate=False))
-    shared = len(named) != len({id(value) for _, value in named})
-    owners = (m for m in module.modules() if next(m.parameters(recurse=False), None) is not None)
-    return not shared and all(_factor(owner) for owner in owners)
+def _forward(network: nn.Module, x: Tensor, rules: Known) -> tuple[Tensor, Seen]:
+    """What the network returns for `x`, and the calls of the layers with rules."""
+    calls: Seen = []
+
+    def remember(path: str) -> Callable[..., None]:
+        def hook(_: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Any) -> None:
+            if not out.requires_grad:
+                out.requires_grad_()  # the graph begins here: no gradient for the images
+            given = inputs[0] if inputs else keywords["input"]
+            calls.append((path, given.detach(), out))
+
+        return hook
+
+    handles = [
+        network.get_submodule(path).register_forward_hook(remember(path), with_kwargs=True)
+        for path in rules
+    ]
+    try:
+        with torch.enable_grad(), no_fused_attention():
+            return network(x), calls
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
-def _factor(layer: nn.Module) -> Callable[..., Factor] | None:
-    """How to make the factors of `layer`, if it is of a known kind."""
-    if isinstance(layer, nn.Linear):
-        return _dense
-    if isinstance(layer, nn.Conv2d):
-        plain = (
-            layer.groups == 1
-            and layer.dilation == (1, 1)
-            and layer.padding_mode == "zeros"
-            and (layer.padding != "same" or all(k % 2 for k in layer.kernel_size))
-        )
-        return _convolution if plain else None
-    if isinstance(layer, nn.BatchNorm2d):
-        return _normalisation if layer.affine and layer.track_running_stats else None
-    return None
+def _factors(
+    network: nn.Module, rules: Known, calls: Seen, totals: list[Tensor], count: int
+) -> Factors:
+    """The factors of all layers from the gradients of `totals`, one for every output.
 
-
-def _dense(name: str, layer: nn.Linear, x: Tensor, gradient: Tensor) -> Factor:
-    bias = f"{name}.bias" if layer.bias is not None else None
-    if x.dim() == 2:
-        return Outer(x, gradient, f"{name}.weight", bias)
-    patches, gradient = x.flatten(1, -2).mT, gradient.flatten(1, -2).mT
-    return _positions(f"{name}.weight", bias, layer.weight.shape, patches, gradient)
-
-
-def _convolution(name: str, layer: nn.Conv2d, x: Tensor, gradient: Tensor) -> Factor:
-    bias = f"{name}.bias" if layer.bias is not None else None
-    shape = layer.weight.shape
-    return _positions(f"{name}.weight", bias, shape, _patches(layer, x), gradient.flatten(2))
-
-
-def _positions(
-    weight: str, bias: str | None, shape: torch.Size, patches: Tensor, gradient: Tensor
-) -> Factor:
-    """A layer applied at T positions, in the form whose kernel costs fewer operations.
-
-    `gradient` (N, O, T), and `patches` (N, I, T) or a view of it with more axes. A kernel entry
-    costs I O products with the per-example gradient and T^2 (I + O) with the patches.
+    A layer whose inputs have another first axis than the examples is left out.
     """
-    outputs, positions = gradient.shape[1:]
-    width = shape[1:].numel()
-    if width * outputs > positions**2 * (width + outputs):
-        patches = patches.reshape(len(patches), width, positions)
-        return Patches(patches.mT.contiguous(), gradient.mT.contiguous(), weight, bias, shape)
-    weights, shapes = outputs * width, {weight: shape}
-    if bias:
-        shapes[bias] = torch.Size([outputs])
-    rows = gradient.new_empty(len(gradient), weights + (outputs if bias else 0))
-    step = max(1, PATCH_NUMBERS[gradient.device.type] // (width * positions))
-    parts = zip(rows.split(step), gradient.split(step), patches.split(step), strict=True)
-    for own, g, p in parts:
-        own[:, :weights] = batched_gram(g, p.reshape(len(p), width, positions)).flatten(1)
-    if bias:
-        rows[:, weights:] = gradient.sum(2)
-    return Rows(rows, shapes)
+    if not totals[0].requires_grad:  # no known layer was called
+        return Factors(count, {})
+    at = [call[2] for call in calls]
+    passes = [
+        torch.autograd.grad(total, at, allow_unused=True, retain_graph=k + 1 < len(totals))
+        for k, total in enumerate(totals)
+    ]
+    by_layer: dict[str, list[Call]] = defaultdict(list)
+    left_out = set()
+    for (path, inputs, output), *gradients in zip(calls, *passes, strict=True):
+        live = [g for g in gradients if g is not None]
+        if not live:
+            continue
+        if len(inputs) != count or len(output) != count:
+            left_out.add(path)
+            continue
+        parts = [torch.zeros_like(output) if g is None else g for g in gradients]
+        stacked = torch.stack(parts, 1) if len(parts) > 1 else parts[0].unsqueeze(1)
+        by_layer[path].append(Call(inputs, stacked))
+    layers = {}
+    for path, own in by_layer.items():
+        if path not in left_out and any(bool(call.gradients.any()) for call in own):
+            rule, names = rules[path]
+            layers[path] = rule(network.get_submodule(path), names, own)
+    return Factors(count, layers)
 
 
-def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """What the filter sees at every position: a view (N, C, h, w, H, W) of the padded images."""
-    height, width = layer.kernel_size
-    if layer.padding == "same":
-        pad = (height // 2, width // 2)
-    elif layer.padding == "valid":
-        pad = (0, 0)
-    else:
-        pad = layer.padding  # type: ignore[assignment]
-    x = functional.pad(x, (pad[1], pad[1], pad[0], pad[0]))
-    views = x.unfold(2, height, layer.stride[0]).unfold(3, width, layer.stride[1])
-    return views.permute(0, 1, 4, 5, 2, 3)  # copied, it is read along the rows of the images
+def squared_norms(factors: Factors, x: Tensor) -> Tensor:
+    """|grad_theta f(x_n)|^2 (N,), summed over the outputs: the diagonal of the kernel."""
+    found = [factor.squared_norms() for factor in factors.layers.values()]
+    zero = x.new_zeros(len(x), dtype=found[0].dtype if found else None)
+    return sum(found, zero)
 
 
-def _normalisation(name: str, layer: nn.BatchNorm2d, x: Tensor, gradient: Tensor) -> Factor:
-    axes = (None, slice(None), None, None)
-    assert layer.running_mean is not None and layer.running_var is not None
-    deviation = (layer.running_var + layer.eps).sqrt()
-    normal = (x - layer.running_mean[axes]) / deviation[axes]
-    rows = torch.cat([(gradient * normal).sum((2, 3)), gradient.sum((2, 3))], 1)
-    shape = layer.weight.shape
-    return Rows(rows, {f"{name}.weight": shape, f"{name}.bias": shape})
+def _covered(module: nn.Module, x: Tensor, outputs: Outputs) -> tuple[set[str], int, int]:
+    """The parameters whose layers have right factors, the bytes of these for one output of `x`,
+    and the number of outputs.
+
+    Judged by the gradient of one combination of the outputs: a rule that is right for it is right
+    for each. A backward pass for every example, and one for all.
+    """
+    network = frozen(module)
+    rules = _rules(network)
+    with torch.no_grad(), no_fused_attention():
+        alone = torch.cat([heads(network(example[None]), outputs) for example in x])
+    weights = _weights(alone)
+    try:
+        values, calls = _forward(network, x, rules)
+        values = heads(values, outputs)
+        factors = _factors(network, rules, calls, [(values @ weights).sum()], len(x))
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # a layer in place, on what a hook has made the beginning of the graph
+        return set(), 0, alone.shape[1]
+    scale = float(alone.abs().max())
+    if not torch.allclose(values.detach(), alone, rtol=1e-3, atol=1e-3 * scale, equal_nan=True):
+        raise KernelError(
+            f"{type(module).__name__} gives an example another output in a batch than alone, so it "
+            "has no kernel: batch norm needs running statistics (track_running_stats=True)"
+        )
+    exact = [_combined(module, example[None], outputs, weights) for example in x]
+    right: set[str] = set()
+    for path, (_, names) in rules.items():
+        factor = factors.layers.get(path)
+        own = factor.transposed(torch.eye(len(x)).to(alone)) if factor is not None else {}
+        if all(_agrees(own.get(name), [e.get(name) for e in exact]) for name in names.values()):
+            right.update(names.values())
+    kept = {p: f for p, f in factors.layers.items() if set(rules[p][1].values()) <= right}
+    return right, Factors(len(x), kept).bytes, alone.shape[1]
+
+
+def _weights(outputs: Tensor) -> Tensor:
+    """One weight for every output, none of them alike; 1 for one output."""
+    count = outputs.shape[1]
+    return 1 + torch.arange(count).to(outputs) / max(1, count)
+
+
+def _combined(
+    module: nn.Module, example: Tensor, outputs: Outputs, weights: Tensor
+) -> dict[str, Tensor]:
+    """The gradient of a weighted sum of the outputs at one example, by parameter name."""
+    network = frozen(module).requires_grad_()
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    with torch.enable_grad(), no_fused_attention():
+        total = (heads(network(example), outputs) @ weights).sum()
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    return {n: g for n, g in zip(names, gradients, strict=True) if g is not None}
+
+
+def _agrees(own: Tensor | None, exact: list[Tensor | None]) -> bool:
+    """Whether rows (n, ...) are the gradients of n examples; what is missing is zero."""
+    for position, gradient in enumerate(exact):
+        row = None if own is None else own[position]
+        if row is None or gradient is None:
+            present = row if gradient is None else gradient
+            if present is not None and bool(present.any()):
+                return False
+            continue
+        tolerance = AGREEMENT.get(row.dtype, 1e-2) * float(gradient.abs().max())
+        if not torch.allclose(row, gradient, rtol=0, atol=tolerance, equal_nan=True):
+            return False
+    return True
+
+
+@cache
+def _say_once(network: str, names: tuple[str, ...]) -> None:
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    log.warning("%s: rows of the Jacobian, not factors of layers, for %s", network, shown)

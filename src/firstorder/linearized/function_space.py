@@ -11,22 +11,37 @@ is |B| N for each target, whatever the number of parameters; all targets train a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from firstorder import streams
-from firstorder.config import Recipe
 from firstorder.errors import ConfigError
 from firstorder.linearized.gemm import full_precision, gram
-from firstorder.training.loop import THRESHOLDS, batch_sizes
-from firstorder.training.schedule import learning_rate
+from firstorder.training.data import Batching, batch_sizes
+from firstorder.training.schedule import THRESHOLDS, Schedule, learning_rate
 
 Batches = Iterable[Sequence[Tensor]]
 """For every epoch the indices (B,) of its batches, in order."""
+
+
+class Descent(Schedule, Batching, Protocol):
+    """How a linearized network is trained; a recipe of the configuration is one."""
+
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def nesterov(self) -> bool: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip(self) -> float | None: ...
+    @property
+    def augment(self) -> Sized: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Trajectory:
         return ~(self.train_loss.isfinite() & self.distance.isfinite()).all(0)
 
 
-def batches(count: int, recipe: Recipe, seed: int, device: torch.device | str) -> Batches:
+def batches(count: int, recipe: Descent, seed: int, device: torch.device | str) -> Batches:
     """The batches in which the training loop would show `count` examples to a network."""
     generator, sizes = streams.torch_stream(seed, "order"), batch_sizes(count, recipe)
 
@@ -73,7 +88,7 @@ def train(
     test_kernel: Tensor,
     test_outputs: Tensor,
     test_targets: Tensor,
-    recipe: Recipe,
+    recipe: Descent,
     batches: Batches,
 ) -> Trajectory:
     """Minimise the mean binary cross-entropy of f_0 + K c for all T targets.
@@ -112,7 +127,7 @@ class _Part:
 
 
 def _train(
-    kernel: Tensor, outputs: Tensor, y: Tensor, test: _Part, recipe: Recipe, batches: Batches
+    kernel: Tensor, outputs: Tensor, y: Tensor, test: _Part, recipe: Descent, batches: Batches
 ) -> Trajectory:
     whole = _Part(kernel, outputs, y)
     # One target a row: then both factors of every product are read along their rows.

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+VIEW_NUMBERS = 2**25
+"""How many numbers of a view are copied at once, to lie in order: 128 MiB."""
+
 
 @contextmanager
 def full_precision() -> Iterator[None]:
@@ -36,9 +39,19 @@ def full_precision() -> Iterator[None]:
 
 
 def gram(a: Tensor, b: Tensor) -> Tensor:
-    """a b^T for a (m, k) and b (n, k)."""
+    """a b^T for a (m, k) and b (n, k).
+
+    A view `a` that is large, as rows and columns of a kernel are, is not copied as a whole.
+    """
     if a.device.type == "cpu" and a.dtype == torch.float32 and _onednn_is_exact():
-        return _onednn(a.contiguous(), b.contiguous())
+        columns = b.contiguous()
+        if a.is_contiguous() or a.numel() <= VIEW_NUMBERS:
+            return _onednn(a.contiguous(), columns)
+        out = a.new_empty(len(a), len(b))
+        height = max(1, VIEW_NUMBERS // a.shape[1])
+        for rows, part in zip(out.split(height), a.split(height), strict=True):
+            rows.copy_(_onednn(part.contiguous(), columns))
+        return out
     return a @ b.T
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstorder.linearized.function_space import Trajectory
-from firstorder.training.loop import Result
+
+if TYPE_CHECKING:
+    from firstorder.training.loop import Result
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "distance")
 

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import scipy.linalg
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from firstorder.linearized import DENSE, krylov_dimensions
+from firstorder.linearized import DENSE, krylov_dimensions, mapped
 
 FEW = 8
 """A Krylov space is the faster way to at most one in so many eigenvectors."""
@@ -43,27 +44,56 @@ class Spectrum:
 
 
 def decompose(kernel: Tensor, k: int, device: torch.device | str = "cpu") -> Spectrum:
-    """The k leading eigenpairs of a symmetric `kernel` (N, N); all of them if k >= N."""
+    """The k leading eigenpairs of a symmetric `kernel` (N, N); all of them if k >= N.
+
+    A kernel of more than 12,000 examples is not copied: it may be mapped from a file
+    (`mapped.opened`), or be larger than the memory of `device`, and streams by in blocks of rows.
+    Beside it are in memory the 4 k + 500 vectors of the Krylov space and their images.
+    """
     count = len(kernel)
     k = min(k, count)
     large, few = count > DENSE, k * FEW <= count
-    moved = kernel.to(device) if large and few else kernel.to(device, torch.float64)
-    if few:
-        tolerance = SINGLE if large else RESIDUAL
+    if large and few:
+        held = _held(kernel, torch.device(device))
         pairs, residual = block_krylov(
-            lambda v: (moved @ v.to(moved)).to(v), count, k, tolerance=tolerance, device=device
+            lambda v: mapped.product(held, v).to(v), count, k, tolerance=SINGLE, device=device
         )
-        if large and residual > tolerance:
+        if residual > SINGLE:
             warnings.warn(f"the spectrum has a residual of {residual:.1e}", stacklevel=2)
-        if large or residual <= tolerance:
+        return pairs
+    moved = kernel.to(device, torch.float64)
+    if few:
+        pairs, residual = block_krylov(
+            lambda v: moved @ v, count, k, tolerance=RESIDUAL, device=device
+        )
+        if residual <= RESIDUAL:
             return pairs
     if moved.device.type != "cpu":
         values, vectors = torch.linalg.eigh(moved)
         return _ordered(values.cpu(), vectors.cpu(), k)
-    # scipy's library has threads of its own: as many as torch was given, not one per core.
-    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+    with _threads_of_torch():
         found = scipy.linalg.eigh(moved.numpy(), driver="evd")
     return _ordered(torch.from_numpy(found[0]), torch.from_numpy(found[1]), k)
+
+
+def _threads_of_torch() -> AbstractContextManager[object]:
+    """Give scipy's library, which has threads of its own, as many as torch was given.
+
+    Without threadpoolctl, which the engine alone does not need, it takes one for every core.
+    """
+    if find_spec("threadpoolctl") is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(torch.get_num_threads(), user_api="blas")
+
+
+def _held(kernel: Tensor, device: torch.device) -> Tensor:
+    """The kernel on the device, if two thirds of the free memory there hold it."""
+    if device.type != "cuda":
+        return kernel
+    free = torch.cuda.mem_get_info(device)[0]
+    return kernel.to(device) if 3 * kernel.nbytes < 2 * free else kernel
 
 
 Product = Callable[[Tensor], Tensor]
@@ -91,21 +121,24 @@ def block_krylov(
     width = min(max(16, k // 16), 64, count)
     largest = min(count, krylov_dimensions(k))
     block = torch.linalg.qr(torch.from_numpy(_start(count, width)).to(device)).Q
-    basis, images = block[:, :0], block[:, :0]
-    small = block.new_empty(0, 0)
+    # Room for all columns: the system gives memory only to those that are written.
+    room = min(count, largest + width)
+    all_basis, all_images = block.new_empty(count, room), block.new_empty(count, room)
+    small, size = block.new_empty(0, 0), 0
     judged = 2.2 * k + 2 * width
     while True:
         image = product(block)
-        cross = basis.T @ image
+        cross = all_basis[:, :size].T @ image
         small = torch.cat([torch.cat([small, cross], 1), torch.cat([cross.T, block.T @ image], 1)])
-        basis, images = torch.cat([basis, block], 1), torch.cat([images, image], 1)
-        size = basis.shape[1]
+        start, size = size, size + block.shape[1]
+        all_basis[:, start:size], all_images[:, start:size] = block, image
+        basis, images = all_basis[:, :size], all_images[:, :size]
         if size >= min(judged, largest):
             judged = 1.2 * size
             values, rotation = torch.linalg.eigh((small + small.T) / 2)
             values, rotation = values[-k:], rotation[:, -k:]
             vectors = basis @ rotation
-            error = (images @ rotation - vectors * values).norm(dim=0).max()
+            error = (images @ rotation).sub_(vectors * values).norm(dim=0).max()
             residual = float(error / values[-1].clamp(min=torch.finfo(values.dtype).tiny))
             if residual <= tolerance or size >= largest:
                 return _ordered(values.cpu(), vectors.cpu(), k), residual

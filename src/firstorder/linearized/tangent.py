@@ -1,4 +1,4 @@
-"""The linearization of a scalar-output network in its parameters.
+"""The linearization of a network in its parameters.
 
 f_lin(x; delta) = f_0(x) + <delta, grad_theta f_0(x)>. Batch norm is in evaluation mode: a fixed
 affine map whose scale and shift are parameters and whose running statistics are not.
@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
+from firstorder.linearized.eager import no_fused_attention, take_apart
 from firstorder.linearized.gemm import full_precision
+from firstorder.linearized.recurrent import refuse_fused
 
+Outputs = Literal["scalar", "trace", "full"]
+"""What becomes of the K outputs of a network: there is one, they are summed over, or all kept."""
 Parameters = dict[str, Tensor]
 """Tensors by the parameter names of a module."""
 
 
 def frozen(module: nn.Module) -> nn.Module:
-    """A copy of `module` in evaluation mode, without trainable parameters or in-place layers."""
+    """A copy of `module` in evaluation mode, without trainable parameters or in-place layers.
+
+    Attention and recurrent cells are taken apart into dense layers. Raises FusedError for
+    recurrent layers that torch runs over a sequence in one piece.
+    """
+    refuse_fused(module)
     copied = copy.deepcopy(module).eval().requires_grad_(False)
+    take_apart(copied)
     for layer in copied.modules():
         if hasattr(layer, "inplace"):
             layer.inplace = False  # type: ignore[assignment]
@@ -41,16 +52,38 @@ def scalar(outputs: Tensor) -> Tensor:
     if outputs.dim() == 2 and outputs.shape[1] == 1:
         return outputs[:, 0]
     if outputs.dim() != 1:
-        raise ValueError(f"the network needs one output per example, not {tuple(outputs.shape)}")
+        raise ValueError(
+            f"the network needs one output per example, not {tuple(outputs.shape)}; kernels of "
+            'several outputs: outputs="trace" or "full"'
+        )
     return outputs
 
 
-def function(module: nn.Module) -> Callable[[Parameters, Tensor], Tensor]:
-    """The map (theta, x (N, ...)) -> f_theta(x) (N,) of `module` in evaluation mode."""
+def heads(values: Tensor, outputs: Outputs) -> Tensor:
+    """The outputs (N, K) of a network; K = 1 for "scalar".
+
+    Raises ValueError for outputs of another shape than (N, K) or (N,).
+    """
+    if outputs == "scalar" or values.dim() == 1:
+        return scalar(values)[:, None]
+    if values.dim() != 2:
+        raise ValueError(f"the network's outputs must be (N, K), not {tuple(values.shape)}")
+    return values
+
+
+def function(
+    module: nn.Module, outputs: Outputs = "scalar"
+) -> Callable[[Parameters, Tensor], Tensor]:
+    """The map (theta, x (N, ...)) -> f_theta(x) of `module` in evaluation mode.
+
+    f is (N,) for "scalar", else (N, K).
+    """
     network = frozen(module)
 
     def f(parameters: Parameters, x: Tensor) -> Tensor:
-        return scalar(functional_call(network, parameters, (x,)))
+        with no_fused_attention():
+            values = functional_call(network, parameters, (x,))
+        return scalar(values) if outputs == "scalar" else heads(values, outputs)
 
     return f
 
@@ -63,15 +96,19 @@ def outputs(module: nn.Module, x: Tensor, batch: int = 128) -> Tensor:
 
 
 def linearize(
-    module: nn.Module, parameters0: Parameters | None = None, *, offset: bool = True
+    module: nn.Module,
+    parameters0: Parameters | None = None,
+    *,
+    offset: bool = True,
+    outputs: Outputs = "scalar",
 ) -> Callable[[Parameters, Tensor], Tensor]:
-    """The linearized network (delta, x (N, ...)) -> f_lin (N,) around `parameters0`.
+    """The linearized network (delta, x (N, ...)) -> f_lin around `parameters0`.
 
-    `parameters0` defaults to the module's own parameters; `offset=False` drops f_0, which leaves
-    the differential <delta, grad f_0>. One forward-mode pass a call, in full precision: about
-    three forward passes.
+    f_lin is (N,) for outputs "scalar", else (N, K). `parameters0` defaults to the module's own
+    parameters; `offset=False` drops f_0, which leaves the differential <delta, grad f_0>. One
+    forward-mode pass a call, in full precision: about three forward passes.
     """
-    f = function(module)
+    f = function(module, outputs)
     start = parameters_of(module) if parameters0 is None else parameters0
 
     def f_lin(delta: Parameters, x: Tensor) -> Tensor:

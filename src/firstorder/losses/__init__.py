@@ -5,7 +5,7 @@ A loss is built by name and called on scores and labels:
     loss = losses.build("sgce", num_classes=10, q=0.4)
     loss.values(scores)  # (B, K)
     loss(scores, labels)  # mean over the batch, differentiable
-    losses.symmetrize(losses.build("gce", num_classes=10, q=0.4))  # the same loss
+    losses.symmetrize(losses.build("gce", num_classes=10, q=0.4))  # the same where p > 1e-7
     losses.names()
 """
 

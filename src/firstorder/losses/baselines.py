@@ -9,24 +9,21 @@ published values for CIFAR-10. p = softmax(s), K classes, y the label.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from firstorder.losses.registry import (
+from firstorder.losses.bounds import (
     AboveOne,
+    Copies,
     Exponent,
-    Loss,
     Positive,
     Probability,
     Weight,
-    register,
 )
-
-Copies = Annotated[int, Field(ge=1)]
+from firstorder.losses.registry import Loss, register
 
 LOG_TINY = math.log(1e-7)
 """Logarithm of the smallest probability of RCE, GCE and NGCE."""
@@ -202,10 +199,17 @@ def phuber_ce(scores: Tensor, *, tau: AboveOne = 2.0) -> Tensor:
 
 
 @register("logit_clip")
-def logit_clip(scores: Tensor, *, bound: Positive = 1.0) -> Tensor:
-    """Cross-entropy of s min(1, bound / |s|) (Wei et al. 2023)."""
+def logit_clip(
+    scores: Tensor, *, bound: Positive = 1.0, threshold: Literal["bound", "inverse"] = "bound"
+) -> Tensor:
+    """Cross-entropy of s shortened to |s| = bound where |s| is above it (Wei et al. 2023).
+
+    threshold "inverse": where |s| is above 1/bound, as in the authors' code; the loss then jumps.
+    """
     norm = torch.linalg.vector_norm(scores, dim=-1, keepdim=True)
-    return ce(scores * (bound / norm.clamp(min=bound)))
+    if threshold == "bound":
+        return ce(scores * (bound / norm.clamp(min=bound)))
+    return ce(torch.where(norm > 1 / bound, scores * (bound / norm.clamp(min=1 / bound)), scores))
 
 
 @register("ldr-kl")

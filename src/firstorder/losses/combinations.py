@@ -25,7 +25,8 @@ from firstorder.losses.baselines import (
     nnfl,
     rce,
 )
-from firstorder.losses.registry import AboveOne, Loss, Positive, Probability, Weight, register
+from firstorder.losses.bounds import AboveOne, Positive, Probability, Weight
+from firstorder.losses.registry import Loss, register
 
 
 @register("sce")

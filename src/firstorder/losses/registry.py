@@ -21,21 +21,15 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from firstorder.errors import LossError
+from firstorder.losses.bounds import refusal
 
 Scalar = bool | int | float | str
-AboveOne = Annotated[float, Field(gt=1, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Exponent = Annotated[float, Field(gt=0, le=1)]
-Probability = Annotated[float, Field(gt=0, lt=1)]
 
 Values = Callable[..., Tensor]
 """Scores (B, K) and keyword parameters to values (B, K)."""
@@ -205,15 +199,11 @@ def _check(name: str, function: Values, given: Mapping[str, Scalar]) -> None:
             raise LossError(f"loss {name!r}: parameter {key!r} is missing; {allowed}")
     hints = _hints(function)
     for key, value in given.items():
-        if key not in hints:
-            continue
-        try:
-            TypeAdapter(hints[key]).validate_python(value, strict=True)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Input ")
+        reason = refusal(hints[key], value) if key in hints else None
+        if reason:
             raise LossError(
                 f"loss {name!r}: parameter {key} = {value!r} is not allowed: {reason}; {allowed}"
-            ) from None
+            )
 
 
 def _hints(function: Values) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from firstorder.losses.registry import Loss, Positive, Share, register
+from firstorder.losses.bounds import Positive, Share
+from firstorder.losses.registry import Loss, register
 
 
 def centred(values: Tensor) -> Tensor:

@@ -6,8 +6,9 @@
                underlying standard deviations; biases 0.
 `torchvision`  ResNet-50: convolutions kaiming-normal (fan-out, ReLU), linear layers torch's
                default.
+`torch`        CIFAR-N: what torch draws by default, U(-1/sqrt(fan_in), ...) everywhere.
 
-Normalisation layers start as the identity in all three.
+Normalisation layers start as the identity in all four.
 """
 
 from __future__ import annotations
@@ -84,6 +85,12 @@ def torchvision(
     default_bias(layer, bias, generator)
 
 
+def default(layer: Layer, weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
+    """torch's default for convolutions and linear layers."""
+    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+    default_bias(layer, bias, generator)
+
+
 def default_bias(layer: Layer, bias: Tensor | None, generator: torch.Generator) -> None:
     """torch's default: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
     if bias is not None:
@@ -94,5 +101,6 @@ def default_bias(layer: Layer, bias: Tensor | None, generator: torch.Generator) 
 INITIALISERS: dict[str, Callable[[Layer, Tensor, Tensor | None, torch.Generator], None]] = {
     "kaiming": kaiming,
     "lecun": lecun,
+    "torch": default,
     "torchvision": torchvision,
 }

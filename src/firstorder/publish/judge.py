@@ -6,21 +6,29 @@ import html
 import json
 import textwrap
 from collections.abc import Iterator
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from firstorder import files
 from firstorder.publish import grid, registry
-from firstorder.publish.verdict import FAILS, HOLDS, NOT_RUN, Verdict, not_run
+from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict, not_run
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
     from firstorder.jobs.job import Files, Spec
 
-LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RUN: "open"}
-SHORT = {HOLDS: "holds", FAILS: "FAILS", NOT_RUN: "not run"}
-COLUMNS = ["study", "claim", "title", "where", "status", "verdict", "effects"]
+LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RESOLVED: "open", NOT_RUN: "open"}
+SHORT = {HOLDS: "holds", FAILS: "FAILS", NOT_RESOLVED: "unclear", NOT_RUN: "not run"}
+DECLARED = ["study", "claim", "title", "where", "by", "since", "history"]
+COLUMNS = [*DECLARED, "status", "verdict", "margin", "flip", "effects"]
+SAID = {
+    "paper": "stated by the paper",
+    "peer": "suggested by a peer's table",
+    "project": "expected by this project",
+}
+"""Who states a claim."""
 
 
 def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -37,24 +45,34 @@ def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
 
 
 def judge(spec: Spec, inputs: Files) -> pd.DataFrame:
-    """One row per claim: study, claim, title, where, status, verdict, effects (JSON)."""
+    """One row per claim, as declared and with its status, verdict, margin, flip probability and
+    effects (JSON: name, value, low, high, threshold, direction, unit, seeds, examples)."""
     rows: list[dict[str, Any]] = []
     for claim in spec["claims"]:
         found = _verdict(claim, inputs)
-        effects = {key: _plain(value) for key, value in found.effects.items()}
+        effects = [_plain(effect) for effect in found.effects]
         rows.append(
             {
-                **{name: claim[name] for name in COLUMNS[:4]},
+                **{name: claim[name] for name in DECLARED},
+                "history": "; ".join(claim["history"]),
                 "status": found.status,
                 "verdict": found.text,
+                "margin": found.margin,
+                "flip": found.flip,
                 "effects": json.dumps(effects, ensure_ascii=False),
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _plain(value: float) -> float | None:
-    return float(value) if pd.notna(value) else None
+def _plain(effect: Effect) -> dict[str, Any]:
+    """An effect as JSON-able values; numbers that are not finite as null."""
+    numbers = {
+        name: float(value) if isfinite(value := getattr(effect, name)) else None
+        for name in ("value", "low", "high", "threshold")
+    }
+    words = {name: getattr(effect, name) for name in ("name", "direction", "unit", "note")}
+    return {**words, **numbers, "seeds": effect.seeds, "examples": effect.examples}
 
 
 def _verdict(claim: Spec, inputs: Files) -> Verdict:
@@ -90,10 +108,10 @@ def _titles(spec: Spec) -> dict[str, str]:
 
 
 def _counts(frame: pd.DataFrame) -> Iterator[str]:
-    """How many claims hold, fail and were not run; those that fail by name."""
+    """How many claims have each verdict; those that fail or are not resolved by name."""
     for status in LOOK:
         named = list(frame.loc[frame["status"] == status, "claim"])
-        names = f": {', '.join(named)}" if status == FAILS and named else ""
+        names = f": {', '.join(named)}" if status in (FAILS, NOT_RESOLVED) and named else ""
         verb = {HOLDS: "hold", FAILS: "fail"}.get(status, status)
         yield f"{len(named):3} {verb}{names}"
 
@@ -106,10 +124,11 @@ def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _markdown(titles: dict[str, str], frame: pd.DataFrame, caption: str) -> str:
     lines = ["# Claims", ""]
     for study, part in _studies(frame):
-        lines += [f"## {titles[study]}", "", "| | Claim | Verdict | Measured |"]
-        lines.append("| --- | --- | --- | --- |")
+        lines += [f"## {titles[study]}", "", "| | Claim | Who says it | Verdict | Measured |"]
+        lines.append("| --- | --- | --- | --- | --- |")
         for row in part.to_dict("records"):
-            cells = (row["claim"], row["title"], f"**{row['status']}**", row["verdict"])
+            said = ", ".join(each for each in (SAID[row["by"]], row["where"]) if each)
+            cells = (row["claim"], row["title"], said, f"**{row['status']}**", row["verdict"])
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join([*lines, caption, ""])
@@ -118,7 +137,8 @@ def _markdown(titles: dict[str, str], frame: pd.DataFrame, caption: str) -> str:
 def _html(title: str, part: pd.DataFrame) -> str:
     rows = []
     for row in part.to_dict("records"):
-        claim, title, where = (html.escape(row[name]) for name in ("claim", "title", "where"))
+        claim, title = html.escape(row["claim"]), html.escape(row["title"])
+        where = html.escape(f"{SAID[row['by']]}; {row['where']}")
         status, measured = html.escape(row["status"]), html.escape(row["verdict"])
         rows.append(
             f'<tr class="first"><td>{claim}</td><td>{title}<br><span class="faint">{where}</span>'

@@ -125,6 +125,9 @@ def _claims_job(config: Config) -> Job:
                     "claim": name,
                     "title": claim.title,
                     "where": claim.where,
+                    "by": claim.by,
+                    "since": claim.since,
+                    "history": list(claim.history),
                     "available": selected.available,
                 }
             )

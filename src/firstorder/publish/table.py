@@ -14,6 +14,16 @@ from firstorder.errors import ConfigError
 COLUMNS = (
     "study", "artefact", "dataset", "noise", "loss", "metric", "mean", "std", "n", "source",
 )  # fmt: skip
+PROTOCOL = (
+    "loss_parameters", "noise_generator", "network", "initialisation", "batch", "epochs",
+    "schedule", "epoch", "like_loss", "like_noise",
+)  # fmt: skip
+"""Columns, if there are any, on how a number was made; empty where that is unknown to us.
+
+`n` is the number of seeds, `epoch` is last or best. `like_loss` and `like_noise` name the loss
+and the noise of this project under which everything is as in the source, where those of `loss`
+and `noise` differ.
+"""
 REASON = "not_compared"
 """A last column, if there is one: why a number is not compared by value; empty where it is."""
 UNSTABLE = "unstable: compare its order"
@@ -56,7 +66,8 @@ def agrees(mean: float, std: float, published: float, published_std: float) -> b
 def published(path: str | None, metric: str) -> dict[tuple[str, str, str], dict]:
     """Published numbers of a file of config/published/, by (dataset, noise, loss).
 
-    Where several sources give one number, the first of the file is the anchor.
+    Where several sources give one number, the first of the file is the anchor. A number that was
+    made with another variant of loss or noise stands, without its reason, for that variant too.
     """
     if path is None:
         return {}
@@ -64,6 +75,10 @@ def published(path: str | None, metric: str) -> dict[tuple[str, str, str], dict]
     for record in _published(path).to_dict("records"):
         if record["metric"] == metric:
             found.setdefault((record["dataset"], record["noise"], record["loss"]), record)
+            if record["like_loss"] or record["like_noise"]:
+                noise = record["like_noise"] or record["noise"]
+                loss = record["like_loss"] or record["loss"]
+                found.setdefault((record["dataset"], noise, loss), {**record, REASON: ""})
     return found
 
 
@@ -71,12 +86,18 @@ def published(path: str | None, metric: str) -> dict[tuple[str, str, str], dict]
 def _published(path: str) -> pd.DataFrame:
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such file; run from the project's folder")
-    frame = pd.read_csv(path, dtype={REASON: str})
-    if tuple(frame.columns) not in (COLUMNS, (*COLUMNS, REASON)):
-        wanted = ", ".join(COLUMNS)
-        raise ConfigError(f"{path}: expected the columns {wanted} and, if needed, {REASON}")
-    reasons = frame[REASON].fillna("") if REASON in frame else ""
-    return frame.assign(**{REASON: reasons})
+    frame = pd.read_csv(path, dtype=dict.fromkeys((*PROTOCOL, REASON), str))
+    known = (COLUMNS, (*COLUMNS, REASON), (*COLUMNS, *PROTOCOL, REASON))
+    if tuple(frame.columns) not in known:
+        wanted, more = ", ".join(COLUMNS), ", ".join(PROTOCOL)
+        raise ConfigError(
+            f"{path}: expected the columns {wanted} and, if needed, {REASON}, or {more}, {REASON}"
+        )
+    text = {
+        name: frame[name].fillna("") if name in frame else ""
+        for name in ("dataset", "noise", *PROTOCOL, REASON)
+    }
+    return frame.assign(**text)
 
 
 def mark_best(frame: pd.DataFrame, digits: int = 2) -> pd.DataFrame:

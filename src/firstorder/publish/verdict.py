@@ -1,29 +1,42 @@
-"""The verdict on a claim."""
+"""The verdict on a claim: one of four, with effects (see `publish.statistics.verdict`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from math import nan
 
-HOLDS, FAILS, NOT_RUN = "holds", "fails", "not run at this scale"
-Status = Literal["holds", "fails", "not run at this scale"]
+from firstorder.publish.statistics.verdict import (
+    FAILS,
+    HOLDS,
+    NOT_RESOLVED,
+    NOT_RUN,
+    Effect,
+    Verdict,
+    combine,
+    exact,
+    judge,
+    missing,
+    not_run,
+    share_needed,
+)
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a claim holds, how large the effect is, and one sentence with the numbers."""
-
-    status: Status
-    text: str
-    effects: Mapping[str, float] = field(default_factory=dict)
+__all__ = [
+    "FAILS",
+    "HOLDS",
+    "NOT_RESOLVED",
+    "NOT_RUN",
+    "Effect",
+    "Verdict",
+    "combine",
+    "exact",
+    "judge",
+    "judged",
+    "missing",
+    "not_run",
+    "share_needed",
+]
 
 
 def judged(holds: bool, text: str, **effects: float) -> Verdict:
-    """A verdict on measured effects."""
-    return Verdict("holds" if holds else "fails", text, effects)
-
-
-def not_run(why: str) -> Verdict:
-    """The verdict where the scale has no data for a claim; `why` says what is missing."""
-    return Verdict("not run at this scale", why)
+    """A verdict on numbers whose uncertainty is not measured."""
+    measured = tuple(exact(value, nan, name=name) for name, value in effects.items())
+    return Verdict(HOLDS if holds else FAILS, text, measured)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from firstorder.config import Recipe
 from firstorder.errors import ConfigError
 
 Standardise = Callable[[Tensor], Tensor]
@@ -55,7 +55,16 @@ def as_it_is(images: Tensor) -> Tensor:
     return images
 
 
-def batch_sizes(count: int, recipe: Recipe) -> list[int]:
+class Batching(Protocol):
+    """How examples are shared out over batches; a recipe of the configuration is one."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def drop_last(self) -> bool: ...
+
+
+def batch_sizes(count: int, recipe: Batching) -> list[int]:
     """Sizes of an epoch's batches; a last batch of one is left out (batch norm needs two).
 
     Raises ConfigError where no batch is left.

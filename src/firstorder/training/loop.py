@@ -28,7 +28,7 @@ from firstorder.training.metrics import Row
 from firstorder.training.progress import reporting
 from firstorder.training.result import Result, Status
 from firstorder.training.saver import Saver
-from firstorder.training.schedule import learning_rate
+from firstorder.training.schedule import THRESHOLDS, learning_rate
 from firstorder.training.stopping import held_signals
 
 Loss = Callable[..., Tensor]
@@ -39,9 +39,6 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 OnEpoch = Callable[[int, nn.Module, Row], "dict[str, float | int | None] | None"]
 """Epoch, network (in evaluation mode) and row -> more columns for the row, kept across resumes.
 Called after every epoch; where the recipe does not evaluate, the row's test columns are None."""
-
-THRESHOLDS = (0.1, 0.01)
-"""The first step whose batch loss lies below each is recorded."""
 
 
 @dataclass

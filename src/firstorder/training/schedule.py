@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import math
-
-from firstorder.config import Recipe
+from typing import Protocol
 
 PEAK = 0.4
 """One-cycle: share of the run at which the rate peaks (the released code of arXiv:2106.06770)."""
 DIVISOR = 1e8
 """One-cycle: the peak over the first rate, and over the last."""
+THRESHOLDS = (0.1, 0.01)
+"""The first step whose batch loss lies below each is recorded."""
 
 
-def learning_rate(recipe: Recipe, epoch: int, step: int, steps_per_epoch: int) -> float:
+class Schedule(Protocol):
+    """What a learning rate depends on; a recipe of the configuration is one."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def schedule_unit(self) -> str: ...
+    @property
+    def milestones(self) -> tuple[int, ...]: ...
+    @property
+    def gamma(self) -> float: ...
+
+
+def learning_rate(recipe: Schedule, epoch: int, step: int, steps_per_epoch: int) -> float:
     """The rate at `step` (from 0) of `epoch` (from 1).
 
     The position t of T is counted in epochs or in steps, as `recipe.schedule_unit` says; with
@@ -23,7 +41,7 @@ def learning_rate(recipe: Recipe, epoch: int, step: int, steps_per_epoch: int) -
     return rate(recipe, (epoch - 1) * steps_per_epoch + step, recipe.epochs * steps_per_epoch)
 
 
-def rate(recipe: Recipe, t: int, total: int) -> float:
+def rate(recipe: Schedule, t: int, total: int) -> float:
     """The rate at position `t` of `total`."""
     if recipe.schedule == "cosine":
         return recipe.lr * (1 + math.cos(math.pi * t / total)) / 2

@@ -22,7 +22,7 @@ from .small import with_study
 def test_function_space_takes_the_steps_of_the_weights(tiny: Config) -> None:
     verdict = judged(tiny, "dual-form")
     assert verdict.status == "holds"
-    assert verdict.effects["difference"] < 1e-10
+    assert verdict.numbers["difference"] < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -128,53 +128,53 @@ def test_accuracy_falls_between_two_ends_where_these_are_given(tiny: Config) -> 
         tiny, "accuracy-falls-to-chance", NADS, arm="network", first=0.8, last=0.5, near=0.08
     )
     assert verdict.status == "fails"
-    assert verdict.effects["first_off"] > 0.1 > verdict.effects["last_off"]
+    assert verdict.numbers["first_off"] > 0.1 > verdict.numbers["last_off"]
     high = {"last": 0.5, "lowest": 1000}
     assert judged(tiny, "accuracy-falls-to-chance", NADS, arm="network", **high).status == (
-        "not run at this scale"
+        "not run"
     )
 
 
 def test_architectures_are_compared_on_a_size_that_all_have(tiny: Config) -> None:
     verdict = judged(tiny, "gap-by-architecture", SIZES)
     assert verdict.text.startswith("With 50 training examples")
-    assert set(verdict.effects) == {"gap_MLP", "gap_LeNet", "gap_ResNet-18"}
+    assert set(verdict.numbers) == {"gap_MLP", "gap_LeNet", "gap_ResNet-18"}
 
 
 def test_the_most_examples_are_those_of_each_model(tiny: Config) -> None:
     verdict = judged(tiny, "network-wins", SIZES, lowest=1000)
-    assert set(verdict.effects) == {"gap_MLP", "gap_LeNet"}
-    assert judged(tiny, "network-wins", SIZES, lowest=5000).status == "not run at this scale"
+    assert set(verdict.numbers) == {"gap_MLP", "gap_LeNet"}
+    assert judged(tiny, "network-wins", SIZES, lowest=5000).status == "not run"
 
 
 def test_widths_are_compared_within_an_architecture(tiny: Config) -> None:
     verdict = judged(tiny, "closer-with-width", WIDTHS)
-    assert set(verdict.effects) == {"change_MLP"}
+    assert set(verdict.numbers) == {"change_MLP"}
     assert verdict.text.index("MLP, 25 wide") < verdict.text.index("MLP, 400 wide")
     lenet = {"family": "eigenfunctions", "models": ["lenet"]}
-    assert judged(tiny, "closer-with-width", lenet).status == "not run at this scale"
+    assert judged(tiny, "closer-with-width", lenet).status == "not run"
 
 
 def test_a_reference_on_other_data_is_not_compared(tiny: Config) -> None:
     other = {**LENET, "dataset": "images"}
     verdict = judged(tiny, "reference-shape", other, reference=REFERENCE)
-    assert verdict.status == "not run at this scale"
+    assert verdict.status == "not run"
 
 
 def test_steps_that_are_never_reached_count_as_more(tiny: Config) -> None:
     verdict = judged(tiny, "more-steps", EIGENFUNCTIONS)
     assert verdict.status == "holds"
-    assert verdict.effects["never_reached"] == 2 * 2 * 2
+    assert verdict.numbers["never_reached"] == 2 * 2 * 2
 
 
 def test_a_control_without_watched_tasks_is_not_run(tiny: Config) -> None:
     # The made-up files of the control have nothing but a header.
     verdict = judged(tiny, "random-labels", EIGENFUNCTIONS)
-    assert verdict.status == "not run at this scale"
+    assert verdict.status == "not run"
 
 
 def test_a_family_that_the_scale_lacks_leaves_a_claim_not_run(tiny: Config) -> None:
-    assert judged(tiny, "gap-grows", {"family": "absent"}).status == "not run at this scale"
+    assert judged(tiny, "gap-grows", {"family": "absent"}).status == "not run"
 
 
 def test_written_verdicts_name_every_claim_and_count_the_failures(tiny: Config) -> None:
@@ -191,11 +191,11 @@ def test_written_verdicts_name_every_claim_and_count_the_failures(tiny: Config) 
     job = steps(tiny)["claims"].job(with_study(tiny, declared=study))
     judge.claims(job.spec, job.inputs, job.outputs, Context())
     frame = pd.read_csv(job.outputs["csv"])
-    assert list(frame["status"]) == ["holds", "fails", "not run at this scale"]
+    assert list(frame["status"]) == ["holds", "fails", "not run"]
     assert json.loads(frame["effects"][0])["least"] > 2
     for suffix in ("md", "html"):
         text = Path(job.outputs[suffix]).read_text()
         assert all(claim.title in text for claim in declared.values())
     text, failed = judge.verify(job.spec, frame)
     assert failed == 1
-    assert "  1 hold\n  1 fail: B\n" in text and text.endswith("  1 not run at this scale")
+    assert "  1 hold\n  1 fail: B\n" in text and text.endswith("  1 not run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from firstorder.config import TUNED, Config, ConfigError, Loss, lookup
@@ -98,8 +99,18 @@ def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
     human = grid.human_file(entry, found)
     if human is not None:
         annotation = found.annotation or ""
-        spec["dataset"]["human"] = {annotation: entry.human[annotation]}
+        known = {key: entry.human_sha256[key] for key in [annotation] if key in entry.human_sha256}
+        spec["dataset"] |= {
+            "human": {annotation: entry.human[annotation]},
+            "human_sha256": known,
+            "test_from": entry.test_from,
+            "test": entry.test,
+        }
         inputs["human"] = paths(config).receipt(dataset, human.name)
+    if found.path is not None:
+        # A class may be named in a file of labels.
+        spec["dataset"]["classes"] = list(entry.classes)
+        inputs["given"] = str(Path(found.path).expanduser())
     return Job(
         step="corrupt",
         key=(dataset, noise),

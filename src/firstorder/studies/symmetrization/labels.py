@@ -45,7 +45,9 @@ def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
 
 def labelled(declared: Mapping[str, Any]) -> Dataset:
     """A dataset with those of its fields that a noise reads: asking for others is an error."""
-    fields = {**declared, "classes": ("",) * declared["classes"]}
+    classes = declared["classes"]
+    names = ("",) * classes if isinstance(classes, int) else tuple(classes)
+    fields = {**declared, "classes": names}
     if isinstance(fields.get("asymmetric"), list):
         fields["asymmetric"] = dict(fields["asymmetric"])
     return Dataset.model_construct(set(fields), **fields)

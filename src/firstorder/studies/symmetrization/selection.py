@@ -6,13 +6,16 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from firstorder.config import Config, Noise
+from firstorder.config import Config, ConfigError, Noise
 from firstorder.jobs import functions
 from firstorder.jobs.study import Selected
 from firstorder.studies.symmetrization import grid
 from firstorder.studies.symmetrization.grid import cell
 from firstorder.studies.symmetrization.settings import Select, declared, scale
 from firstorder.studies.symmetrization.variants import group, losses, members, synonyms
+
+GIVEN = ("human", "matrix", "labels")
+"""Kinds of noise whose rate is in a file and not declared."""
 
 
 def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selected:
@@ -68,7 +71,7 @@ def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[
         "noise": noise_name,
         "noise_label": _noise_label(config, noise_name),
         "kind": found.noise.kind,
-        "rate": None if found.noise.kind == "human" else found.noise.rate,
+        "rate": None if found.noise.kind in GIVEN else found.noise.rate,
         "loss": loss_name,
         "label": losses(config)[loss_name].label,
         "tuned": found.loss.tuned,
@@ -78,12 +81,21 @@ def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[
 
 def _noise_label(config: Config, name: str) -> str:
     """A noise as a column heading: `clean`, `40 %`, `worst`, or the name the scale gave it."""
-    if name in scale(config).noises:
+    own = scale(config).noises.get(name)
+    if own is not None and not _is_spelled_by(name, own):
         return name
     found = Noise.parse(name)
     if found.kind == "human":
         return name.removeprefix("human-")
     return "clean" if found.rate == 0 else f"{100 * found.rate:g} %"
+
+
+def _is_spelled_by(name: str, noise: Noise) -> bool:
+    """Whether a declared noise is the one that its name spells out, but for its sampler."""
+    try:
+        return Noise.parse(name).model_copy(update={"sampler": noise.sampler}) == noise
+    except ConfigError:
+        return False
 
 
 def _losses(config: Config, shown: Iterable[str]) -> dict[str, Any]:

@@ -1,0 +1,274 @@
+"""Download one file: resumed, retried, bounded in bytes and time.
+
+What has arrived lies beside the destination as `.NAME.PROCESS-RANDOM.part`, held by a lock of the
+operating system while its process lives. The part of a process that ended is taken over by the
+next download of the file; that of another living one is left alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import io
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from tqdm import tqdm
+
+from firstorder.config import File, is_allowed_url, is_loopback
+from firstorder.data.checksums import mismatch
+
+ATTEMPTS = 4
+"""Tries without a new byte, after which a URL is given up; before each wait 1, 2, 4 seconds."""
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, and between two pieces of the answer."""
+PATIENCE = 600.0
+"""Seconds for a file of any size."""
+SLOWEST = 20_000.0
+"""Bytes a second; a file may take its size over this in addition to PATIENCE."""
+LONGEST_WAIT = 120.0
+"""Seconds of a Retry-After that are waited; a server that asks for more is given up."""
+LARGEST = 2**33
+"""Bytes of a file whose size is not declared."""
+BLOCK = 1 << 16
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+"""HTTP statuses after which the same request may succeed."""
+
+Arrive = Callable[[Path, File, Path], None]
+"""Gives a right part its final name."""
+
+
+class FinalError(Exception):
+    """A failure of one source for good."""
+
+
+class PassingError(Exception):
+    """A failure after which another try may succeed."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+        """Seconds that the server asks for."""
+
+
+def download(
+    url: str, file: File, destination: Path, arrive: Arrive, sleep: Callable[[float], None]
+) -> None:
+    """Receive `url` and hand it to `arrive`; FinalError where it cannot be had or is wrong."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + PATIENCE + (file.bytes or LARGEST) / SLOWEST
+    with _part(destination) as (part, stream):
+        idle = 0
+        reason = ""
+        while idle < ATTEMPTS:
+            before = _size(stream)
+            try:
+                _receive(url, file, stream, deadline)
+            except PassingError as failure:
+                reason = str(failure)
+                # Only tries that bring nothing count: a long file over a bad line goes on.
+                idle = 0 if _size(stream) > before else idle + 1
+                if idle < ATTEMPTS:
+                    sleep(max(failure.wait, 2.0 ** max(idle - 1, 0)))
+                continue
+            stream.flush()
+            found = mismatch(part, file)
+            if found is None:
+                arrive(part, file, destination)
+                return
+            stream.truncate(0)
+            if not before:
+                part.unlink(missing_ok=True)
+                raise FinalError(f"{found}; the server has another file or a proxy changed it")
+            reason = found  # the part was from another file or time: start over
+            idle += 1
+        raise FinalError(f"gave up after {ATTEMPTS} tries: {reason}")
+
+
+@contextmanager
+def _part(destination: Path) -> Iterator[tuple[Path, io.BufferedRandom]]:
+    """A part that belongs to this process alone, with what an ended process left in it.
+
+    It stays if something has arrived, for the next try.
+    """
+    path, stream = _left_behind(destination) or _new(destination)
+    with stream:
+        try:
+            yield path, stream
+        finally:
+            if _size(stream) == 0:
+                path.unlink(missing_ok=True)
+
+
+def _left_behind(destination: Path) -> tuple[Path, io.BufferedRandom] | None:
+    """The largest part that no living process holds."""
+    parts = destination.parent.glob(f".{glob.escape(destination.name)}.*.part")
+    for path in sorted(parts, key=lambda part: -part.lstat().st_size):
+        stream = _held(path, 0)
+        if stream is not None:
+            return path, stream
+    return None
+
+
+def _new(destination: Path) -> tuple[Path, io.BufferedRandom]:
+    name = f".{destination.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    path = destination.with_name(name)
+    stream = _held(path, os.O_CREAT | os.O_EXCL)
+    if stream is None:  # a file system without locks: nobody else knows the name
+        stream = open(path, "r+b")  # noqa: SIM115
+    return path, stream
+
+
+def _held(path: Path, flags: int) -> io.BufferedRandom | None:
+    """A part, open and locked; None where another holds it or it is no regular file."""
+    try:
+        # A link would lead the download elsewhere.
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666)
+    except OSError:
+        if flags:
+            raise
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its holder may have given it its final name between the two calls.
+        # A second link is the finished file of a process that was killed there.
+        found = os.fstat(descriptor)
+        alone = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+        if alone and found.st_ino == os.lstat(path).st_ino:
+            return os.fdopen(descriptor, "r+b")
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _size(stream: io.BufferedRandom) -> int:
+    stream.flush()
+    return os.fstat(stream.fileno()).st_size
+
+
+def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -> None:
+    """Append to the part what it lacks of `url`; on return the server has sent everything."""
+    have = _size(stream)
+    # Without `identity` a server may compress, and ranges would count compressed bytes.
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        with requests.get(
+            url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _check_redirect}
+        ) as response:
+            span = response.headers.get("Content-Range", "")  # bytes 5-9/10, or bytes */10
+            if response.status_code == 416 and have and span.endswith(f"/{have}"):
+                return  # nothing is missing
+            if response.status_code == 416 or (
+                response.status_code == 206 and not span.startswith(f"bytes {have}-")
+            ):
+                stream.truncate(0)
+                raise PassingError("the server did not resume where the part ends")
+            if response.status_code in PASSING:
+                raise PassingError(f"HTTP {response.status_code}", _retry_after(response))
+            if response.status_code not in (200, 206):
+                raise FinalError(f"HTTP {response.status_code}")
+            if response.status_code == 200:
+                stream.truncate(0)
+                have = 0
+            _store(response, file, stream, have, deadline)
+    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+        raise PassingError(_short(error, url)) from None
+    except (requests.RequestException, ValueError) as error:  # ValueError: a header of nonsense
+        raise FinalError(_short(error, url)) from None
+
+
+def _store(
+    response: requests.Response, file: File, stream: io.BufferedRandom, have: int, deadline: float
+) -> None:
+    announced = response.headers.get("Content-Length", "")
+    if announced and not (announced.isascii() and announced.isdecimal() and len(announced) < 16):
+        raise PassingError(f"Content-Length {announced[:40]!r} is no number")
+    expected = have + int(announced) if announced else file.bytes
+    most = file.bytes if file.bytes is not None else LARGEST
+    stream.seek(have)
+    with tqdm(
+        total=expected, initial=have, unit="B", unit_scale=True, desc=file.name, disable=None
+    ) as bar:
+        for block in _blocks(response):
+            have += len(block)
+            stream.write(block)
+            bar.update(len(block))
+            if have > most:
+                return  # more than was published: no need to receive the rest
+            if time.monotonic() > deadline:
+                raise FinalError(f"too slow: {have} bytes in all the time that is allowed")
+    if expected is not None and have < expected:
+        raise PassingError(f"the connection ended after {have} of {expected} bytes")
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    """The body as sent: a file that is itself compressed must not be unpacked on the way.
+
+    Each piece as soon as it is there, so that the time is looked at also where bytes drip.
+    """
+    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 before 2.1 has no read1
+    while block := read(BLOCK, decode_content=False):
+        yield block
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Seconds that the server asks to wait, from a number or a date; 0 where it says nothing."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        wait = float(text[:9])
+    else:
+        try:
+            wait = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return 0.0
+    if wait > LONGEST_WAIT:
+        raise FinalError(f"HTTP {response.status_code}; it asks to come back in {wait:.0f} s")
+    return max(wait, 0.0)
+
+
+def _check_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Refuse to be led from https to anything else, or from the network to the own machine."""
+    if response.is_redirect:
+        target = urljoin(response.url, response.headers["location"])
+        local = is_loopback(urlsplit(response.url).hostname or "")
+        if not is_allowed_url(target):
+            raise FinalError(f"redirected to {shown(target)}, which is not https")
+        if is_loopback(urlsplit(target).hostname or "") and not local:
+            raise FinalError(f"redirected to {shown(target)}, this machine")
+
+
+def shown(url: str) -> str:
+    """A URL, or a path, without what may be secret: user, password and query."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    authority, slash, path = rest.partition("/")
+    path = path.partition("?")[0].partition("#")[0]
+    host = authority.rpartition("@")[2].partition("?")[0].partition("#")[0]
+    return f"{scheme}://{host}{slash}{path}"
+
+
+def _short(error: Exception, url: str) -> str:
+    """The innermost cause, on one line, without the secrets of a URL."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    text = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+    secrets_of = (urlsplit(url).password, urlsplit(url).username, urlsplit(url).query)
+    for secret in (url, *secrets_of):
+        if secret:
+            text = text.replace(secret, shown(url) if secret == url else "...")
+    return text[:300]

@@ -1,0 +1,63 @@
+"""Small text files beside the images: UTF-8, with or without a byte-order mark, any line ends."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from firstorder.errors import DataError
+
+LONGEST = 256 * 2**20
+"""Bytes; the longest published list (WebVision's) has 60 MB."""
+CLUTTER = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
+"""Files that operating systems put among others, in lower case; so are all hidden ones."""
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file name is the operating system's: hidden (`._*`, `.nfs*`, ...) or known."""
+    return name.startswith(".") or name.lower() in CLUTTER
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file; DataError for another encoding, a giant or no regular file."""
+    try:
+        return read_regular(path, LONGEST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}: line {line}: not UTF-8 text; save it as UTF-8 (iconv -t utf-8)"
+        ) from None
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file of at most `most` bytes (a pipe would wait for ever)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as stream:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise DataError(f"{path}: not a regular file; replace it")
+            if found.st_size > most:
+                raise DataError(f"{path}: {found.st_size} bytes are more than the {most} allowed")
+            return stream.read(most + 1)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered lines, from 1, that are not blank, without surrounding white space."""
+    # Not splitlines(): form feeds and the line separators of Unicode may be part of a name.
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    numbered = enumerate(text.split("\n"), start=1)
+    return [(number, line.strip()) for number, line in numbered if line.strip()]
+
+
+def inside(path: str, where: str) -> str:
+    """`path` if it stays in its folder; DataError, beginning with `where`, if not."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in path or "\\" in path:
+        raise DataError(f"{where}: {path} leaves the dataset's folder")
+    return path

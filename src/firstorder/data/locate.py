@@ -1,0 +1,173 @@
+"""Where a dataset's raw files are: the one answer for fetching, preparing and the doctor.
+
+They may lie below `resources/`, in one of the dataset's `folders`, or at its own `path`; and a
+public dataset in any container that a reader knows, since it is verified by its content. Nothing
+here writes or deletes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstorder.config import READERS, Dataset, File
+from firstorder.data import readers
+from firstorder.data.checksums import mismatch
+from firstorder.data.lists import is_clutter
+from firstorder.errors import DataError
+from firstorder.files import sha256
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that are in place, and the reader that reads them."""
+
+    reader: str
+    folder: Path
+    files: dict[str, Path]
+    """By the reader's names for them; none for bundled data."""
+
+
+def folders(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
+    """Where raw files may be, in the order in which they are looked for.
+
+    `folder` is the dataset's own, below `resources`. Relative `folders` lie in it; `~` is the
+    home. A dataset with a `path` has its files there and nowhere else.
+    """
+    if dataset.path is not None:
+        return (Path(dataset.path).expanduser(),)
+    return places(folder, dataset.folders)
+
+
+def places(folder: Path, others: Sequence[str | Path]) -> tuple[Path, ...]:
+    """`folder`, and `others`: relative ones lie in it, `~` is the home."""
+    return (folder, *(folder / Path(other).expanduser() for other in others))
+
+
+def find(dataset: Dataset, folder: Path) -> Source | None:
+    """The files of `dataset` in the first place and container that is complete; None if none is.
+
+    The declared reader comes first. Others are tried where the content is declared, by which a
+    wrong container is refused.
+    """
+    return next(_complete(dataset, folder), None)
+
+
+def source(name: str, dataset: Dataset, folder: Path) -> Source:
+    """As `find`; DataError, saying what is missing, where nothing is complete."""
+    found = find(dataset, folder)
+    if found is None:
+        raise DataError(f"{name}: {missing(dataset, folder)}; {mend(dataset, folder)}")
+    return found
+
+
+def check(name: str, dataset: Dataset, folder: Path) -> None:
+    """Refuse before anything is planned what can be seen then to be wrong.
+
+    A reader of the user's own that cannot be imported, and a `path` without its files.
+    """
+    readers.named(dataset.reader)
+    if dataset.path is not None:
+        source(name, dataset, folder)
+
+
+def inputs(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
+    """The files that preparing reads: those in place, or else those to be fetched into `folder`.
+
+    A file in place counts also where it is wrong: fetching never replaces it, preparing says so.
+    """
+    found = find(dataset, folder)
+    if found is not None:
+        return tuple(found.files.values())
+    return tuple(folder / file.name for file in dataset.files)
+
+
+def copy_of(file: File, places: Sequence[Path]) -> tuple[Path | None, list[str]]:
+    """A right copy of a raw `file`, and what is wrong with every other that was looked at."""
+    others: list[str] = []
+    for place in places:
+        path = place / file.name
+        problem = state(path, file)
+        if problem is None:
+            return path, others
+        others.append(f"{path} ({problem})")
+    return None, others
+
+
+def fingerprint(found: Source) -> str:
+    """SHA-256 of all files that a reader reads, by its names for them; of folders all in them."""
+    hashes = {
+        f"{key}/{path.relative_to(root).as_posix()}": sha256(path)
+        for key, root in found.files.items()
+        for path in ([root] if root.is_file() else sorted(root.rglob("*")))
+        if path.is_file() and not is_clutter(path.name)
+    }
+    text = json.dumps({"reader": found.reader, "files": hashes}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def state(path: Path, file: File) -> str | None:
+    """What is wrong with the raw `file` at `path`: `not there`, or how it differs; else None."""
+    if not path.is_file():
+        return "not there" if not path.exists() else "not a regular file"
+    return mismatch(path, file)
+
+
+def wrong(dataset: Dataset, found: Source) -> tuple[Path, str] | None:
+    """The first located file that is declared with a checksum and has another, and how."""
+    declared = {file.name: file for file in dataset.files}
+    for path in found.files.values():
+        if path.name in declared and path.is_file():
+            problem = mismatch(path, declared[path.name])
+            if problem is not None:
+                return path, problem
+    return None
+
+
+def missing(dataset: Dataset, folder: Path) -> str:
+    """What the most complete container lacks, in words."""
+    places = folders(dataset, folder)
+    lacks = [
+        (-len(there), index, each.name, [path for path in files.values() if not path.exists()])
+        for index, (each, place, files) in enumerate(_candidates(dataset, places))
+        if (there := [path for path in files.values() if path.exists()]) or index == 0
+    ]
+    if not lacks:
+        return f"no files in {', '.join(map(str, places))}"
+    _, _, reader, paths = min(lacks)
+    return f"no such file: {', '.join(map(str, paths))} (reader {reader})"
+
+
+def mend(dataset: Dataset, folder: Path) -> str:
+    """What to do where files are missing."""
+    if dataset.path is not None:
+        return f"correct `path: {dataset.path}` in datasets.yaml"
+    if any(file.urls for file in dataset.files):
+        return "fetch it first"
+    return " ".join(dataset.help.split()) or f"place it in {folder}"
+
+
+def _complete(dataset: Dataset, folder: Path) -> Iterator[Source]:
+    for reader, place, files in _candidates(dataset, folders(dataset, folder)):
+        if all(path.exists() for path in files.values()):
+            yield Source(reader.name, place, files)
+
+
+def _candidates(
+    dataset: Dataset, places: tuple[Path, ...]
+) -> Iterator[tuple[readers.Reader, Path, dict[str, Path]]]:
+    """Every reader, place and layout that might hold the dataset, the likeliest first."""
+    own = readers.named(dataset.reader)
+    for place in places:
+        for files in own.layouts(dataset, place):
+            yield own, place, files
+    if not (dataset.content and dataset.files):
+        return  # nothing tells whether another container holds the right data
+    for place in places:
+        for name in READERS:
+            for files in readers.named(name).layouts(dataset, place):
+                if files and name != dataset.reader:  # bundled data are in no place
+                    yield readers.named(name), place, files

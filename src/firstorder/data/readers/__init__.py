@@ -1,0 +1,97 @@
+"""Readers: one file each, found by its decorator.
+
+A reader decodes one kind of container into the splits `train`, `test` and further ones:
+
+    @reader("npz", layouts=layouts)
+    def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
+
+`layouts(dataset, folder)` gives the files that it would read below `folder`, by the reader's own
+names for them, once for every way in which they may lie there. The file is named as its reader.
+A user's own reader is `file.py:function`, a function from the declaration and the folder to
+`{"train": (images, labels), "test": (images, labels)}`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firstorder.data.own import function
+from firstorder.data.prepared import Split
+from firstorder.errors import DataError
+
+if TYPE_CHECKING:
+    from firstorder.config import Dataset
+
+Files = Mapping[str, Path]
+"""The files that a reader reads, by its names for them."""
+Read = Callable[["Dataset", Files], dict[str, Split]]
+Layouts = Callable[["Dataset", Path], Iterable[dict[str, Path]]]
+OWN = "folder"
+"""The name of the one thing that a user's own reader gets."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader and where it finds its files."""
+
+    name: str
+    read: Read
+    layouts: Layouts
+
+
+_READERS: dict[str, Reader] = {}
+
+
+def nothing(dataset: Dataset, folder: Path) -> list[dict[str, Path]]:
+    """The layout of bundled data: no files."""
+    return [{}]
+
+
+def reader(name: str, *, layouts: Layouts = nothing) -> Callable[[Read], Read]:
+    """Register a reader under `name`, which is also that of its file."""
+
+    def decorate(read: Read) -> Read:
+        _READERS[name] = Reader(name, read, layouts)
+        return read
+
+    return decorate
+
+
+def named(name: str) -> Reader:
+    """The reader called `name`, or a user's own function `file.py:function`."""
+    if ":" in name:
+        own = function(name, "reader")
+
+        def read(dataset: Dataset, files: Files) -> dict[str, Split]:
+            return _checked(name, own(dataset, files[OWN]))
+
+        return Reader(name, read, lambda dataset, folder: [{OWN: folder}])
+    if name not in _READERS:
+        importlib.import_module(f"{__name__}.{name}")
+    return _READERS[name]
+
+
+def _checked(name: str, found: object) -> dict[str, Split]:
+    """What a user's reader returned, as splits; its shapes are checked by `prepare`."""
+    if not isinstance(found, Mapping) or not found:
+        raise DataError(f"reader {name}: return a dictionary of splits, not {type(found).__name__}")
+    splits = {}
+    for key, value in found.items():
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise DataError(f"reader {name}: {key}: return a pair (images, labels)")
+        images, labels = value
+        if not isinstance(images, np.ndarray) and not hasattr(images, "__getitem__"):
+            raise DataError(f"reader {name}: {key}: images are not an array")
+        if isinstance(images, (list, tuple)):
+            images = np.asarray(images)
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "iu":
+            raise DataError(f"reader {name}: {key}: labels are {labels.dtype}, not integers")
+        splits[str(key)] = Split(images, labels.astype(np.int64))
+    return splits

@@ -1,0 +1,62 @@
+"""Pictures and a list of their labels for each split: `train.csv`, `test.csv`.
+
+A line is `path,label`, below an optional heading; the path is from the list's folder, the label
+a class's name or number. The images come in the order of the list.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from firstorder.config import Dataset
+from firstorder.data.lists import inside, read_text
+from firstorder.data.pictures import Decoded
+from firstorder.data.prepared import Split
+from firstorder.data.readers import Files, reader
+from firstorder.errors import DataError
+
+HEADING = ("label", "class", "target")
+"""What the second column of a heading may be called."""
+
+
+def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
+    """The lists."""
+    splits = ("train", "test", *dataset.extra_tests)
+    yield {split: folder / f"{split}.csv" for split in splits if split != "published"}
+
+
+@reader("csv_labels", layouts=layouts)
+def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
+    """A split for every list; images are decoded in blocks while the dataset is written."""
+    splits = {}
+    for split, file in files.items():
+        examples = list(_listed(dataset, file))
+        paths = tuple(file.parent / name for name, _ in examples)
+        labels = np.array([label for _, label in examples], dtype=np.int64)
+        splits[split] = Split(Decoded(paths, dataset.shape, dataset.resize), labels)
+    return splits
+
+
+def _listed(dataset: Dataset, file: Path) -> Iterator[tuple[str, int]]:
+    known = {name: label for label, name in enumerate(dataset.classes)}
+    known = {**{str(label): label for label in known.values()}, **known}
+    rows = csv.reader(read_text(file).splitlines())
+    try:
+        for number, row in enumerate(rows, start=1):
+            fields = [field.strip() for field in row]
+            if not any(fields):
+                continue
+            where = f"{file}: line {number}"
+            if len(fields) != 2:
+                raise DataError(f"{where}: {len(fields)} columns; write path,label")
+            if number == 1 and fields[1].lower() in HEADING:
+                continue
+            if fields[1] not in known:
+                raise DataError(f"{where}: {fields[1]!r} is no class of {dataset.title}")
+            yield inside(fields[0], where), known[fields[1]]
+    except csv.Error as error:
+        raise DataError(f"{file}: line {rows.line_num}: {error}") from None

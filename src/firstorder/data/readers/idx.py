@@ -1,0 +1,68 @@
+"""MNIST's format: four files of big-endian sizes followed by bytes, gzipped or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from firstorder.config import Dataset
+from firstorder.data.archives import unpacked
+from firstorder.data.prepared import Split
+from firstorder.data.readers import Files, reader
+from firstorder.errors import DataError
+
+PREFIXES = {"train": "train", "test": "t10k"}
+DIMENSIONS = {"images": 3, "labels": 1}
+LARGEST = 2**31
+"""Bytes that a file may unpack to where its header asks for more."""
+
+
+def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
+    """The four files, each packed or not: here, or below the root folder of torchvision."""
+    if dataset.shape[0] != 1:
+        return
+    for place in (".", f"{dataset.title.replace('-', '')}/raw", "raw"):
+        yield {
+            f"{split} {kind}": _spelled(folder / place, f"{prefix}-{kind}", dimensions)
+            for split, prefix in PREFIXES.items()
+            for kind, dimensions in DIMENSIONS.items()
+        }
+
+
+def _spelled(folder: Path, stem: str, dimensions: int) -> Path:
+    """The file under the name that it has here, or its published name."""
+    names = [
+        f"{stem}{mark}idx{dimensions}-ubyte{packed}" for mark in "-." for packed in (".gz", "")
+    ]
+    there = [folder / name for name in names if (folder / name).exists()]
+    return there[0] if there else folder / names[0]
+
+
+@reader("idx", layouts=layouts)
+def idx(dataset: Dataset, files: Files) -> dict[str, Split]:
+    """The splits train and test, images with one channel."""
+    return {
+        split: Split(
+            read_idx(files[f"{split} images"], 3)[:, None],
+            read_idx(files[f"{split} labels"], 1).astype(np.int64),
+        )
+        for split in PREFIXES
+    }
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """The uint8 array in an IDX file; DataError if it is damaged or has another rank."""
+    start = 4 + 4 * dimensions
+    data = unpacked(path, LARGEST)
+    if len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
+        raise DataError(
+            f"{path}: not an IDX file of bytes in {dimensions} dimensions; fetch it again"
+        )
+    shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
+    array = np.frombuffer(data, np.uint8, offset=start)
+    if array.size != math.prod(shape):
+        raise DataError(f"{path}: {array.size} bytes do not make an array {shape}; fetch it again")
+    return array.reshape(shape)

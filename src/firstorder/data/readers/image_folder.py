@@ -1,0 +1,88 @@
+"""Pictures in one folder for each class: `train/CLASS/*.png`, `test/CLASS/*.png`.
+
+Where all file names of a split hold one number each, and no two the same (`10008_airplane.png`),
+the images come in the order of these numbers, so that a published order survives; otherwise by
+class and name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from firstorder.config import Dataset
+from firstorder.data.lists import is_clutter
+from firstorder.data.pictures import SUFFIXES, Decoded
+from firstorder.data.prepared import Split
+from firstorder.data.readers import Files, reader
+from firstorder.errors import DataError
+
+SPELLINGS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid")}
+"""What the folder of a split may be called."""
+
+
+def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
+    """The folders of the splits."""
+    yield {
+        split: _spelled(folder, SPELLINGS.get(split, (split,)))
+        for split in ("train", "test", *dataset.extra_tests)
+        if split != "published"
+    }
+
+
+def _spelled(folder: Path, names: tuple[str, ...]) -> Path:
+    there = [folder / name for name in names if (folder / name).is_dir()]
+    return there[0] if there else folder / names[0]
+
+
+@reader("image_folder", layouts=layouts)
+def image_folder(dataset: Dataset, files: Files) -> dict[str, Split]:
+    """A split for every folder; images are decoded in blocks while the dataset is written."""
+    return {split: _split(dataset, folder) for split, folder in files.items()}
+
+
+def _split(dataset: Dataset, folder: Path) -> Split:
+    examples: list[tuple[Path, int]] = []
+    for label, place in enumerate(_class_folders(dataset, folder)):
+        for path in sorted(place.iterdir()):
+            if is_clutter(path.name):
+                continue
+            if path.suffix.lower() not in SUFFIXES:
+                raise DataError(f"{path}: neither {' nor '.join(SUFFIXES)}; move it away")
+            examples.append((path, label))
+    examples = in_order(examples)
+    labels = np.array([label for _, label in examples], dtype=np.int64)
+    return Split(
+        Decoded(tuple(path for path, _ in examples), dataset.shape, dataset.resize), labels
+    )
+
+
+def _class_folders(dataset: Dataset, folder: Path) -> list[Path]:
+    """The folder of every class in label order: by its name, or by its label."""
+    found = {path.name: path for path in folder.iterdir() if not is_clutter(path.name)}
+    for path in found.values():
+        if not path.is_dir():
+            raise DataError(f"{path}: not a folder of a class; move it away")
+    for names in (dataset.classes, tuple(map(str, range(len(dataset.classes))))):
+        if set(found) == set(names):
+            return [found[name] for name in names]
+    missing = [name for name in dataset.classes if name not in found]
+    extra = sorted(found.keys() - set(dataset.classes))
+    raise DataError(
+        f"{folder}: one folder a class is expected: missing {', '.join(missing) or 'none'}; "
+        f"not declared {', '.join(extra) or 'none'}"
+    )
+
+
+def in_order(examples: list[tuple[Path, int]]) -> list[tuple[Path, int]]:
+    """Examples (path, label) by the only number in their names, if that says their order."""
+    numbers = [re.findall(r"[0-9]+", path.stem) for path, _ in examples]
+    if any(len(found) != 1 for found in numbers):
+        return examples
+    places = [int(found[0]) for found in numbers if len(found[0]) <= 18]
+    if len(set(places)) != len(examples):
+        return examples
+    return [example for _, example in sorted(zip(places, examples, strict=True))]

@@ -1,0 +1,136 @@
+"""NumPy's own formats: one `.npz` with an array for the images and labels of each split, or four
+`.npy` files of the same names."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from firstorder.config import Dataset
+from firstorder.data.archives import LARGEST, open_regular, zip_members
+from firstorder.data.lists import is_clutter
+from firstorder.data.prepared import Split
+from firstorder.data.readers import Files, reader
+from firstorder.errors import DataError
+
+NAMES = {
+    "images": ("{}_images", "x_{}", "X_{}", "{}_x", "{}_X", "images_{}"),
+    "labels": ("{}_labels", "y_{}", "{}_y", "labels_{}"),
+}
+"""How the arrays of a split may be called: train_images and train_labels, Keras' x_train, ..."""
+
+
+def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
+    """The file itself, the only `.npz` in the folder, or `.npy` files."""
+    if folder.suffix == ".npz":
+        yield {"arrays": folder}
+        return
+    found = [path for path in sorted(folder.glob("*.npz")) if not is_clutter(path.name)]
+    if len(found) == 1:
+        yield {"arrays": found[0]}
+    splits = ("train", "test", *dataset.extra_tests)
+    arrays = {f"{split}_{kind}": (split, kind) for split in splits for kind in NAMES}
+    yield {
+        key: _spelled(folder, [f"{name.format(split)}.npy" for name in NAMES[kind]])
+        for key, (split, kind) in arrays.items()
+    }
+
+
+def _spelled(folder: Path, names: list[str]) -> Path:
+    there = [folder / name for name in names if (folder / name).exists()]
+    return there[0] if there else folder / names[0]
+
+
+@reader("npz", layouts=layouts)
+def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
+    """All splits. Images are uint8: (N, H, W), (N, H, W, C) or (N, C, H, W)."""
+    if "arrays" not in files:
+        arrays = {key: read_npy(path) for key, path in files.items()}
+        where = next(iter(files.values())).parent
+    else:
+        where = files["arrays"]
+        members = zip_members(where, LARGEST)
+        arrays = {
+            name.removesuffix(".npy"): _array(content, f"{where}: {name}")
+            for name, content in members.items()
+        }
+    splits = {}
+    for split in ("train", "test", *dataset.extra_tests):
+        images = _named(arrays, split, "images")
+        labels = _named(arrays, split, "labels")
+        if images is None or labels is None:
+            continue
+        splits[split] = Split(_channels_first(images, dataset, where), _flat(labels, where))
+    if "train" not in splits:
+        raise DataError(
+            f"{where}: no train_images and train_labels; it has {', '.join(arrays) or 'nothing'}"
+        )
+    return splits
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a `.npy` file, mapped; objects (pickles) are refused."""
+    with open_regular(path):
+        pass
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError) as error:
+        raise _damaged(str(path), error) from None
+
+
+def _array(content: bytes, where: str) -> np.ndarray:
+    """The array in the bytes of a `.npy` file, whose header is checked before memory is asked."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, by_column, dtype = read(stream)
+        if dtype.hasobject or dtype.kind not in "iufb":
+            raise ValueError(f"it holds values of type {dtype}")
+        if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+            raise ValueError("its size is not that of its header")
+    except (ValueError, KeyError, OSError, EOFError, SyntaxError, TypeError) as error:
+        raise _damaged(where, error) from None
+    array = np.frombuffer(content, dtype, offset=stream.tell())
+    return array.reshape(shape, order="F" if by_column else "C")
+
+
+def _damaged(where: str, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:200]
+    return DataError(f"{where}: not an array of numbers ({reason}); replace it")
+
+
+def _named(arrays: dict[str, np.ndarray], split: str, kind: str) -> np.ndarray | None:
+    for name in NAMES[kind]:
+        if name.format(split) in arrays:
+            return arrays[name.format(split)]
+    return None
+
+
+def _channels_first(images: np.ndarray, dataset: Dataset, where: Path) -> np.ndarray:
+    """Images as (N, C, H, W): channels may come last, or not at all."""
+    if images.dtype != np.uint8:
+        raise DataError(f"{where}: images are {images.dtype}, not uint8 from 0 to 255")
+    channels = dataset.shape[0]
+    if images.ndim == 3:
+        return images[:, None]
+    # Where both readings fit (3 x 3 x 3), channels come first, as in every prepared file.
+    if images.ndim == 4 and images.shape[1] != channels and images.shape[3] == channels:
+        return images.transpose(0, 3, 1, 2)
+    return images
+
+
+def _flat(labels: np.ndarray, where: Path) -> np.ndarray:
+    """Labels (N,), also from Keras' (N, 1)."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise DataError(f"{where}: labels {labels.shape} of {labels.dtype} are no vector")
+    return labels.astype(np.int64)

@@ -1,0 +1,175 @@
+"""Kernel ridge regression, its penalty chosen by leaving one example out.
+
+Predictions f_0 + K c with c = (K + lambda)^-1 (y - f_0). From one eigendecomposition
+K = U' Lambda U (rows of U) every penalty costs N^2 T. The example left out is predicted in closed
+form,
+
+    y_i - f_{-i}(x_i) = c_i / [(K + lambda)^-1]_ii,
+
+without a second training. Where only the k leading eigenpairs are known, the other directions
+share the rest of the trace: K = U' Lambda U + mu (1 - U' U). With all N pairs that is exact; with
+fewer it chooses the penalty, and conjugate gradients on the kernel itself find the coefficients.
+Penalties are given relative to tr(K) / N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from firstorder.linearized import DENSE
+from firstorder.linearized.cg import conjugate_gradients, times
+from firstorder.linearized.spectrum import Spectrum, decompose
+
+GRID = tuple(10.0 ** (power / 2) for power in range(-16, 13))
+"""Penalties from 1e-8 to 1e6, two a decade."""
+PAIRS = 500
+"""Eigenpairs that stand for a kernel too large to be decomposed as a whole."""
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """T fitted targets; float64."""
+
+    coefficients: Tensor
+    """(N, T)"""
+    scores: Tensor
+    """f_0 + K c (N, T) of the training examples."""
+    left_out: Tensor
+    """(N, T): the prediction of every training example by a fit without it."""
+    penalty: Tensor
+    """(T,), relative to tr(K) / N."""
+    errors: Tensor
+    """(P, T): mean squared error of `left_out` for every penalty of the grid."""
+
+    def predict(self, test_kernel: Tensor, test_outputs: Tensor | None = None) -> Tensor:
+        """f_0 + K c (M, T) for `test_kernel` (M, N) and its `test_outputs` (M,), zero if left."""
+        moved = times(test_kernel, self.coefficients)
+        return moved if test_outputs is None else moved + test_outputs.double()[:, None]
+
+
+def fit(
+    kernel: Tensor,
+    targets: Tensor,
+    outputs: Tensor | None = None,
+    *,
+    grid: Sequence[float] = GRID,
+    together: bool = False,
+    spectrum: Spectrum | None = None,
+) -> Ridge:
+    """Fit every target with the penalty whose left-out error is smallest (of equals the largest).
+
+    Parameters
+    ----------
+    kernel : (N, N), positive semi-definite.
+    targets : (N, T), any numbers; labels 0 and 1 as -1 and 1, so that the side of 0 decides.
+    outputs : (N,) f_0; zero if left.
+    grid : positive penalties, ascending, relative to tr(K) / N.
+    together : the columns are outputs of one problem and share a penalty.
+    spectrum : eigenpairs of the kernel, where they are known; all of them give exact results.
+    """
+    if spectrum is None:
+        count = len(kernel)
+        spectrum = decompose(kernel, count if count <= DENSE else PAIRS, kernel.device)
+    residual = _residual(targets, outputs)
+    inverse = Inverse(spectrum, kernel)
+    penalties = torch.tensor(grid, dtype=torch.float64, device=residual.device)
+    diagonals = inverse.diagonal(penalties).T[:, :, None]
+    errors = torch.stack(
+        [
+            (inverse.apply(residual, p) / diagonal).square().mean(0)
+            for p, diagonal in zip(grid, diagonals, strict=True)
+        ]
+    )
+    judged = errors.mean(1, keepdim=True).expand_as(errors) if together else errors
+    chosen = len(grid) - 1 - judged.flip(0).argmin(0)
+    penalty = penalties[chosen]
+    coefficients = inverse.solve(residual, penalty)
+    target = targets.double()
+    return Ridge(
+        coefficients,
+        times(kernel, coefficients) + (target - residual),
+        target - inverse.apply(residual, penalty) / inverse.diagonal(penalty),
+        penalty,
+        errors,
+    )
+
+
+def path(
+    kernel: Tensor,
+    targets: Tensor,
+    penalties: Sequence[float],
+    outputs: Tensor | None = None,
+    *,
+    spectrum: Spectrum | None = None,
+) -> Tensor:
+    """Coefficients (P, N, T) for every relative penalty, from one eigendecomposition.
+
+    Penalty 0 interpolates: the limit for lambda to 0, of smallest norm.
+    """
+    if spectrum is None:
+        spectrum = decompose(kernel, len(kernel), kernel.device)
+    inverse, residual = Inverse(spectrum, kernel), _residual(targets, outputs)
+    return torch.stack([inverse.solve(residual, penalty) for penalty in penalties])
+
+
+def _residual(targets: Tensor, outputs: Tensor | None) -> Tensor:
+    """y - f_0 (N, T) in float64."""
+    residual = targets.double()
+    return residual if outputs is None else residual - outputs.double()[:, None]
+
+
+class Inverse:
+    """(K + lambda)^-1 for any penalty, from eigenpairs of K and its trace.
+
+    Invariant: `vectors` and `values` are float64 on the kernel's device.
+    """
+
+    def __init__(self, spectrum: Spectrum, kernel: Tensor) -> None:
+        self.kernel = kernel
+        self.vectors = spectrum.vectors.to(kernel.device, torch.float64)
+        self.values = spectrum.values.to(kernel.device, torch.float64).clamp(min=0)
+        self.trace = float(kernel.diagonal().double().sum())
+        self.count = len(kernel)
+        missing = self.count - len(self.values)
+        self.mu = max(0.0, self.trace - float(self.values.sum())) / missing if missing else 0.0
+
+    def absolute(self, penalty: Tensor | float) -> Tensor | float:
+        """lambda of a relative penalty."""
+        return penalty * (self.trace / self.count)
+
+    def weights(self, penalty: Tensor | float) -> tuple[Tensor, Tensor]:
+        """1 / (Lambda + lambda) (k, 1 or T) of the pairs, and 1 / (mu + lambda) of the rest."""
+        lamb = torch.as_tensor(self.absolute(penalty), dtype=torch.float64).to(self.values.device)
+        total = self.values[:, None] + lamb
+        zero = total <= self.count * torch.finfo(torch.float64).eps * self.values.max()
+        rest = torch.zeros_like(lamb) if len(self.values) == self.count else 1 / (self.mu + lamb)
+        return torch.where(zero, 0.0, 1 / total), rest
+
+    def apply(self, columns: Tensor, penalty: Tensor | float) -> Tensor:
+        """(K + lambda)^-1 v (N, T), exact where all eigenpairs are known."""
+        weights, rest = self.weights(penalty)
+        return self.vectors.T @ ((weights - rest) * (self.vectors @ columns)) + rest * columns
+
+    def diagonal(self, penalty: Tensor) -> Tensor:
+        """The diagonal of (K + lambda)^-1 (N, P) for positive penalties (P,)."""
+        weights, rest = self.weights(penalty)
+        return self.vectors.T.square() @ (weights - rest) + rest
+
+    def solve(self, residual: Tensor, penalty: Tensor | float, tolerance: float = 1e-8) -> Tensor:
+        """Coefficients (N, T): in closed form, or by preconditioned conjugate gradients."""
+        if len(self.values) == self.count:
+            return self.apply(residual, penalty)
+        lamb = self.absolute(penalty)
+        goal = tolerance * residual.norm(dim=0)
+        c, _ = conjugate_gradients(
+            lambda v: times(self.kernel, v) + lamb * v,
+            residual,
+            lambda r: r.norm(dim=0) <= goal,
+            2_000,
+            lambda v: self.apply(v, penalty),
+        )
+        return c

@@ -1,0 +1,224 @@
+"""Solvers on a given kernel: each against a slow computation that is obviously right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from firstorder.linearized import converged, inductive, normalised, ridge, spectrum, spike
+from firstorder.linearized.cg import conjugate_gradients
+
+torch.set_num_threads(1)
+
+F64 = torch.float64
+ALONE = (
+    "converged, ridge, normalised, mean_classifier, multiclass, moments, inductive, spike, "
+    "noise_alignment, function_space"
+)
+
+
+def features(count: int, width: int, seed: int = 0) -> Tensor:
+    """Inputs whose kernel has eigenvalues over three decades."""
+    generator = torch.Generator().manual_seed(seed)
+    scale = torch.logspace(0, -1.5, width, dtype=F64)
+    return torch.randn(count, width, generator=generator, dtype=F64) * scale
+
+
+def labels(count: int, columns: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(2, (count, columns), generator=generator).double()
+
+
+def test_kernels_can_be_used_without_the_configuration_of_the_project() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('pydantic', 'yaml', 'snakemake', 'firstorder.config'):\n"
+        "    sys.modules[name] = None\n"
+        f"from firstorder.linearized import {ALONE}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_conjugate_gradients_solve_all_columns_and_at_once_with_the_exact_preconditioner() -> None:
+    X = features(30, 40)
+    A = X @ X.T + 0.1 * torch.eye(30, dtype=F64)
+    b = labels(30, 3)
+    b[:, 1] = 0
+    exact = torch.linalg.solve(A, b)
+    x, _ = conjugate_gradients(lambda v: A @ v, b, lambda r: r.norm(dim=0) < 1e-11, 500)
+    assert torch.allclose(x, exact, atol=1e-9)
+    x, made = conjugate_gradients(
+        lambda v: A @ v, b, lambda r: r.norm(dim=0) < 1e-9, 5, lambda v: torch.linalg.solve(A, v)
+    )
+    assert made == 1
+    assert torch.allclose(x, exact, atol=1e-9)
+
+
+@pytest.mark.parametrize("direct", [0, 1000])
+@pytest.mark.parametrize("offset", [False, True])
+def test_converged_logistic_regression_is_the_minimum_over_the_weights(
+    direct: int, offset: bool
+) -> None:
+    X, y = features(40, 12), labels(40, 2)
+    f0 = 3 * features(40, 1, seed=5)[:, 0] if offset else torch.zeros(40, dtype=F64)
+    K, share = X @ X.T, 1e-2
+    found = converged.logistic(K, y, f0, ridge=share, tolerance=1e-10, direct=direct)
+    assert float(found.gradient.max()) <= 1e-10
+    penalty = share * float(K.trace()) / 40
+    for t in range(2):
+        w = torch.zeros(12, dtype=F64)
+        for _ in range(30):
+            p = torch.sigmoid(f0 + X @ w)
+            slope = X.T @ (p - y[:, t]) + penalty * w
+            curvature = (X.T * (p * (1 - p))) @ X + penalty * torch.eye(12, dtype=F64)
+            w = w - torch.linalg.solve(curvature, slope)
+        assert float(slope.norm()) < 1e-10
+        assert torch.allclose(found.scores[:, t], f0 + X @ w, atol=1e-8)
+        assert torch.allclose(found.predict(K[:7], f0[:7])[:, t], (f0 + X @ w)[:7], atol=1e-8)
+
+
+def test_factored_and_iterated_training_agree_on_separable_labels() -> None:
+    K = features(150, 300)
+    K = K @ K.T
+    y = labels(150, 3)
+    factored = converged.logistic(K, y, tolerance=1e-10, direct=1000)
+    iterated = converged.logistic(K, y, tolerance=1e-10, direct=0)
+    single = converged.logistic(K.float(), y, direct=0)
+    assert float(converged.accuracy(factored.scores, y).min()) == 1
+    assert torch.allclose(factored.scores, iterated.scores, atol=1e-5)
+    assert torch.allclose(factored.scores, single.scores, atol=0.1)
+    assert factored.steps <= 14
+    known = spectrum.decompose(K, 100)
+    better = converged.logistic(K, y, tolerance=1e-10, direct=0, spectrum=known)
+    assert better.products < iterated.products
+    assert torch.allclose(factored.scores, better.scores, atol=1e-5)
+
+
+def test_a_part_of_a_kernel_and_targets_of_one_class_can_be_trained_on() -> None:
+    K = features(60, 80)
+    K = K @ K.T + 1
+    y = torch.cat([torch.ones(40, 1, dtype=F64), labels(40, 1)], 1)
+    for direct in (0, 1000):
+        found = converged.logistic(K[:40, :40], y, direct=direct)
+        assert float(found.gradient.max()) <= 1e-6
+        assert float(converged.accuracy(found.scores, y).min()) == 1
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_left_out_errors_are_those_of_fits_without_the_example(offset: bool) -> None:
+    X, y = features(25, 40), labels(25, 3) * 2 - 1
+    K, f0 = X @ X.T, features(25, 1, seed=3)[:, 0] if offset else torch.zeros(25, dtype=F64)
+    grid = (1e-3, 1e-1, 10.0)
+    found = ridge.fit(K, y, f0, grid=grid)
+    for position, penalty in enumerate(grid):
+        lamb = penalty * float(K.trace()) / 25
+        left_out = torch.empty_like(y)
+        for i in range(25):
+            rest = [n for n in range(25) if n != i]
+            G = K[rest][:, rest] + lamb * torch.eye(24, dtype=F64)
+            c = torch.linalg.solve(G, y[rest] - f0[rest, None])
+            left_out[i] = f0[i] + K[i, rest] @ c
+        assert torch.allclose(found.errors[position], (left_out - y).square().mean(0))
+        chosen = found.penalty == penalty
+        assert torch.allclose(found.left_out[:, chosen], left_out[:, chosen])
+    assert torch.equal(found.penalty, torch.tensor(grid, dtype=F64)[found.errors.argmin(0)])
+    assert torch.allclose(found.predict(K, f0), found.scores)
+
+
+def test_outputs_of_one_problem_share_the_penalty_of_their_mean_error() -> None:
+    X = features(30, 10)
+    K, y = X @ X.T, torch.cat([X @ X[:2].T, labels(30, 2) * 2 - 1], 1)  # two easy, two of noise
+    apart, together = ridge.fit(K, y), ridge.fit(K, y, together=True)
+    assert len(set(apart.penalty.tolist())) > 1
+    best = together.errors.mean(1).argmin()
+    assert together.penalty.tolist() == [ridge.GRID[best]] * 4
+
+
+def test_leading_pairs_choose_the_penalty_and_the_kernel_gives_the_coefficients() -> None:
+    X, y = features(80, 10), labels(80, 2) * 2 - 1
+    K = X @ X.T + 0.05 * torch.eye(80, dtype=F64)
+    exact = ridge.fit(K, y)
+    leading = ridge.fit(K, y, spectrum=spectrum.decompose(K, 10))
+    assert torch.allclose(exact.errors, leading.errors)  # 10 directions and a multiple of 1
+    assert torch.allclose(exact.coefficients, leading.coefficients, atol=1e-6)
+    few = ridge.fit(K, y, spectrum=spectrum.decompose(K, 4))
+    lamb = few.penalty * K.trace() / 80
+    for t in range(2):
+        G = K + lamb[t] * torch.eye(80, dtype=F64)
+        c = torch.linalg.solve(G, y[:, t])
+        assert torch.allclose(few.coefficients[:, t], c, rtol=1e-5, atol=1e-7 * float(c.norm()))
+
+
+def test_the_ridge_path_begins_with_the_interpolation_of_smallest_norm() -> None:
+    X, y = features(20, 30), labels(20, 2)
+    K, y = normalised.centred(X @ X.T)[0], y - y.mean(0)
+    none, some = ridge.path(K, y, (0, 1e-2))
+    assert torch.allclose(K @ none, y, atol=1e-9)  # K is singular: a constant is not in its range
+    assert torch.allclose(none, torch.linalg.pinv(K, hermitian=True) @ y, atol=1e-7)
+    G = K + 1e-2 * float(K.trace()) / 20 * torch.eye(20, dtype=F64)
+    assert torch.allclose(some, torch.linalg.solve(G, y), atol=1e-9)
+
+
+def test_a_centred_kernel_is_that_of_features_less_their_training_mean() -> None:
+    X, x = features(20, 6), features(7, 6, seed=4)
+    K, test = normalised.centred(X @ X.T, x @ X.T)
+    centre = X.mean(0)
+    assert torch.allclose(K, (X - centre) @ (X - centre).T)
+    assert torch.allclose(test, (x - centre) @ (X - centre).T)
+    own, single = (X @ X.T).float(), (x @ X.T).float()
+    normalised.centre_(own, single)
+    assert torch.allclose(own.double(), K, atol=1e-5)
+    assert torch.allclose(single.double(), test, atol=1e-5)
+
+
+def test_kernels_are_compared_at_one_trace() -> None:
+    X = features(20, 6)
+    K, other = X @ X.T, 7 * (X @ X.T) + 3 * torch.eye(20, dtype=F64)
+    brought = normalised.scale_to(other, K) * other
+    assert float(brought.trace()) == pytest.approx(float(K.trace()))
+    with pytest.raises(ValueError, match="trace 0"):
+        normalised.scale_to(0 * K, K)
+
+
+def test_inductive_eigenfunctions_are_linear_functions_of_the_features() -> None:
+    X, x = features(40, 8), features(9, 8, seed=4)
+    pairs = spectrum.decompose(X @ X.T, 5)
+    U = inductive.everywhere(pairs, torch.cat([x @ X.T, X[:3] @ X.T]))
+    weights = torch.linalg.lstsq(X, pairs.vectors.T).solution
+    assert torch.allclose(U[:, 40:49], (x @ weights).T, atol=1e-9)
+    assert torch.allclose(U[:, 49:], U[:, :3], atol=1e-9)  # a training example among the tests
+    with pytest.raises(ValueError, match="only 8 of 10"):
+        inductive.extend(spectrum.decompose(X @ X.T, 10), x @ X.T)
+
+
+def test_an_affine_growth_hides_no_spike_and_makes_none() -> None:
+    initial = np.logspace(2, -3, 60)
+    trained = 3 * initial + 0.2
+    flat = spike.affine(initial, trained, 20)
+    assert abs(flat.residual) < 1e-6
+    trained[19] *= 5
+    found = spike.affine(initial, trained, 20)
+    assert found.residual == pytest.approx(np.log(5), abs=1e-6)
+    assert (found.scale, found.constant) == pytest.approx((3, 0.2), rel=1e-4)
+    assert found.spread < 1e-6
+    # A trained index is not what it is compared with, however large it is.
+    trained[19] *= 1e6
+    assert spike.affine(initial, trained, 20).scale == pytest.approx(3, rel=1e-4)
+
+
+def test_the_excess_of_a_spike_is_over_neighbours_from_half_to_twice_its_index() -> None:
+    initial = np.ones(60)
+    trained = np.full(60, 100.0)
+    trained[4:20] = 2.0  # the indices 5 to 20: the neighbours of 10
+    trained[9] = 14.0
+    assert spike.excess(initial, trained, 10) == pytest.approx(7)
+    trained[4:8], trained[15:20] = 1.0, 1.0  # half of 18 neighbours or fewer may differ
+    trained[8], trained[10:15] = 4.0, 4.0
+    assert spike.excess(initial, trained, 10) == pytest.approx(14)
+    with pytest.raises(ValueError, match="no neighbours"):
+        spike.excess(initial[:1], trained[:1], 1)

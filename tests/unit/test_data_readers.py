@@ -1,0 +1,379 @@
+"""Readers: the same images from any container, and the right reason where they are others."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from containers import (
+    CLASSES,
+    COLOUR,
+    GREY,
+    binary_files,
+    declaration,
+    picture,
+    png,
+    splits,
+    write_archive,
+    write_files,
+)
+from pydantic import ValidationError
+
+from firstorder.config import READERS, Dataset
+from firstorder.data import content, locate, parts, readers
+from firstorder.data.prepare import prepare
+from firstorder.data.prepared import Split, read_prepared
+from firstorder.data.readers import image_folder
+from firstorder.errors import DataError
+
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None, reason="needs the extra `parquet`"
+)
+
+
+def reference(found: dict[str, Split], folder: Path) -> bytes:
+    """The prepared file of `found`, from an `.npz`."""
+    COLOUR["npz"][1](found, folder)
+    prepare("d", declaration("npz", found), folder, folder / "reference.safetensors")
+    return (folder / "reference.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("declared", ["cifar", "image_folder"])
+@pytest.mark.parametrize(
+    "channels, container",
+    [*((3, name) for name in COLOUR), *((1, name) for name in GREY)],
+)
+def test_every_container_prepares_to_the_same_bytes(
+    channels: int, container: str, declared: str, tmp_path: Path
+) -> None:
+    found = splits(channels)
+    for name in ("npz", "raw"):
+        (tmp_path / name).mkdir()
+    reader, write = {3: COLOUR, 1: GREY}[channels][container]
+    write(found, tmp_path / "raw")
+    dataset = declaration(declared, found)
+    source = locate.find(dataset, tmp_path / "raw")
+    assert source is not None and source.reader == reader
+    prepare("d", dataset, tmp_path / "raw", tmp_path / "out.safetensors")
+    assert (tmp_path / "out.safetensors").read_bytes() == reference(found, tmp_path / "npz")
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("channels, image", [(3, "img"), (1, "image")])
+def test_hugging_faces_parquet_prepares_to_the_same_bytes(
+    channels: int, image: str, tmp_path: Path
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    found = splits(channels)
+    (tmp_path / "plain_text").mkdir()
+    for split, (images, labels) in found.items():
+        pictures = [{"bytes": png(each), "path": None} for each in images]
+        table = pyarrow.table({image: pictures, "label": labels})
+        parquet.write_table(table, tmp_path / f"plain_text/{split}-00000-of-00001.parquet")
+    prepare("d", declaration("cifar", found), tmp_path, tmp_path / "out.safetensors")
+    (tmp_path / "npz").mkdir()
+    assert (tmp_path / "out.safetensors").read_bytes() == reference(found, tmp_path / "npz")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed here"
+)
+def test_parquet_without_pyarrow_is_one_line(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_files(tmp_path, {f"{split}-00000-of-00001.parquet": b"PAR1"})
+    with pytest.raises(DataError, match=r"needs pyarrow: pip install 'firstorder\[parquet\]'"):
+        prepare("d", declaration("cifar", splits()), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_readers_are_named_as_their_files() -> None:
+    assert "parquet" in READERS and "__init__" not in READERS
+    for name in READERS:
+        assert readers.named(name).name == name
+
+
+@pytest.mark.parametrize("name", ["cifr", "", "PARQUET"])
+def test_an_unknown_reader_is_refused_where_it_is_declared(name: str) -> None:
+    with pytest.raises(ValidationError, match="choose from cifar, "):
+        declaration(name, splits())
+
+
+# The right reason
+
+
+def changed(found: dict[str, Split], split: str, **parts: np.ndarray) -> dict[str, Split]:
+    return {**found, split: found[split]._replace(**parts)}
+
+
+def shuffled(found: dict[str, Split]) -> dict[str, Split]:
+    order = np.random.default_rng(7).permutation(len(found["train"].labels))
+    images, labels = found["train"]
+    return {**found, "train": Split(images[:][order], labels[order])}
+
+
+def other_pixel(found: dict[str, Split]) -> dict[str, Split]:
+    images = found["train"].images[:].copy()
+    images[-1, 0, 0, 0] ^= 1
+    return changed(found, "train", images=images)
+
+
+def other_label(found: dict[str, Split]) -> dict[str, Split]:
+    labels = found["test"].labels.copy()
+    labels[0] = (labels[0] + 1) % len(CLASSES)
+    return changed(found, "test", labels=labels)
+
+
+def too_few(found: dict[str, Split]) -> dict[str, Split]:
+    images, labels = found["test"]
+    return {**found, "test": Split(images[:-1], labels[:-1])}
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (shuffled, "train: the published images in another order; name the files by their place"),
+        (other_pixel, "train: not the published images and labels"),
+        (other_label, "test: not the published images and labels"),
+        (too_few, "test: 5 images instead of 6"),
+    ],
+)
+def test_other_data_in_a_right_container_are_refused_with_the_reason(
+    change: Any, reason: str, tmp_path: Path
+) -> None:
+    found = splits()
+    write_files(tmp_path / "cifar-10-batches-bin", binary_files(change(found)))
+    with pytest.raises(DataError, match=reason):
+        prepare("d", declaration("cifar", found), tmp_path, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_the_first_images_may_be_all_that_is_known_of_a_split(tmp_path: Path) -> None:
+    found = splits()
+    dataset = declaration("cifar_binary", found)
+    first = content.digest(found["test"], 4)
+    known = {**dataset.content, "test": dataset.content["test"].model_copy()}
+    known["test"] = known["test"].model_copy(update={"count": 4, "sha256": first})
+    dataset = dataset.model_copy(update={"content": known})
+    write_files(tmp_path, binary_files(found))
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    write_files(tmp_path, binary_files(other_label(found)))
+    with pytest.raises(DataError, match="test: not the published"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_without_declared_content_only_the_declared_reader_is_tried(tmp_path: Path) -> None:
+    found = splits()
+    write_files(tmp_path, binary_files(found))
+    dataset = declaration("cifar", found, content={})
+    with pytest.raises(DataError, match=r"no such file: .*cifar-10-python\.tar\.gz"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_what_the_nearest_container_lacks_is_named(tmp_path: Path) -> None:
+    found = splits()
+    write_files(tmp_path / "cifar-10-batches-bin", binary_files(found))
+    (tmp_path / "cifar-10-batches-bin/data_batch_4.bin").unlink()
+    with pytest.raises(DataError, match=r"no such file: \S*data_batch_4\.bin \(reader cifar_bin"):
+        prepare("d", declaration("cifar", found), tmp_path, tmp_path / "out.safetensors")
+
+
+# Where files are
+
+
+@pytest.mark.parametrize("place", ["relative", "home", "absolute"])
+def test_folders_may_be_relative_absolute_or_at_home(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    declared, real = {
+        "relative": ("elsewhere", tmp_path / "raw/elsewhere"),
+        "home": ("~/data", tmp_path / "home/data"),
+        "absolute": (str(tmp_path / "data"), tmp_path / "data"),
+    }[place]
+    found = splits()
+    write_files(real, binary_files(found))
+    dataset = declaration("cifar_binary", found, folders=(declared,))
+    source = locate.find(dataset, tmp_path / "raw")
+    assert source is not None and source.folder.samefile(real)
+    paths = locate.inputs(dataset, tmp_path / "raw")
+    assert all(path.is_file() for path in paths) and len(paths) == 7
+    prepare("d", dataset, tmp_path / "raw", tmp_path / "out.safetensors")
+
+
+def test_a_path_of_ones_own_is_the_only_place(tmp_path: Path) -> None:
+    found = splits()
+    COLOUR["npz"][1](found, tmp_path)
+    dataset = declaration("npz", found, path=str(tmp_path / "mine.npz"), content={}, files=())
+    prepare("d", dataset, tmp_path / "raw", tmp_path / "out.safetensors")
+    dataset = dataset.model_copy(update={"path": str(tmp_path / "absent.npz")})
+    with pytest.raises(DataError, match=r"no such file: \S*absent\.npz .*; correct `path"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_what_is_wrong_with_ones_own_data_is_seen_when_it_is_planned(tmp_path: Path) -> None:
+    found = splits()
+    absent = declaration("npz", found, path=str(tmp_path / "absent.npz"), content={}, files=())
+    with pytest.raises(DataError, match=r"d: no such file: \S*absent\.npz"):
+        locate.check("d", absent, tmp_path)
+    with pytest.raises(DataError, match=r"reader absent\.py:read: no such file"):
+        locate.check("d", declaration("absent.py:read", found), tmp_path)
+    locate.check("d", declaration("cifar", found), tmp_path)  # it can be fetched later
+
+
+# A test set held out
+
+
+def test_a_held_out_test_set_has_the_class_shares_and_nothing_twice(tmp_path: Path) -> None:
+    found = splits()
+    write_files(tmp_path, binary_files(found))
+    dataset = declaration(
+        "cifar", found, train=14, test=6, test_from="train", extra_tests={"published": 4}
+    )
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    images = read_prepared(tmp_path / "out.safetensors")
+    assert np.bincount(images.test_labels).tolist() == [2, 2, 2]
+    together = np.concatenate([images.train_images, images.test_images])
+    assert np.array_equal(
+        np.unique(together.reshape(20, -1), axis=0),
+        np.unique(found["train"].images[:].reshape(20, -1), axis=0),
+    )
+    extra, labels = images.extra_tests["published"]
+    assert np.array_equal(extra, found["test"].images[:4])
+    assert np.array_equal(labels, found["test"].labels[:4])
+    chosen = parts.train_indices(dataset, found["train"].labels)
+    assert np.array_equal(images.train_images, found["train"].images[:][chosen])
+    with pytest.raises(DataError, match="20 published training images are not the 13"):
+        prepare("d", dataset.model_copy(update={"train": 13}), tmp_path, tmp_path / "x.safetensors")
+
+
+def test_a_smaller_held_out_set_lies_inside_a_larger() -> None:
+    labels = np.random.default_rng(0).integers(0, 10, 1000)
+    assert set(np.flatnonzero(parts.held_out(labels, 50))) < set(
+        np.flatnonzero(parts.held_out(labels, 100))
+    )
+
+
+# Folders of images and lists
+
+
+def own(reader: str, **changes: Any) -> Dataset:
+    return declaration(reader, splits(), content={}, files=(), **changes)
+
+
+def test_images_without_a_number_come_by_class_and_name(tmp_path: Path) -> None:
+    names = ["train/bee/b.png", "train/ant/z.png", "train/ant/a.png", "train/cow/1.png"]
+    for shade, name in enumerate(names):
+        write_files(tmp_path, {name: png(np.full((3, 32, 32), shade, np.uint8))})
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    found = image_folder.image_folder(
+        own("image_folder"), {"train": tmp_path / "train", "test": tmp_path / "test"}
+    )["train"]
+    assert found.images[:][:, 0, 0, 0].tolist() == [2, 1, 0, 3]
+    assert found.labels.tolist() == [0, 0, 1, 2]
+
+
+def test_pictures_of_other_sizes_are_resized_where_that_is_declared(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label, name in enumerate(CLASSES):
+            image = generator.integers(0, 256, (3, 40 + label, 64), dtype=np.uint8)
+            stream = io.BytesIO()
+            picture(image).save(stream, format="JPEG")
+            write_files(tmp_path, {f"{split}/{name}/a.JPG": stream.getvalue()})
+    dataset = own("image_folder", train=3, test=3)
+    with pytest.raises(DataError, match=r"64 x 40 pixels instead of 32 x 32; declare `resize"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    prepare(
+        "d", dataset.model_copy(update={"resize": True}), tmp_path, tmp_path / "out.safetensors"
+    )
+    assert read_prepared(tmp_path / "out.safetensors").train_images.shape == (3, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("train/dog/1.png", "not declared dog"),
+        ("train/ant/1.bmp", r"neither .jpeg nor .jpg nor .png; move it away"),
+        ("train/notes.txt", "not a folder of a class"),
+    ],
+)
+def test_what_is_no_image_of_a_class_is_named(name: str, reason: str, tmp_path: Path) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path)
+    write_files(tmp_path, {name: b"x"})
+    with pytest.raises(DataError, match=reason):
+        prepare("d", own("image_folder"), tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        (b"../x.png,ant", "leaves the dataset's folder"),
+        (b"/etc/passwd,ant", "leaves the dataset's folder"),
+        (b"a.png,dog", "'dog' is no class"),
+        (b"a.png", "1 columns"),
+        (b"a\xff.png,ant", "line 1: not UTF-8 text"),
+        (b"a.png,ant\n\xe9,bee", "line 2: not UTF-8 text"),
+    ],
+)
+def test_a_line_that_is_no_image_and_label_is_named(
+    line: bytes, reason: str, tmp_path: Path
+) -> None:
+    COLOUR["csv"][1](splits(), tmp_path)
+    (tmp_path / "train.csv").write_bytes(line)
+    with pytest.raises(DataError, match=rf"train\.csv: line \d.*{reason}|{reason}"):
+        prepare("d", own("csv_labels"), tmp_path, tmp_path / "out.safetensors")
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    "array, reason",
+    [
+        (np.zeros((20, 3, 32, 32), np.float32), "images are float32, not uint8"),
+        (np.array([{}]), "it holds values of type object"),
+    ],
+)
+def test_arrays_of_other_types_are_refused(array: np.ndarray, reason: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", train_images=array, train_labels=np.zeros(20, int))
+    with pytest.raises(DataError, match=reason):
+        prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_archives_that_unpack_to_too_much_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from firstorder.data import archives
+    from firstorder.data.readers import idx, npz
+
+    for module in (archives, npz):
+        monkeypatch.setattr(module, "LARGEST", 100_000)
+    monkeypatch.setattr(idx, "LARGEST", 100_000)
+    bomb = bytes(1_000_000)
+    write_archive(tmp_path / "tar/cifar-10-python.tar.gz", {"other": bomb})
+    (tmp_path / "npz").mkdir()
+    np.savez_compressed(tmp_path / "npz/a.npz", train_images=np.zeros(1_000_000, np.uint8))
+    for reader in ("cifar", "npz"):
+        folder = tmp_path / {"cifar": "tar", "npz": "npz"}[reader]
+        with pytest.raises(DataError, match="unpacks to more than"):
+            prepare("d", own(reader), folder, tmp_path / "out.safetensors")
+    GREY["idx packed"][1](splits(1), tmp_path / "idx")
+    import gzip
+
+    (tmp_path / "idx/train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bomb))
+    dataset = declaration("idx", splits(1), content={}, files=())
+    with pytest.raises(DataError, match="holds more than the 100000 bytes"):
+        prepare("d", dataset, tmp_path / "idx", tmp_path / "out.safetensors")
+
+
+def test_pictures_are_decoded_when_a_block_is_asked_for(tmp_path: Path) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path)
+    found = image_folder.image_folder(own("image_folder"), {"train": tmp_path / "train"})
+    assert not isinstance(found["train"].images, np.ndarray)
+    assert np.array_equal(found["train"].images[3:5], splits()["train"].images[3:5])

@@ -1,0 +1,133 @@
+"""The steps that place and prepare data, in whatever container they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from containers import COLOUR, binary_files, declaration, splits, write_files
+
+from firstorder import doctor
+from firstorder.data import steps
+from firstorder.data.prepared import read_prepared
+from firstorder.errors import DataError, UserError
+from firstorder.files import sha256
+from firstorder.jobs import plan as plans
+from firstorder.jobs.plan import Plan
+from firstorder.jobs.run import run
+from firstorder.studies.symmetrization import grid, selection
+
+
+@pytest.fixture
+def planned(
+    edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Plan]:
+    """The plan of a project that declares the made-up dataset as `made`."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(**changes: Any) -> Plan:
+        reader = changes.pop("reader", "cifar")
+        entry = declaration(reader, splits(), **changes).model_dump(mode="json")
+        edited("datasets.yaml", {"made": entry})
+        folders = {name: str(tmp_path / name) for name in ("results", "resources")}
+        return plans.make("config", folders)
+
+    return make
+
+
+def prepared(plan: Plan, name: str = "made") -> bytes:
+    """The prepared dataset, after its steps have run."""
+    for file in steps.raw_names(plan.config, name):
+        run(plan, plan.job("fetch", name, file))
+    job = plan.job("prepare", name)
+    run(plan, job)
+    return Path(job.outputs["dataset"]).read_bytes()
+
+
+@pytest.mark.parametrize("container", ["binary unpacked", "npz", "image folder", "csv"])
+def test_a_container_in_place_is_used_without_fetching(
+    container: str, planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    for folder in ("resources/made", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    COLOUR[container][1](splits(), tmp_path / "resources/made")
+    found = prepared(planned())
+    COLOUR["python unpacked"][1](splits(), tmp_path / "other")
+    assert found == prepared(planned(folders=["../../other"]))
+    (found_again,) = steps.raw_names(planned().config, "made")
+    assert found_again == steps.IN_PLACE
+
+
+def test_files_that_changed_since_their_receipt_are_refused(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    write_files(tmp_path / "resources/made", binary_files(splits()))
+    plan = planned()
+    prepared(plan)
+    write_files(tmp_path / "resources/made", {"test_batch.bin": bytes(3073 * 6)})
+    with pytest.raises(UserError, match="not the files that"):
+        run(plan, plan.job("prepare", "made"))
+
+
+def test_without_any_container_the_published_files_are_asked_for(
+    planned: Callable[..., Plan],
+) -> None:
+    plan = planned()
+    assert steps.raw_names(plan.config, "made") == ("not-published.tar.gz",)
+    with pytest.raises(DataError, match="cannot fetch not-published"):
+        run(plan, plan.job("fetch", "made", "not-published.tar.gz"))
+
+
+def test_raw_files_may_lie_in_another_datasets_folder(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    write_files(tmp_path / "resources/shared", binary_files(splits()))
+    prepared(planned(raw="shared", train=14, test=6, test_from="train"))
+    images = read_prepared(tmp_path / "results/smoke/datasets/made.safetensors")
+    assert np.bincount(images.test_labels).tolist() == [2, 2, 2]
+    human = planned(raw="shared").job("fetch", "cifar10", "CIFAR-10_human.pt")
+    assert Path(human.aside["path"]) == Path("resources/cifar10/CIFAR-10_human.pt")
+
+
+def test_data_of_ones_own_that_are_not_there_are_refused_before_planning(
+    planned: Callable[..., Plan],
+) -> None:
+    with pytest.raises(UserError, match=r"made: no such file: absent/.*correct `path: absent`"):
+        planned(path="absent", reader="npz", files=(), content={})
+
+
+def test_placing_again_touches_nothing(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    (tmp_path / "local").mkdir()
+    source = tmp_path / "local" / "raw.bin"
+    source.write_bytes(b"published")
+    file = {"name": "raw.bin", "sha256": sha256(source)}
+    plan = planned(files=[file], folders=[str(tmp_path / "local")], content={})
+    job = plan.job("fetch", "made", "raw.bin")
+    run(plan, job)
+    placed = tmp_path / "resources/made/raw.bin"
+    os.utime(placed, ns=(5, 5))
+    before = placed.stat()
+    Path(job.outputs["receipt"]).unlink()
+    run(plan, job)
+    assert (placed.stat().st_ino, placed.stat().st_mtime_ns) == (before.st_ino, 5)
+    assert source.read_bytes() == placed.read_bytes() == b"published"
+    finding = doctor._source(job)
+    assert finding.text == "made: raw.bin is in place" and not finding.mend
+    placed.write_bytes(b"half")
+    finding = doctor._source(job)
+    assert "expected SHA-256" in finding.text and "move it away" in finding.mend
+    with pytest.raises(UserError, match="it stays: move it away"):
+        run(plan, job)
+    assert placed.read_bytes() == b"half"
+
+
+def test_a_noise_that_only_names_its_sampler_keeps_its_heading(project: Path) -> None:
+    config = plans.make(project / "config", {"scale": "paper"}).config
+    noise = grid.noise(config, "symmetric-0.2")
+    assert (noise.rate, noise.sampler) == (0.2, "floor")
+    assert selection._noise_label(config, "symmetric-0.2") == "20 %"
+    assert grid.noise(config, "asymmetric-0.2").sampler == "remainder"

@@ -1,0 +1,223 @@
+"""Intervals of effects: their coverage, their pairing, and on what their draws depend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from made_up_trials import accuracy, trial
+from scipy import stats
+
+from firstorder.publish.statistics import (
+    HOLDS,
+    NOT_RESOLVED,
+    NOT_RUN,
+    Cell,
+    average,
+    difference,
+    effect,
+    judge,
+    rank_correlation,
+    resample,
+)
+
+TRIALS = 200
+
+
+def gain_of(cells, **options):
+    return effect(resample(cells, **options), difference("a", "b"))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_an_interval_covers_the_true_difference_in_95_of_100_trials(seeds, gap):
+    """And so at most 5 % of claims that sit on their threshold are said to hold."""
+    random, covered, held = np.random.default_rng(seeds), 0, 0
+    truth = accuracy(0.8 + gap) - accuracy(0.8)
+    for number in range(TRIALS):
+        cells = trial(random, {"a": 0.8 + gap, "b": 0.8}, seeds=seeds)
+        found = gain_of(cells, resamples=500, seed=number).against(truth)
+        covered += found.low <= truth <= found.high
+        held += judge(found).status == HOLDS
+    assert 0.92 <= covered / TRIALS <= 0.99
+    assert held / TRIALS <= 0.05
+
+
+def test_intervals_are_wide_and_not_narrow_where_only_chance_differs():
+    random, covered = np.random.default_rng(0), 0
+    for number in range(TRIALS):
+        cells = trial(random, {"a": 0.8, "b": 0.8}, of_seeds=0.0, of_examples=0.0)
+        found = gain_of(cells, resamples=500, seed=number)
+        covered += found.low <= 0 <= found.high
+    assert covered / TRIALS >= 0.95
+
+
+def test_the_interval_of_numbers_per_seed_is_the_t_interval():
+    numbers = np.array([0.61, 0.55, 0.70, 0.66, 0.58])
+    found = effect(resample({"a": numbers}, resamples=200_000), average("a"))
+    low, high = stats.t.interval(0.95, 4, numbers.mean(), stats.sem(numbers))
+    assert found.value == pytest.approx(numbers.mean())
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)
+
+
+def test_the_interval_of_one_seed_is_that_of_resampled_examples():
+    bits = np.random.default_rng(3).random((1, 300)) < 0.8
+    found = effect(resample({"a": bits}, resamples=20_000), average("a"))
+    peer = stats.bootstrap((bits[0].astype(float),), np.mean, method="percentile", rng=1)
+    assert found.low == pytest.approx(peer.confidence_interval.low, abs=0.004)
+    assert found.high == pytest.approx(peer.confidence_interval.high, abs=0.004)
+    assert "One seed" in found.note
+
+
+def test_cells_that_share_seeds_and_examples_are_paired():
+    cells = trial(np.random.default_rng(1), {"a": 0.9, "b": 0.8}, of_seeds=0.01, of_both=0.1)
+    paired = gain_of({name: Cell(bits) for name, bits in cells.items()})
+    apart = gain_of(
+        {
+            "a": Cell(cells["a"], (1, 2, 3, 4, 5), "test"),
+            "b": Cell(cells["b"], (6, 7, 8, 9, 10), "another"),
+        }
+    )
+    assert paired.high - paired.low < 0.6 * (apart.high - apart.low)
+
+
+def test_seeds_are_paired_by_name_and_not_by_place():
+    numbers = np.array([0.1, 0.5, 0.9])
+    order = [2, 0, 1]
+    same = {"a": Cell(numbers, (1, 2, 3)), "b": Cell(numbers[order], (3, 1, 2))}
+    found = gain_of(same)
+    assert (found.low, found.high) == (0.0, 0.0)
+
+
+def test_cells_without_a_disagreement_do_not_look_exact():
+    bits = np.ones((5, 60), dtype=bool)
+    found = gain_of({"a": bits, "b": bits.copy()}).against(-0.01)
+    assert found.low < -0.015 < 0.015 < found.high
+    assert judge(found).status == NOT_RESOLVED
+
+
+def test_a_draw_does_not_depend_on_the_other_cells():
+    cells = trial(np.random.default_rng(2), {"a": 0.9, "b": 0.8, "c": 0.1})
+    alone = gain_of({name: cells[name] for name in ("b", "a")})
+    among = gain_of(cells)
+    assert (alone.low, alone.high) == (among.low, among.high)
+    assert np.array_equal(alone.draws, among.draws)
+
+
+DIGEST = """
+import hashlib, numpy as np
+from firstorder.publish.statistics import choose, difference, effect, resample
+random = np.random.default_rng(4)
+cells = {f"m{i}": random.random((5, 1000)) < 0.7 for i in range(11)}
+drawn = resample(cells)
+gains = [effect(drawn, difference("m0", f"m{i}"), scale=100).draws for i in range(1, 11)]
+print(hashlib.sha256(np.array(gains).tobytes()).hexdigest(), choose(cells).wins)
+"""
+
+
+def test_draws_do_not_depend_on_the_number_of_threads():
+    found = set()
+    for threads in ("1", "2"):
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = os.environ | dict.fromkeys(names, threads)
+        done = subprocess.run(
+            [sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
+
+
+def test_a_claim_of_eleven_losses_takes_a_fraction_of_a_second():
+    random = np.random.default_rng(5)
+    cells = {name: random.random((5, 400)) < 0.8 for name in range(11)}
+    resample(cells)
+    best = np.inf
+    for _ in range(3):
+        start = time.process_time()
+        drawn = resample(cells)
+        for name in range(1, 11):
+            effect(drawn, difference(0, name), threshold=0)
+        best = min(best, time.process_time() - start)
+    assert best < 0.3
+
+
+def indexed(noise: float, seed: int = 0, seeds: int = 5) -> dict:
+    random, indices = np.random.default_rng(seed), (3, 10, 30, 100, 300, 1000)
+    return {
+        j: 0.9 - 0.1 * place + noise * random.standard_normal(seeds)
+        for place, j in enumerate(indices)
+    }
+
+
+def test_a_rank_correlation_is_spearmans():
+    cells = indexed(0.2)
+    found = rank_correlation(resample(cells), list(cells), numbers=list(cells))
+    peer = stats.spearmanr(list(cells), [x.mean() for x in cells.values()]).statistic
+    assert found.value == pytest.approx(peer)
+
+
+def test_a_clear_order_is_resolved_and_a_noisy_one_is_not():
+    clear, noisy = (indexed(noise) for noise in (0.005, 0.5))
+    for cells, status in ((clear, HOLDS), (noisy, NOT_RESOLVED)):
+        found = rank_correlation(
+            resample(cells), list(cells), numbers=list(cells), threshold=-0.8, direction="below"
+        )
+        assert judge(found).status == status
+
+
+def test_noise_alone_is_seldom_called_an_order():
+    """Six equal means: "rho > 0.5" holds in at most 5 % of the trials."""
+    held = 0
+    for number in range(TRIALS):
+        random = np.random.default_rng(number)
+        cells = {j: random.standard_normal(5) for j in range(6)}
+        drawn = resample(cells, resamples=500)
+        found = rank_correlation(drawn, list(cells), numbers=range(6), threshold=0.5)
+        held += judge(found).status == HOLDS
+    assert held / TRIALS <= 0.05
+
+
+def test_a_correlation_of_sampled_indices_is_less_sure():
+    cells = indexed(0.1)
+    drawn, order = resample(cells), list(cells)
+    fixed = rank_correlation(drawn, order, numbers=order)
+    sampled = rank_correlation(drawn, order, numbers=order, indices="sampled")
+    assert fixed.value == sampled.value
+    assert sampled.high > fixed.high + 0.1
+
+
+def test_five_indices_are_too_few_for_a_rank_correlation():
+    cells = {j: x for j, x in list(indexed(0.1).items())[:5]}
+    found = rank_correlation(resample(cells), list(cells), numbers=list(cells), threshold=0.5)
+    assert judge(found).status == NOT_RUN
+    assert "needs 6" in found.note
+
+
+def test_a_constant_has_no_rank_correlation():
+    cells = {j: np.full(5, 0.5) for j in range(6)}
+    found = rank_correlation(resample(cells), list(cells), numbers=range(6), threshold=0.5)
+    assert judge(found).status == NOT_RUN
+
+
+def test_one_number_has_no_interval_and_is_not_resolved():
+    found = effect(resample({"a": np.array([0.7])}), average("a"), threshold=0.5)
+    assert judge(found).status == NOT_RESOLVED
+    assert "One seed" in found.note
+
+
+def test_a_missing_number_is_not_judged():
+    found = effect(resample({"a": np.array([0.7, np.nan])}), average("a"), threshold=0.5)
+    assert judge(found).status == NOT_RUN
+
+
+@pytest.mark.parametrize(
+    "results", [np.ones((2, 2, 2)), np.zeros((0,)), np.array([[0.0, 0.5]])], ids=str
+)
+def test_results_that_are_neither_bits_nor_numbers_are_refused(results):
+    with pytest.raises(ValueError, match="bits"):
+        Cell(results)

@@ -1,0 +1,144 @@
+"""The pages for users do what they say: their code is run as it is printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from containers import png, write_files
+from torch import Tensor
+
+from firstorder.config import Dataset, Noise
+from firstorder.data.noise import corrupt
+from firstorder.data.prepare import prepare
+from firstorder.data.prepared import Images, read_prepared
+from firstorder.errors import DataError
+from firstorder.losses.registry import build
+
+FENCE = re.compile(r"^```\w*\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def page(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The blocks of docs/your-own.md by what they are; its files are written, in a new folder."""
+    monkeypatch.chdir(tmp_path)
+    blocks = FENCE.findall((project / "docs" / "your-own.md").read_text())
+    for name, text in blocks:
+        if name.startswith("my/"):
+            write_files(tmp_path, {name: text.encode()})
+    return blocks
+
+
+def declared(page: list[tuple[str, str]], where: str) -> dict[str, dict]:
+    """All entries that the page writes to one place."""
+    return {
+        key: value
+        for name, text in page
+        if name == where
+        for key, value in yaml.safe_load(text).items()
+    }
+
+
+def prepared(page: list[tuple[str, str]], name: str) -> tuple[Dataset, Images]:
+    dataset = Dataset.model_validate(declared(page, "config/datasets.yaml")[name])
+    prepare(name, dataset, Path("resources") / name, "prepared.safetensors")
+    return dataset, read_prepared("prepared.safetensors")
+
+
+def pets() -> None:
+    """Pictures of three classes, of several sizes."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 10), ("test", 3)):
+        for name in ("cat", "cow", "dog"):
+            for index in range(count):
+                image = generator.integers(0, 256, (3, 40 + index, 50), dtype=np.uint8)
+                write_files(Path("my/pets"), {f"{split}/{name}/{name}{index}.png": png(image)})
+
+
+def test_images_of_ones_own(page: list[tuple[str, str]]) -> None:
+    pets()
+    _, images = prepared(page, "pets")
+    assert images.train_images.shape == (30, 3, 32, 32)
+    assert np.bincount(images.test_labels).tolist() == [3, 3, 3]
+
+
+def test_a_reader_of_ones_own(page: list[tuple[str, str]]) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (40, 65))
+    rows[:, 0] %= 2
+    write_files(Path("my/scans"), {"images.csv": b""})
+    np.savetxt("my/scans/images.csv", rows, delimiter=",", fmt="%d")
+    _, images = prepared(page, "scans")
+    assert np.array_equal(images.test_images.reshape(8, 64), rows[::5, 1:])
+    assert np.array_equal(images.test_labels, rows[::5, 0])
+
+
+def test_noise_of_ones_own(page: list[tuple[str, str]]) -> None:
+    pets()
+    dataset, images = prepared(page, "pets")
+    noises = {key: Noise.model_validate(each) for key, each in declared(page, "noises:").items()}
+    write_files(Path("my"), {"labels.txt": b"dog\n" * 30})
+    clean = images.train_labels
+    drawn = {key: corrupt(clean, noise, dataset, 1) for key, noise in noises.items()}
+    assert np.allclose(drawn["confused"].realised, [[0.8, 0.1, 0.1], [0, 0.9, 0.1], [0.3, 0, 0.7]])
+    assert (drawn["annotated"].labels == 2).all()
+    assert 0 < drawn["half-random"].rate < 1
+
+
+def test_every_example_takes_about_ten_lines(page: list[tuple[str, str]]) -> None:
+    assert len(page) == 5
+    assert all(text.count("\n") <= 12 for _, text in page)
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("def tabel(d, f): ...", r"no function 'table'; did you mean 'tabel'\?"),
+        ("table = 1 +", "cannot be imported: SyntaxError"),
+        ("import no_such", "cannot be imported: ModuleNotFoundError"),
+        ("def table(d, f): return 1", "return a dictionary of splits, not int"),
+        ("def table(d, f): return {'train': 1}", "train: return a pair"),
+        ("def table(d, f): return {'train': ([[1]], ['a'])}", "labels are <U1, not integers"),
+    ],
+)
+def test_what_is_wrong_with_a_reader_of_ones_own_is_one_line(
+    page: list[tuple[str, str]], text: str, reason: str
+) -> None:
+    Path("my/readers.py").write_text(text)
+    Path("my/scans").mkdir()
+    with pytest.raises(DataError, match=reason) as raised:
+        prepared(page, "scans")
+    assert "\n" not in str(raised.value)
+
+
+def accuracy(loss_name: str, images: Tensor, labels: Tensor) -> float:
+    """Training accuracy of a small network after 30 epochs of a loss."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+    loss = build(loss_name, 10)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(30):
+        for batch in torch.randperm(len(labels)).split(128):
+            optimiser.zero_grad()
+            loss(network(images[batch]), labels[batch]).backward()
+            optimiser.step()
+    return float((network(images).argmax(1) == labels).float().mean())
+
+
+def test_the_example_loss_of_the_readme_learns(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.datasets import load_digits
+
+    readme = (project / "README.md").read_text()
+    found = re.search(r"^    # my_losses\.py\n((?:    .*\n)+)", readme, re.MULTILINE)
+    assert found is not None
+    monkeypatch.chdir(tmp_path)
+    text = re.sub("^    ", "", found[1], flags=re.MULTILINE)
+    Path("my_losses.py").write_text(text)
+    pixels, labels = load_digits(return_X_y=True)
+    data = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(labels)
+    assert accuracy("my_losses.py:ramp", *data) > 0.9
