@@ -88,7 +88,7 @@ def test_an_altered_dataset_is_refused_and_its_results_say_so(trained: Project) 
 def test_another_dataset_is_another_input_and_its_old_results_are_not_reused(
     trained: Project, undisturbed: Project
 ) -> None:
-    trained.edit("datasets.yaml", digits__train=1390)
+    trained.edit("datasets.yaml", digits__classes=list("abcdefghij"))
     for verb in (("prepare", "digits"), ("corrupt", "digits", "symmetric-0.4"), ("train", *CELL)):
         done = trained.run(*verb)
         assert done.status == 0, done.text

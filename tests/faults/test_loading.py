@@ -43,7 +43,7 @@ def calls() -> Iterator[tuple[str, str, ast.Call]]:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
-                module = str(path.relative_to(ROOT / "src/firstorder"))
+                module = str(path.relative_to(ROOT / "src")).removeprefix("firstorder/")
                 yield module, ast.unparse(node.func), node
 
 

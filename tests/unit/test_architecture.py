@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli", "doctor", "schema", "exclusive"),
     ("studies",),
     ("publish",),
-    ("linearized", "training"),
+    ("dynamics", "linearized", "training"),
     ("data", "losses", "models"),
     ("jobs",),
     ("config",),
@@ -28,7 +28,7 @@ UPWARD = {
     ("jobs.study", "studies"): "looks into the folder of studies; names none",
 }
 """What may look upwards, with the reason."""
-PURE = ("losses", "models", "training", "linearized")
+PURE = ("losses", "models", "training", "linearized", "dynamics")
 """Know no paths, no job, no study."""
 STUDIES = [path.parent.name for path in sorted((SOURCE / "studies").glob("*/__init__.py"))]
 

@@ -4,148 +4,197 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from projects import Project
 
-# ruff: noqa: F811  (a fixture is an argument)
-from test_publish_records import tiny, tree  # noqa: F401  (fixtures)
+from firstorder import files
+from firstorder.errors import UserError
+from firstorder.jobs import plan, provenance
+from firstorder.jobs.job import Job
+from firstorder.publish import explain
 
-from firstorder import config as configuration
-from firstorder import files, provenance
-from firstorder.config import Config
-from firstorder.errors import DataError
-from firstorder.publish import claims, figures, manifest, needs, paper, tables
-
-SOURCE = Path(__file__).resolve().parents[2] / "paper" / "main.typ"
-KEPT = {
-    "symmetrization": ("accuracy-symmetric", "learning-curves"),
-    "linearized": ("binary-size", "rotated-kernel-table"),
-}
+TABLE = "results/smoke/tables/toy-pixels.csv"
+MEAN = "results/smoke/toy/digits.json"
 
 
-def four_artefacts(config: Config) -> Config:
-    """The configuration with the artefacts of KEPT alone."""
-    studies = {}
-    for study, names in KEPT.items():
-        declared = getattr(config.studies, study)
-        own = {name: declared.artefacts[name] for name in names}
-        studies[study] = declared.model_copy(update={"artefacts": own})
-    return config.model_copy(update={"studies": config.studies.model_copy(update=studies)})
+def test_the_paper_is_a_pdf_that_repeats_to_the_byte(made_toy: Project) -> None:
+    target = made_toy.folder / "results/smoke/paper.pdf"
+    first = target.read_bytes()
+    assert first.startswith(b"%PDF")
+    target.unlink()
+    made_toy.firstorder("paper")
+    assert target.read_bytes() == first
 
 
-@pytest.fixture(scope="module")
-def made_tree(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up tree with four artefacts and the claims made, once."""
-    root = tmp_path_factory.mktemp("made")
-    shutil.copytree(tree, root, dirs_exist_ok=True)
-    (root / "paper").mkdir()
-    shutil.copy(SOURCE, root / "paper/main.typ")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        config = four_artefacts(configuration.load("config"))
-        for study, name, artefact in configuration.artefacts(config):
-            (tables if artefact.kind == "table" else figures).build(config, study, name)
-        claims.build(config)
-    return root
+def test_a_missing_artefact_is_named_by_what_is_made_of_it(made_toy: Project) -> None:
+    (made_toy.folder / TABLE).unlink()
+    for verb in ("paper", "manifest"):
+        done = made_toy.firstorder(verb, check=False)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert done.stderr.startswith(f"firstorder: {TABLE}: no such file; ")
+
+
+def test_the_manifest_maps_every_file_to_its_hash_and_names_no_machine(
+    finished_toy: Project,
+) -> None:
+    written = json.loads((finished_toy.folder / "results/smoke/manifest.json").read_text())
+    for path, digest in written["files"].items():
+        assert files.sha256(finished_toy.folder / path) == digest
+    made = {path for job in written["jobs"].values() for path in job["outputs"]}
+    assert made == set(written["files"])
+    assert set(written["jobs"]) == {
+        "prepare/digits",
+        "measure/digits",
+        "table/toy/pixels",
+        "claims",
+    }
+    result = written["results"]["toy-pixels"]
+    assert set(result["files"]) < set(written["files"]) and result["inputs"] == [MEAN]
+    assert len(result["code"]) == 12
+    assert str(finished_toy.folder) not in json.dumps(written)
+
+
+class Chain:
+    """Two tables of a made-up study: raw file -> dataset -> runs of two seeds -> table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.jobs: dict[tuple[str, ...], Job] = {}
+        self.add("fetch", "raw.json", [], path="resources/images.bin", urls=())
+        self.add("prepare", "dataset", ["raw.json"])
+        for seed in ("1", "2"):
+            self.add("train", f"seed{seed}/summary.json", ["dataset"])
+        inputs = ["seed1/summary.json", "seed2/summary.json"]
+        self.add("table", "table.csv", inputs, title="Accuracy", where="Table 1")
+        self.manifest = "manifest.json"
+        files.write_json(
+            self.manifest,
+            {"files": {path: files.sha256(path) for key in self.jobs for path in key[1:]}},
+        )
+
+    def add(self, step: str, output: str, inputs: list[str], **aside: object) -> None:
+        """A job whose output is written."""
+        text = {"code": "c", "inputs": {path: files.sha256(path) for path in inputs}}
+        files.write_text(output, json.dumps(text if "seed" in output else {}))
+        self.jobs[step, output] = Job(
+            step=step,
+            key=(output,),
+            spec={},
+            inputs={path: path for path in inputs},
+            outputs={output: output},
+            code=("code",) if step != "fetch" else (),
+            aside=aside,
+        )
+
+    def explain(self, path: str = "table.csv") -> tuple[str, bool]:
+        explain._sha256.cache_clear()
+        return explain.explain(path, self.jobs, self.manifest, lambda job: "0123456789ab")
 
 
 @pytest.fixture
-def made(made_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The configuration of a copy of the tree with four artefacts."""
-    shutil.copytree(made_tree, tmp_path, dirs_exist_ok=True)
+def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    """The made-up study in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    return four_artefacts(configuration.load("config"))
+    return Chain(tmp_path)
 
 
-def test_the_paper_is_a_pdf_that_repeats_to_the_byte(made: Config) -> None:
-    paper.build(made)
-    target = Path(needs.paths_of(made).paper)
-    first = target.read_bytes()
-    assert first.startswith(b"%PDF")
-    paper.build(made)
-    assert target.read_bytes() == first
-    report = files.read_json(target.with_suffix(".json"))
-    listed = [item["id"] for study in report["studies"] for item in study["artefacts"]]
-    assert listed == [f"{study}-{name}" for study, names in KEPT.items() for name in names]
-    assert "seeds 1, 2, 3" in report["studies"][0]["artefacts"][0]["caption"]
+def test_the_chain_goes_from_a_table_to_raw_data(chain: Chain) -> None:
+    text, intact = chain.explain()
+    assert intact and text.splitlines()[0].startswith("table.csv  [table: Accuracy; Table 1")
+    assert "2 files summary.json of `train`, for example" in text
+    assert all(part in text for part in ("seed1/summary.json", "dataset", "raw.json"))
+    assert "raw file resources/images.bin" in text and "code 0123456789ab" in text
+    assert text.endswith("5 files compared with their recorded hashes: all unchanged")
 
 
-def test_the_paper_can_be_set_from_results_elsewhere(made: Config, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "far" / "away"
-    shutil.copytree(made.settings.results, elsewhere)
-    settings = made.settings.model_copy(update={"results": str(elsewhere)})
-    config = made.model_copy(update={"settings": settings})
-    paper.build(config)
-    assert (elsewhere / "tiny" / "paper.pdf").is_file()
+@pytest.mark.parametrize("path", ["dataset", "seed2/summary.json", "table.csv", "raw.json"])
+def test_a_file_anywhere_in_the_chain_that_changed_is_told(chain: Chain, path: str) -> None:
+    Path(path).write_text("[]")
+    text, intact = chain.explain()
+    assert not intact and f"CHANGED since: {path}" in text
+    assert text.splitlines()[-1].endswith("1 CHANGED")
 
 
-def test_a_missing_artefact_is_named(made: Config) -> None:
-    path = needs.paths_of(made).figure("linearized", "binary-size", "svg")
+@pytest.mark.parametrize("path", ["dataset", "seed2/summary.json", "table.csv", "raw.json"])
+def test_a_file_anywhere_in_the_chain_that_is_gone_is_told(chain: Chain, path: str) -> None:
     Path(path).unlink()
-    with pytest.raises(DataError, match=path):
-        paper.build(made)
-    with pytest.raises(DataError, match=path):
-        manifest.build(made)
+    text, intact = chain.explain()
+    assert not intact and f"MISSING: {path}" in text
+    assert text.splitlines()[-1] == "of 5 recorded files 1 MISSING"
 
 
-def test_the_manifest_maps_every_artefact_to_hashes_of_its_files_and_inputs(made: Config) -> None:
-    manifest.build(made)
-    written = json.loads(Path(needs.paths_of(made).manifest).read_text())
-    assert set(written["results"]) == {f"{s}-{n}" for s, names in KEPT.items() for n in names}
-    for result in written["results"].values():
-        for path, digest in result["files"].items():
-            assert files.sha256(path) == digest
-        for path in result["inputs"]:
-            assert files.sha256(path) == written["files"][path]
-        assert len(result["code"]) == 12
-    accuracy = written["results"]["symmetrization-accuracy-symmetric"]
-    assert accuracy["seconds"] == pytest.approx(1.5 * 4 * 8 * 3)
-    assert written["made_on"]["devices"] == ["cpu"]
-    assert str(Path.cwd()) not in json.dumps(written)
+def test_an_input_that_changed_before_the_manifest_was_made_is_told_by_its_record(
+    chain: Chain,
+) -> None:
+    Path("dataset").write_text("another")
+    files.write_json(
+        chain.manifest,
+        {"files": {path: files.sha256(path) for key in chain.jobs for path in key[1:]}},
+    )
+    text, intact = chain.explain()
+    assert not intact and "CHANGED since seed1/summary.json was made: dataset" in text
 
 
-def test_the_chain_goes_from_a_table_to_raw_data_and_says_what_changed(made: Config) -> None:
-    paths = needs.paths_of(made)
-    dataset, raw = paths.dataset("cifar10"), paths.raw("cifar10", "images.bin")
-    for path in (dataset, raw):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text("raw")
-    file = {"name": "images.bin", "sha256": files.sha256(raw)}
-    declared = made.datasets["cifar10"]
-    declared = type(declared).model_validate({**declared.model_dump(), "files": [file]})
-    config = made.model_copy(update={"datasets": {**made.datasets, "cifar10": declared}})
-    run = Path(paths.run("images", "symmetric-0.0", "ce", 1, "summary.json"))
-    record = json.loads(run.read_text()) | {"inputs": {dataset: files.sha256(dataset)}}
-    run.write_text(json.dumps(record))
-    manifest._record.cache_clear()
-    chain = manifest.explain(config, paths.table("symmetrization", "accuracy-symmetric"))
-    assert "  96 files " in chain
-    assert [part in chain for part in (str(run), dataset, raw)] == [True] * 3
-    assert "CHANGED" not in chain and chain.endswith("all unchanged")
-    manifest._digest.cache_clear()
-    Path(dataset).write_text("edited")
-    chain = manifest.explain(config, paths.table("symmetrization", "accuracy-symmetric"))
-    assert f"CHANGED since: {dataset}" in chain
+def test_a_file_that_no_job_makes_is_refused(chain: Chain) -> None:
+    with pytest.raises(UserError, match="nowhere: no job of this scale makes it"):
+        chain.explain("nowhere")
+
+
+@pytest.fixture
+def committed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A source that says which commit it is."""
+    monkeypatch.setenv(provenance.COMMIT_VARIABLE, "abc123-dirty")
+    provenance.source.cache_clear()
+    yield
+    provenance.source.cache_clear()
 
 
 def test_a_record_names_inputs_by_hash_and_no_machine(
-    tiny: Config, monkeypatch: pytest.MonkeyPatch
+    chain: Chain, committed: None, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(provenance.COMMIT_VARIABLE, "abc123-dirty")
-    provenance.source.cache_clear()
-    path = needs.inputs(tiny, "symmetrization", "cost")[0]
-    record = provenance.record(tiny, "0123456789ab", [str(Path(path).absolute())])
-    assert record["inputs"] == {path: files.sha256(path)}
+    inputs = [str(tmp_path / "dataset")]
+    record = provenance.record("cpu", "0123456789ab", inputs, datetime.now(UTC))
+    assert record["inputs"] == {"dataset": files.sha256("dataset")}
     assert (record["commit"], record["dirty"]) == ("abc123", True)
-    assert record["code"] == "0123456789ab"
-    assert record["device"].startswith(("cpu: ", "cuda: "))
+    assert record["code"] == "0123456789ab" and record["device"].startswith("cpu: ")
     assert "torch" in record["versions"]
-    assert str(Path.cwd()) not in json.dumps(record)
-    provenance.source.cache_clear()
+    assert str(tmp_path) not in json.dumps(record)
 
 
-def test_outside_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_plan_is_what_was_frozen_or_refused(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(plan.VARIABLE, raising=False)
+    made = plan.freeze(plan.make("config", {}))
+    monkeypatch.delenv(plan.VARIABLE)
+    again = plan.read(made.path)
+    assert again.config == made.config and again.codes == made.codes
+    assert again.jobs() == made.jobs()
+    copied = Path(made.path).with_name("other.json")
+    shutil.copy(made.path, copied)
+    for path in (copied, Path(made.path)):
+        path.write_text(path.read_text().replace("0.5", "0.6", 1))
+        with pytest.raises(UserError, match="not the plan that was made; start the workflow again"):
+            plan.read(path)
+
+
+def test_a_plan_of_another_run_in_the_environment_is_refused(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(plan.VARIABLE, raising=False)
+    plan.freeze(plan.make("config", {}))
+    assert plan.of_job({"scale": "smoke"}).config.settings.scale == "smoke"
+    with pytest.raises(UserError, match="was planned with results 'results', not 'elsewhere'"):
+        plan.of_job({"results": "elsewhere"})
+    made = plan.make("config", {"results": "elsewhere"})
+    assert made.config.settings.results == "elsewhere", "a head makes its own plan"
+    monkeypatch.delenv(plan.VARIABLE)
+
+
+def test_outside_git_the_commit_is_unknown(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(provenance.COMMIT_VARIABLE, raising=False)
     monkeypatch.setattr(provenance, "_describe", lambda: "")
     provenance.source.cache_clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,8 +23,14 @@ from firstorder.jobs.study import known_steps
 
 from .traced import Place, followed, leaves, traced
 
-UNREAD: dict[tuple[str, str], str] = {}
-"""(step, place) -> why it may stay unread."""
+UNREAD = {
+    r"(table|figure) .*:selected\..*|claims:claims\.\*\.selected\..*": (
+        "a selection has one form for all functions of a study; each reads what it prints"
+    ),
+    r"claims:claims\.\*\.options\..*": "a claim on what the tiny scale does not run is not called",
+    r"corrupt:noise\.annotation": "human labels are of datasets that must be downloaded",
+}
+"""Places (`group:place`, a pattern) that may stay unread, with the reason."""
 
 
 @dataclass
@@ -94,6 +101,9 @@ def trace(made: Plan) -> Traces:
                 found.declared[group(job)] |= set(leaves(dict(job.spec)))
                 found.read[group(job)] |= log
                 allowed = {*job.inputs.values(), *job.outputs.values()}
+                # The manifest's business is the hashes of all files: it is told their names.
+                for listed in job.spec.get("jobs", ()) if job.step == "manifest" else ():
+                    allowed |= {*listed["inputs"], *listed["outputs"]}
                 found.outside += [
                     ("/".join((job.step, *job.key)), path)
                     for path in dict.fromkeys(opened)
@@ -120,12 +130,14 @@ def test_every_step_is_traced(traces: Traces) -> None:
 @pytest.mark.timeout(1800)
 def test_a_step_leaves_nothing_of_its_spec_unread(traces: Traces) -> None:
     unread = {
-        (name, ".".join(place))
+        f"{name}:{'.'.join(place)}"
         for name, declared in traces.declared.items()
         for place in declared - traces.read[name]
     }
-    assert unread - set(UNREAD) == set()
-    assert set(UNREAD) - unread == set(), "these are read now: take them off the list"
+    known = {place for place in unread if any(re.fullmatch(each, place) for each in UNREAD)}
+    assert sorted(unread - known) == []
+    for each in UNREAD:
+        assert any(re.fullmatch(each, place) for place in known), f"{each}: all is read now"
 
 
 @pytest.mark.timeout(1800)

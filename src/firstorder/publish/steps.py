@@ -51,14 +51,18 @@ def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
     inputs = dict(selected.files)
     if artefact.published:
         inputs[PUBLISHED] = str(declared.published(config, artefact.published))
+    printed = {
+        "label": f"{study}-{name}",
+        "title": artefact.title,
+        "caption": declared.caption(artefact.caption, scale, selected),
+    }
     return Job(
         step=kind,
         key=(study, name),
+        # A table prints its title and caption; a figure leaves them to what shows it.
         spec={
             **declared.spec(found, selected, artefact.options),
-            "label": f"{study}-{name}",
-            "title": artefact.title,
-            "caption": declared.caption(artefact.caption, scale, selected),
+            **(printed if kind == "table" else {}),
         },
         inputs=inputs,
         outputs=paths(config).artefact(study, name, kind),
@@ -72,6 +76,7 @@ def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
             "data": selected.data,
             "seeds": ", ".join(map(str, selected.seeds)) or "none",
             "study": config.studies[study].declared.title,
+            "printed": printed,
         },
     )
 
@@ -214,11 +219,11 @@ def _paper_job(config: Config) -> Job:
     for job in artefact_jobs(config):
         listed[job.key[0]].append(
             {
-                "id": job.spec["label"],
+                "id": job.aside["printed"]["label"],
                 "kind": job.step,
-                "title": job.spec["title"],
+                "title": job.aside["printed"]["title"],
                 "place": job.aside["where"],
-                "caption": job.spec["caption"],
+                "caption": job.aside["printed"]["caption"],
                 "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
             }
         )
