@@ -38,7 +38,7 @@ schema: .venv/installed ## write config/schema/ after a change of src/firstorder
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 lock: .venv/installed ## write the lock after a change of the dependencies (UPGRADE=--upgrade: newest)
-	$(RUN) $(COMPILE) $(UPGRADE) $(WHEELS) --group dev --extra slurm pyproject.toml -o envs/lock.txt
+	$(RUN) $(COMPILE) $(UPGRADE) $(WHEELS) --group dev --extra workflow --extra slurm pyproject.toml -o envs/lock.txt
 	printf 'setuptools\nuv\n' | $(RUN) $(COMPILE) $(UPGRADE) -c envs/lock.txt - -o envs/bootstrap.txt
 
 help: ## list the targets

@@ -40,6 +40,12 @@ def test_losses_need_torch_only() -> None:
 
 
 def test_the_engine_needs_torch_numpy_and_scipy_only() -> None:
-    # Networks are trained by the loop of all trainings, with its recipes.
-    trains = [f"firstorder.linearized.{n}" for n in ("network", "function_space", "outcome")]
-    assert imported("firstorder.linearized", *trains) > 10
+    assert imported("firstorder.linearized") > 10
+
+
+def test_dynamics_need_torch_and_numpy_only() -> None:
+    assert imported("firstorder.dynamics") > 4
+
+
+def test_the_loop_of_all_trainings_needs_no_configuration() -> None:
+    assert imported("firstorder.training", "firstorder.training.bag_of_words") > 10

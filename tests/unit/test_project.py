@@ -62,6 +62,7 @@ def test_the_lock_satisfies_every_declared_dependency(
     pins = locked(project / "envs" / "lock.txt")
     declared = [
         *pyproject["project"]["dependencies"],
+        *pyproject["project"]["optional-dependencies"]["workflow"],
         *pyproject["project"]["optional-dependencies"]["slurm"],
         *pyproject["dependency-groups"]["dev"],
     ]

@@ -55,8 +55,10 @@ def main() -> None:
         status = _elsewhere(announced, modules[sys.argv[1]])
     if status >= 0:
         sys.exit(status)
-    from firstorder import cli
-
+    try:
+        from firstorder import cli
+    except ModuleNotFoundError as error:
+        sys.exit(f"firstorder: {error.name} is not installed: pip install 'firstorder[workflow]'")
     if status == FORKED:
         from firstorder.jobs import zygote
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from firstorder.config import Recipe
 from firstorder.linearized import alignment
 from firstorder.linearized.kernel import ntk
 from firstorder.linearized.spectrum import decompose
@@ -23,6 +22,9 @@ from firstorder.training import loop
 from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.data import Data
 from firstorder.training.metrics import Row
+
+if TYPE_CHECKING:
+    from firstorder.config import Recipe
 
 Measure = Callable[[int, nn.Module], Row]
 """Epoch and network (in evaluation mode) to more numbers."""

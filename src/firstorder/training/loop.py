@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from firstorder import memory, streams
-from firstorder.config import Recipe
 from firstorder.device import deterministic_convolutions, device_name, peak_memory
 from firstorder.training import metrics, sgd
 from firstorder.training.checkpoint import Checkpoint
@@ -30,6 +29,9 @@ from firstorder.training.result import Result, Status
 from firstorder.training.saver import Saver
 from firstorder.training.schedule import THRESHOLDS, learning_rate
 from firstorder.training.stopping import held_signals
+
+if TYPE_CHECKING:
+    from firstorder.config import Recipe
 
 Loss = Callable[..., Tensor]
 """Scores (B, K) and labels (B,) -> the mean loss of the batch. In training, a loss whose attribute
