@@ -27,6 +27,7 @@ def keep(folder: str | Path, files: Mapping[str, str]) -> None:
     temporary = beside(folder)
     temporary.mkdir()
     for name, path in files.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         _link(Path(path), temporary / name)
     remember(temporary / HASHES, {name: sha256(path) for name, path in files.items()})
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Entry:
     """Digest of its spec."""
     code: str
     inputs: Mapping[str, str]
-    """Path -> SHA-256, as are `outputs`."""
+    """The step's name for a file -> SHA-256, as are `outputs`: no paths, folders may be renamed."""
     outputs: Mapping[str, str]
     device: str
     seconds: float
@@ -88,32 +88,34 @@ def entries(results: str) -> Iterator[Entry]:
             yield entry
 
 
-def check(root: str, job: Job, makers: Mapping[str, str]) -> None:
+Makers = Mapping[str, Sequence[str]]
+"""Path -> name of the job that makes it, and that job's name for the file."""
+
+
+def check(root: str, job: Job, makers: Makers) -> None:
     """Refuse inputs that are not what the jobs that made them wrote.
 
-    `makers` is path -> name of the job. Raises DataError naming the file and the mend.
+    Raises DataError naming the file and the mend.
     """
     for path in dict.fromkeys(job.inputs.values()):
-        maker = makers.get(path)
-        if maker is None:  # not made by a job: published numbers, the source of the paper
+        if path not in makers:  # published numbers, the source of the paper
             continue
         if not Path(path).is_file():
             raise DataError(f"{path}: no such file; `snakemake {path}` makes it")
-        problem = _problem(root, path, maker)
+        problem = _problem(root, path, *makers[path])
         if problem:
             raise DataError(f"{path}: {problem}; delete it and run again")
 
 
-def _problem(root: str, path: str, maker: str) -> str | None:
+def _problem(root: str, path: str, maker: str, output: str) -> str | None:
     entry = read(place(root, maker))
     if entry is None:
         return f"the ledger has no whole entry of `{maker}`, which made it"
-    expected = entry.outputs.get(provenance.relative(path))
+    expected = entry.outputs.get(output)
     if expected is None:
         return f"`{maker}` did not write it"
     return None if provenance.sha256(path) == expected else f"not what `{maker}` wrote"
 
 
 def _hashes(paths: Mapping[str, str]) -> dict[str, str]:
-    existing = (path for path in paths.values() if Path(path).is_file())
-    return {provenance.relative(path): provenance.sha256(path) for path in existing}
+    return {name: provenance.sha256(path) for name, path in paths.items() if Path(path).is_file()}

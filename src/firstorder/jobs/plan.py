@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +39,7 @@ class Plan:
     codes: dict[str, str]
     path: str = ""
     """Where it is frozen; empty for one that was made here."""
-    _makers: dict[str, str] = field(default_factory=dict, repr=False)
+    _makers: dict[str, Sequence[str]] = field(default_factory=dict, repr=False)
     _made: dict[tuple[str, ...], Job] = field(default_factory=dict, repr=False)
     """Jobs that were asked for; planning asks for each a dozen times."""
 
@@ -70,11 +71,12 @@ class Plan:
         )
         return {key: self.job(*key) for key in keys}
 
-    def makers(self) -> dict[str, str]:
-        """Path -> name of the job that makes it, for all outputs of all jobs."""
+    def makers(self) -> ledger.Makers:
+        """Which job makes a file, for all outputs of all jobs."""
         if not self._makers:
             for job in self.jobs().values():
-                self._makers.update(dict.fromkeys(job.outputs.values(), ledger.name(job)))
+                maker = ledger.name(job)
+                self._makers.update({path: (maker, name) for name, path in job.outputs.items()})
         return self._makers
 
     def context(self, job: Job) -> Context:
@@ -145,7 +147,7 @@ def freeze(plan: Plan) -> Plan:
         return plan
     for job in plan.jobs().values():
         plan.code(job)
-    value = {"config": plain(plan.config), "codes": plan.codes, "makers": plan.makers()}
+    value = {"config": plain(plan.config), "codes": plan.codes, "makers": dict(plan.makers())}
     # Not sorted: artefacts, claims and losses appear in the order of their declaration.
     text = json.dumps(value, allow_nan=False)
     path = f"{FOLDER}/{files.text_digest(text)}.json"
