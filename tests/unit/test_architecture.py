@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data", "losses", "models"),
     ("jobs",),
     ("config",),
-    ("device", "files", "memory", "streams"),
+    ("device", "files", "memory", "own", "streams"),
     ("errors",),
 )
 """From above downwards. Rooms of one floor may know each other, if there is no circle."""

@@ -49,7 +49,9 @@ def test_files_in_place_or_in_a_local_folder_are_not_asked_of_the_network(
     monkeypatch.setattr(doctor, "_answers", lambda url: pytest.fail("asked the network"))
     files.write_text(toy.folder / "elsewhere" / ARCHIVE, "bytes")
     elsewhere = str(toy.folder / "elsewhere")
-    toy.edit("datasets.yaml", lambda known: known["cifar10"].update(folders=[elsewhere]))
+    unchecked = [{"name": ARCHIVE, "urls": ["https://example.org/cifar"]}]
+    change = {"folders": [elsewhere], "files": unchecked}
+    toy.edit("datasets.yaml", lambda known: known["cifar10"].update(change))
     assert f"{ARCHIVE} will be taken from {elsewhere}" in doctor.examine(planned())[0]
     files.write_text(toy.folder / "resources" / "cifar10" / ARCHIVE, "bytes")
     assert f"{ARCHIVE} is in place" in doctor.examine(planned())[0]

@@ -111,19 +111,17 @@ def test_one_version_is_told_everywhere(project: Path, pyproject: dict[str, Any]
     assert citation["license"] == deposit["license"] == pyproject["project"]["license"] == "MIT"
 
 
-def test_the_configuration_is_read_in_well_under_half_a_second(project: Path) -> None:
+def test_reading_the_configuration_imports_nothing_slow(project: Path) -> None:
     """The workflow reads it again in every job process."""
     code = (
-        "import time; from firstorder.config import load; from firstorder.jobs.study import find; "
-        "load('config', None, find); "
-        "print(time.process_time())"  # of the processor: tests share the machine with others
+        "import sys; from firstorder.config import load; from firstorder.jobs.study import find; "
+        "load('config', None, find); print(*sys.modules)"
     )
-    seconds = []
-    for _ in range(3):
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True)
-        seconds.append(float(done.stdout))
-    assert min(seconds) < 0.5
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, check=True, capture_output=True, text=True
+    )
+    slow = {"torch", "torchvision", "scipy", "pandas", "matplotlib", "sklearn", "snakemake"}
+    assert not slow & set(done.stdout.split())
 
 
 def test_every_package_is_installed(project: Path) -> None:

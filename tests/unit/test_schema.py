@@ -9,21 +9,16 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
-from projects import Project
+from projects import ROOT, Project
 
 from firstorder import schema
 
-KINDS = {
-    "config.yaml": "config",
-    "scales.yaml": "scales",
-    "datasets.yaml": "datasets",
-    "losses.yaml": "losses",
-    "recipes.yaml": "recipes",
-    **{
-        f"studies/{name}/{file}.yaml": f"{name}-{'study' if file == 'study' else 'scale'}"
-        for name in ("symmetrization", "linearized")
-        for file in ("study", "smoke", "small", "paper")
-    },
+SHARED = ("config", "scales", "datasets", "losses", "recipes")
+KINDS = {f"{name}.yaml": name for name in SHARED} | {
+    path.relative_to(ROOT / "config").as_posix(): (
+        f"{path.parent.name}-{'study' if path.stem == 'study' else 'scale'}"
+    )
+    for path in sorted((ROOT / "config" / "studies").glob("*/*.yaml"))
 }
 
 
@@ -66,6 +61,9 @@ def test_every_file_of_the_configuration_has_a_schema(project: Path) -> None:
         path.relative_to(project / "config").as_posix() for path in project.glob("config/**/*.yaml")
     }
     assert files == set(KINDS)
+    assert {path.name for path in project.glob("config/schema/*")} == {
+        f"{kind}.schema.json" for kind in KINDS.values()
+    }
 
 
 @pytest.mark.parametrize(
