@@ -1,7 +1,7 @@
 # Table of contents: configuration, rules by stage and by study, targets.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.14")
 
 
 configfile: "config/config.yaml"

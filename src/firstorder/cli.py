@@ -108,12 +108,12 @@ def planned(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _change(text: str) -> tuple[str, Any]:
-    import yaml
+    from firstorder.config.validation import parse
 
     key, separator, value = text.partition("=")
     if not separator:
         raise click.UsageError(f"--set {text!r}: write KEY=VALUE")
-    return key, yaml.safe_load(value)
+    return key, parse(value, f"--set {key}")
 
 
 def _step_command(name: str, keys: tuple[str, ...], help: str) -> click.Command:

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+MOST = 1500
+"""Characters of a message: a value that the user gave may be longer than any screen."""
+
+
+def one_line(text: str) -> str:
+    """A text on one line that any terminal can show: control characters and the like escaped."""
+    if not text.isprintable():
+        text = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+            for each in text
+        )
+    return text if len(text) <= MOST else f"{text[: MOST // 2]} ... {text[-MOST // 2 :]}"
+
 
 class UserError(Exception):
     """Something that the user can mend.
@@ -9,6 +22,9 @@ class UserError(Exception):
     The message is one line: the file or key at fault, its value, and what would be right.
     The command line prints it without a traceback and exits with status 1.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class ConfigError(UserError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from projects import load
 
 from firstorder.errors import ConfigError
@@ -323,6 +324,70 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"artefacts.accuracy-symmetric.published": "nowhere"},
         ["artefacts.accuracy-symmetric.published: ", "nowhere.csv does not exist"],
     ),
+    # names twice
+    "a seed twice": (SMOKE, {"seeds": [1, 1]}, ["seeds: [1, 1]", "1 stands there twice"]),
+    "a seed of a family twice": (
+        LINEAR,
+        {"families.binary.seeds": [2, 2]},
+        ["families.binary.seeds: [2, 2]", "2 stands there twice"],
+    ),
+    "a noise twice": (
+        SMOKE,
+        {"cells.symmetric.noises": ["symmetric-0.2", "symmetric-0.2"]},
+        ["cells.symmetric.noises: ", "twice"],
+    ),
+    "two spellings of a noise": (
+        SMOKE,
+        {"cells.symmetric.noises": ["symmetric-0.2", "symmetric-0.20"]},
+        ["noises 'symmetric-0.2' and 'symmetric-0.20' are both printed as 'symmetric, 20 %'"],
+    ),
+    "two losses with one label": (
+        "losses.yaml",
+        {"gce.label": "CE"},
+        ["losses 'ce' and 'gce' are both printed as 'CE'"],
+    ),
+    "two datasets with one title": (
+        SMOKE,
+        {
+            "settings.twin": {"dataset": "twin", "recipe": "digits"},
+            "cells.symmetric.settings": ["digits", "twin"],
+        },
+        ["settings 'digits' and 'twin' are both printed as"],
+    ),
+    "two networks with one label": (
+        "studies/linearized/study.yaml",
+        {"models.twin": {"label": "MLP", "model": "mlp"}},
+        ["models.twin.label: 'MLP'", "mlp has it too"],
+    ),
+    # numbers that are none, sizes that no machine has
+    "not a number": ("recipes.yaml", {"digits.lr": float("nan")}, ["digits.lr: nan", "finite"]),
+    "infinite": ("recipes.yaml", {"digits.lr": float("inf")}, ["digits.lr: inf", "finite"]),
+    "infinite in a list": (
+        SMOKE,
+        {"tuning.weight_decays": [float("inf")]},
+        ["tuning.weight_decays.0: inf", "finite"],
+    ),
+    "infinite parameter": (
+        "losses.yaml",
+        {"gce.parameters": {"q": float("inf")}},
+        ["gce.parameters.q: inf"],
+    ),
+    "too many threads": (
+        "recipes.yaml",
+        {"digits.threads": 100_000},
+        ["digits.threads: 100000", "less than or equal to 1024"],
+    ),
+    "huge": ("recipes.yaml", {"digits.epochs": 10**40}, ["digits.epochs: 1000", "less than"]),
+    "name too long": (
+        "losses.yaml",
+        {"ce.function": "x" * 3000 + ".py:f"},
+        ["ce.function: 'xxx", "shorter name"],
+    ),
+    "unknown home": (
+        SMOKE,
+        {"noises": {"own": {"kind": "matrix", "path": "~nobody-of-this-name/a.csv"}}},
+        ["noises.own.path: ", "home folder"],
+    ),
     # variants
     "variants of an unknown loss": (
         STUDY,
@@ -347,15 +412,25 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 }
 
 
+NAMED_ELSEWHERE = dict.fromkeys(
+    ("two spellings of a noise", "two losses with one label", "two datasets with one title"), STUDY
+) | {"no map": SMOKE, "no labels": SMOKE}
+"""Cases whose message names another file than the changed one: that which cannot be any more."""
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_bad_value_is_one_line_with_file_key_value_and_mend(edited: Any, case: str) -> None:
     file, changes, fragments = CASES[case]
+    root = edited(file, changes)
+    if case == "two datasets with one title":
+        twin = yaml.safe_load((root / "datasets.yaml").read_text())
+        (root / "datasets.yaml").write_text(yaml.safe_dump({**twin, "twin": twin["digits"]}))
     with pytest.raises(ConfigError) as caught:
-        load(edited(file, changes))
+        load(root)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 600
-    named = file if case not in ("no map", "no labels") else SMOKE
+    named = NAMED_ELSEWHERE.get(case, file)
     for fragment in (named, *fragments):
         assert fragment in message
 
@@ -383,6 +458,13 @@ def test_a_missing_file_is_named(edited: Any) -> None:
         ("", r"losses\.yaml: expected `key: value` lines"),
         ("ce: { label: A }\nce: { label: B }\n", r"losses\.yaml: line 2: .*'ce' is given twice"),
         ("ce: !!python/object/apply:os.getcwd []\n", r"losses\.yaml: line 1: not YAML"),
+        ("ce: 0x_\n", r"losses\.yaml: line 1: not YAML: '0x_' is not a value of type int"),
+        ("ce:\n  label: 2020-99-99\n", r"line 2: not YAML: '2020-99-99' is not .* timestamp"),
+        ("ce: !!float x\n", r"line 1: not YAML: 'x' is not a value of type float"),
+        ("? [a, b]\n: 1\n", r"line 1: not YAML: a key must be a text or a number"),
+        ("ce: " + "9" * 5000 + "\n", r"line 1: not YAML: '999"),
+        ("[" * 100_000, r"line 1: nested deeper than 50"),
+        ('"a\\nb": {}\n', r"'a\\nb' is not allowed as a name"),
     ],
 )
 def test_a_file_that_is_not_yaml_names_the_line(edited: Any, text: str, expected: str) -> None:

@@ -22,7 +22,19 @@ from firstorder.config.loss import TUNED, Loss, LossChange
 from firstorder.config.recipe import Recipe
 from firstorder.config.settings import Config, Scale, Settings, StudyConfig
 from firstorder.config.validation import SLUG, choose, lookup
-from firstorder.config.values import Count, Rate, Scalar, Seed, Sha256, Slug, Some, Strict
+from firstorder.config.values import (
+    Count,
+    Distinct,
+    Place,
+    Rate,
+    Scalar,
+    Seed,
+    Sha256,
+    Slug,
+    Some,
+    Strict,
+    Threads,
+)
 from firstorder.errors import ConfigError
 
 __all__ = [
@@ -36,10 +48,12 @@ __all__ = [
     "Content",
     "Count",
     "Dataset",
+    "Distinct",
     "File",
     "Loss",
     "LossChange",
     "Noise",
+    "Place",
     "Rate",
     "Recipe",
     "Scalar",
@@ -51,6 +65,7 @@ __all__ = [
     "Some",
     "Strict",
     "StudyConfig",
+    "Threads",
     "check_losses",
     "check_noise",
     "choose",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Literal, TypeVar
 
-from firstorder.config.values import Strict
+from firstorder.config.values import Slug, Strict
 
 Selection = TypeVar("Selection", bound=Strict)
 
@@ -25,7 +25,7 @@ class Artefact(Strict, Generic[Selection]):
     select: Selection
     options: dict[str, Any] = {}
     """Keyword-only parameters of that function."""
-    published: str | None = None
+    published: Slug | None = None
     """Name of the file of `config/published/` with the published numbers."""
 
 

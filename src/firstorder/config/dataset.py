@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from firstorder.config.values import Count, Rate, Sha256, Slug, Strict, unwritable
+from firstorder.config.values import Count, Distinct, Place, Rate, Sha256, Slug, Strict, unwritable
 from firstorder.errors import ConfigError
 
 
@@ -93,10 +93,10 @@ class Dataset(Strict):
     """A dataset: its shape, its raw files, how to read and normalise it, its label-flip map."""
 
     title: str
-    reader: str
+    reader: Place
     """Which reader decodes the raw files: a file of `firstorder/data/readers/`, or a function of
     your own, `file.py:function`."""
-    path: str | None = None
+    path: Place | None = None
     """Where data of your own lie: a folder or a file, from the project's folder or absolute."""
     raw: Slug | None = None
     """The folder below `resources/` with the raw files, where it has another dataset's name."""
@@ -113,7 +113,7 @@ class Dataset(Strict):
     """Further test sets that the reader finds, by name, with their sizes."""
     content: dict[Slug, Content] = {}
     """The published splits by what they decode to: any container of them is accepted."""
-    classes: tuple[str, ...] = ()
+    classes: Distinct[str] = ()
     """Class names in label order; empty for images without labels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -131,7 +131,7 @@ class Dataset(Strict):
     """The labels that people gave; fetched only when human noise is asked for."""
     files: tuple[File, ...] = ()
     """The raw files that the reader needs."""
-    folders: tuple[str, ...] = ()
+    folders: tuple[Place, ...] = ()
     """Local folders that may hold the raw files, tried before any download; relative ones lie
     in `resources/<dataset>/`."""
     help: str = ""
@@ -179,7 +179,7 @@ class Noise(Strict):
     every ordered pair of classes rounded down (the published protocol); `class`: exact counts per
     class; `iid`: every label drawn; `sequential`: asymmetric noise class after class on labels
     that have changed already, as the released code of eps-softmax."""
-    path: str | None = None
+    path: Place | None = None
     """Your own noise: a CSV file with the K x K transition matrix (row: true class), or a file
     with the label of every training image (.npy, or one a line)."""
     include_true_class: bool = False

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from firstorder.config.values import Scalar, Some, Strict
+from firstorder.config.values import Place, Scalar, Some, Strict
 
 TUNED = "tuned"
 """Instead of a value: the tuning protocol chooses it."""
@@ -27,7 +27,7 @@ class Loss(Strict):
 
     label: str
     """As printed in tables and legends."""
-    function: str | None = None
+    function: Place | None = None
     """Registered name (default: the entry's id), or `module:function`, or `file.py:function`."""
     parameters: dict[str, Scalar] = {}
     choices: dict[str, Some[Scalar]] = {}

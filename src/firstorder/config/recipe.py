@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from firstorder.config.values import Count, Scalar, Strict
+from firstorder.config.values import Count, Distinct, Place, Scalar, Strict, Threads
 
 
 class Recipe(Strict):
     """How a network is trained."""
 
-    model: str | None = None
+    model: Place | None = None
     """Registered name or `file.py:function`; absent where a study names its own networks."""
     model_parameters: dict[str, Scalar] = {}
     train: Count | None = None
@@ -23,8 +23,8 @@ class Recipe(Strict):
     schedule: Literal["constant", "cosine", "linear", "step", "exponential", "one-cycle"] = "cosine"
     schedule_unit: Literal["epoch", "step"] = "epoch"
     """Whether the learning rate changes once an epoch or once a step."""
-    milestones: tuple[int, ...] = ()
-    gamma: float = 0.1
+    milestones: Distinct[Count] = ()
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Factor of the `step` (at milestones) and `exponential` (every unit) schedules."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = False
@@ -40,7 +40,7 @@ class Recipe(Strict):
     augment: dict[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], Scalar] = {}
     """Augmentation: crop (padding in pixels), flip (probability), rotate (degrees), ..."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    threads: Count = 1
+    threads: Threads = 1
     """CPU threads of one training; in the recipe because sums depend on it in the last digit."""
     minutes: Count = 10
     """Time to ask a scheduler for, for one training."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from firstorder.config.dataset import Dataset
 from firstorder.config.loss import Loss
@@ -14,17 +14,11 @@ from firstorder.config.recipe import Recipe
 from firstorder.config.values import Folder, Slug, Some, Strict
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        raise ValueError("name each study once")
-    return names
-
-
 class Settings(Strict):
     """config/config.yaml: what the user edits."""
 
     scale: Slug = "smoke"
-    studies: Annotated[Some[str], AfterValidator(_distinct)]
+    studies: Some[str]
     """Folders of `config/studies/`, in the order in which they are published."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     results: Folder = "results"

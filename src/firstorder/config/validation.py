@@ -29,11 +29,28 @@ Value = TypeVar("Value")
 
 
 class Loader(SafeLoader):
-    """YAML without two of its traps: keys given twice, and `1e-3` read as text."""
+    """YAML without two of its traps: keys given twice, and `1e-3` read as text.
+
+    What only looks like a number or a date (`0x_`, `2020-99-99`) is an error with its line.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"{str(node.value)[:40]!r} is not a value of type {kind}; quote a text",
+                problem_mark=node.start_mark,
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be a text or a number", problem_mark=key.start_mark
+                )
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
@@ -52,21 +69,38 @@ Loader.add_implicit_resolver(
 def read(path: Path) -> dict[Any, Any]:
     """The mapping that a YAML file holds."""
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+        loaded = parse(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; run from the project's folder") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}: line {line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected `key: value` lines")
     return loaded
+
+
+DEEPEST = 50
+"""Brackets and braces open at once: libyaml's nodes are made by recursion, in C."""
+
+
+def parse(text: str, where: str | Path) -> Any:
+    """A value written in YAML. Raises ConfigError that begins with `where`."""
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ConfigError(f"{where}: line {line}: nested deeper than {DEEPEST}")
+        return yaml.load(text, Loader=Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{where}: line {line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def check(model: type[Model], value: Any, where: str | Path, entry: str = "") -> Model:
@@ -81,7 +115,7 @@ def check_entries(model: type[Model], path: Path) -> dict[str, Model]:
     """A file of named entries, each a `model`."""
     entries = read(path)
     for name in entries:
-        if not isinstance(name, str) or not SLUG.fullmatch(name):
+        if not isinstance(name, str) or not SLUG.fullmatch(name) or len(name) > 100:
             raise ConfigError(f"{path}: {name!r} is not allowed as a name: {RULE}")
     return {name: check(model, entry, path, name) for name, entry in entries.items()}
 
@@ -117,7 +151,9 @@ def _key(value: Any, location: tuple[int | str, ...], kind: str) -> list[int | s
     parts: list[int | str] = []
     for part in location:
         inside = isinstance(value, dict) and part in value
-        if inside or (isinstance(value, list | tuple) and isinstance(part, int)):
+        if isinstance(value, list | tuple) and isinstance(part, int):
+            inside = part < len(value)
+        if inside:
             parts.append(part)
             value = value[part]
         elif kind == "missing" and part == location[-1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -11,8 +12,10 @@ from firstorder.config.validation import SLUG
 
 Scalar = bool | int | float | str
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+"""OpenMP ends the process where it is asked for more than the system gives."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def unwritable(name: str) -> str | None:
@@ -26,7 +29,40 @@ def unwritable(name: str) -> str | None:
         return "write it without braces, which are wildcards to Snakemake"
     if name.startswith(("-", "~")):
         return "begin with a letter, a digit, '.', '_' or '/'"
+    return unnameable(name)
+
+
+def unnameable(name: str) -> str | None:
+    """Why no file can have a name; None when one can."""
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:
+        return "write it in UTF-8"
+    if b"\0" in name.encode():
+        return "write it without NUL"
+    if max(map(len, parts)) > LONGEST or len(name) > 4 * LONGEST:
+        return f"choose a shorter name: at most {LONGEST} bytes between slashes"
     return None
+
+
+LONGEST = 200
+"""Bytes of a file's name, with room for suffixes and temporary names in the system's 255."""
+
+
+def _place(name: str) -> str:
+    reason = unnameable(name)
+    if reason is None:
+        try:
+            Path(name).expanduser()
+        except RuntimeError:
+            reason = "there is no such user's home folder"
+    if reason is not None:
+        raise ValueError(reason)
+    return name
+
+
+Place = Annotated[str, AfterValidator(_place)]
+"""A file or folder of the user's, or `file.py:function`; `~` is the home folder."""
 
 
 def _folder(name: str) -> str:
@@ -41,15 +77,34 @@ def _folder(name: str) -> str:
 
 Folder = Annotated[str, AfterValidator(_folder)]
 """A folder, from the project's or absolute."""
-Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
+Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$", max_length=LONGEST // 2)]
 """A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
 Item = TypeVar("Item")
-Some = Annotated[tuple[Item, ...], Field(min_length=1)]
-"""A list with at least one item."""
+
+
+def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    # `1.0` is `1`, but `true` is not.
+    told = [(isinstance(each, bool), each) for each in items]
+    twice = next((each for kind, each in told if told.count((kind, each)) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} stands there twice; name each once")
+    return items
+
+
+Distinct = Annotated[tuple[Item, ...], AfterValidator(_distinct)]
+"""A list of which no two items are the same."""
+Some = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
+"""The same with at least one item."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Strict(BaseModel):
     """A value that refuses unknown keys and never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),  # before pydantic 2.10 it warns of names such as `model`
+    )

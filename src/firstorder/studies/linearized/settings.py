@@ -13,11 +13,14 @@ from firstorder.config import (
     Config,
     ConfigError,
     Count,
+    Distinct,
+    Place,
     Scalar,
     Seed,
     Slug,
     Some,
     Strict,
+    Threads,
     choose,
     lookup,
 )
@@ -56,7 +59,7 @@ class Network(Strict):
     """A scalar-output network."""
 
     label: str
-    model: str
+    model: Place
     """Name of a builder of `firstorder.models`."""
     model_parameters: dict[str, Scalar] = {}
 
@@ -108,7 +111,7 @@ class Family(Strict):
     recipe: str
     tasks: Some[Count]
     """Eigenfunction or NAD indices (from 1), or training-set sizes."""
-    watch: tuple[Count, ...] = ()
+    watch: Distinct[Count] = ()
     """Tasks whose kernel is followed through training."""
     watch_points: Count = 500
     """Training examples on which the evolving kernel's spectrum is computed."""
@@ -144,7 +147,7 @@ class LinearizedScale(Strict):
     """Time to ask a scheduler for, for one kernel or its spectrum."""
     eigenvectors: Count = 1000
     """How many leading eigenvectors are kept."""
-    threads: Count = 1
+    threads: Threads = 1
     """CPU threads of a kernel, a spectrum or a training in function space."""
 
 
@@ -152,8 +155,14 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
     """Refuse what does not fit together, in one line that names file, key and mend."""
     study: LinearizedStudy = config.studies["linearized"].declared
     scale: LinearizedScale = config.studies["linearized"].scale
+    labels: dict[str, str] = {}
     for name, network in study.models.items():
         _check_network(network, f"{study_file}: models.{name}")
+        if labels.setdefault(network.label, name) != name:
+            raise ConfigError(
+                f"{study_file}: models.{name}.label: {network.label!r} is not allowed: "
+                f"{labels[network.label]} has it too, and both would be printed as one"
+            )
     for name, support in scale.supports.items():
         _check_support(config, support, f"{scale_file}: supports.{name}")
     for name, family in scale.families.items():

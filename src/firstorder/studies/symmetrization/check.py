@@ -17,7 +17,7 @@ from firstorder.config import (
     choose,
     lookup,
 )
-from firstorder.studies.symmetrization import grid
+from firstorder.studies.symmetrization import grid, selection
 from firstorder.studies.symmetrization.settings import Select, Variants, declared, scale
 
 LOSSES_IN_OPTIONS = ("loss", "losses", "reference", "pairs", "tiers", "raw", "normalised")
@@ -31,6 +31,7 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
     _check_settings(config, scale_file)
     _check_cells(config, scale_file)
     _check_selections(config, study_file)
+    _check_printed(config, study_file)
     _check_tuning(config, scale_file)
 
 
@@ -184,6 +185,21 @@ def _check_selections(config: Config, file: Path) -> None:
             problems += _selected(config, entry.select, f"{kind}.{name}.select")
             problems += _optional(config, entry.options, f"{kind}.{name}.options")
     _refuse(problems, file)
+
+
+def _check_printed(config: Config, file: Path) -> None:
+    """Refuse an artefact or a claim of which two rows or columns would be printed alike."""
+    study = declared(config)
+    for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
+        for name, entry in entries.items():
+            where = f"{file}: {kind}.{name}.select"
+            printed: dict[tuple[str, ...], str] = {}
+            for what, text, own in selection.printed(config, entry.select):
+                if printed.setdefault((what, *text), own) != own:
+                    raise ConfigError(
+                        f"{where}: {what} {printed[what, *text]!r} and {own!r} are both printed as "
+                        f"{', '.join(text)!r}; give one another name or leave it out"
+                    )
 
 
 def _selected(config: Config, select: Select, key: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     and the losses in the order in which figures give them looks; `definitions` where no cells
     but losses are selected; what labels.npz and tuning.json need beside them where they are read.
     """
-    names = list(grid.selected_cells(config, selection))
+    names = list(dict.fromkeys(grid.selected_cells(config, selection)))
     spec: dict[str, Any] = {
         "rows": [_row(config, *each) for each in names],
         "seeds": list(scale(config).seeds),
@@ -77,6 +77,17 @@ def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[
         "tuned": found.loss.tuned,
         "classes": len(dataset.classes),
     }
+
+
+def printed(config: Config, selection: Select) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """What a selection prints: (`settings`, `noises` or `losses`, the text, the name of one)."""
+    rows = (_row(config, *each) for each in dict.fromkeys(grid.selected_cells(config, selection)))
+    for row in rows:
+        yield "settings", (row["heading"],), row["setting"]
+        yield "noises", (row["kind"], row["noise_label"]), row["noise"]
+    if selection.losses is not None:
+        known = losses(config)
+        yield from (("losses", (known[n].label,), n) for n in group(config, selection.losses))
 
 
 def _noise_label(config: Config, name: str) -> str:

@@ -10,6 +10,7 @@ from firstorder.config import (
     Artefact,
     Claim,
     Config,
+    Distinct,
     Noise,
     Scalar,
     Seed,
@@ -33,10 +34,10 @@ class Select(Strict):
 class Variants(Strict):
     """A family of losses that differ in one setting; each gets a slug of its own."""
 
-    losses: tuple[str, ...]
+    losses: Distinct[str]
     vary: Literal["parameter", "score_norm", "weight_decay"]
     parameter: str | None = None
-    values: tuple[Scalar, ...]
+    values: Distinct[Scalar]
     slug: str
     """Format of the new names, with {loss} and {value}."""
     label: str
@@ -48,9 +49,9 @@ class Declared(Strict):
 
     title: str
     paper: str
-    cells: tuple[str, ...]
+    cells: Distinct[str]
     """Groups of (setting, noise) pairs, which the scales fill."""
-    losses: dict[str, tuple[str, ...]]
+    losses: dict[str, Distinct[str]]
     """Groups of losses."""
     variants: dict[str, Variants] = {}
     """Families of losses; each is also a group under its own name."""
@@ -68,8 +69,8 @@ class Setting(Strict):
 class Cells(Strict):
     """(setting, noise) pairs: the product of settings and noises."""
 
-    settings: tuple[str, ...]
-    noises: tuple[Slug, ...]
+    settings: Distinct[str]
+    noises: Distinct[Slug]
     note: str = ""
     """Printed in the caption, for instance what stands in for data that this scale lacks."""
 
@@ -93,9 +94,9 @@ class Tuning(Strict):
 
     noise: Slug = "symmetric-0.8"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    split_seed: int = 42
-    weight_decays: tuple[float, ...]
-    l1_factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    split_seed: Seed = 42
+    weight_decays: Some[Annotated[float, Field(ge=0)]]
+    l1_factors: Some[Annotated[float, Field(gt=0)]] = (0.1, 0.3, 1.0, 3.0, 10.0)
     """For losses with an L1 penalty: multiples of its coefficient, in place of weight decays."""
     seeds: Some[Seed] = (1,)
 
@@ -109,7 +110,7 @@ class Scale(Strict):
     """Noises whose options differ from the defaults, by name."""
     cells: dict[str, CellGroup] = {}
     """The pairs of every group of the study; none where a group is absent."""
-    losses: dict[str, tuple[str, ...]] = {}
+    losses: dict[str, Distinct[str]] = {}
     """Groups of losses that differ from the study's at this scale."""
     tuning: Tuning | None = None
 
