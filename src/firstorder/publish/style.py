@@ -208,7 +208,7 @@ def log_index(axes: Axes, ticks: Iterable[int]) -> None:
     """
     axes.set_xscale("log")
     values = sorted(set(ticks))
-    inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    inches = axes.get_window_extent().width / axes.figure.dpi
     decade = 0.9 * inches / max(1.0, np.log10(values[-1] / values[0]))
     digit = 0.65 * TICK_POINTS / 72
     kept: list[int] = []
