@@ -10,7 +10,21 @@ SCALE ?=
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH"
 SETTINGS = $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: all env test lint bench schema lock help
+# The lock decides what is imported and where it is installed, whatever the shell says.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX
+export PYTHONNOUSERSITE = 1
+# Snakemake and matplotlib keep caches in the home folder and ask for the user's name. A container
+# may have neither.
+ifneq ($(shell [ -n "$$HOME" ] && [ -d "$$HOME" ] && [ -w "$$HOME" ] && echo yes),yes)
+export HOME := $(CURDIR)/.snakemake/home
+unexport XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME
+$(shell mkdir -p "$(HOME)")
+endif
+ifneq ($(shell id -un >/dev/null 2>&1 && echo yes),yes)
+export USER := $(or $(USER),user)
+endif
+
+.PHONY: all env test fuzz lowest lint bench schema lock help
 
 all: .venv/installed ## rebuild all results, the paper and the report (SCALE=small: another scale; CORES=4)
 	@$(RUN) python -m firstorder.exclusive snakemake --cores $(CORES) $(SETTINGS)
@@ -20,6 +34,17 @@ env: .venv/installed ## only create the environment
 
 test: .venv/installed ## run the tests
 	@$(RUN) pytest tests/unit tests/property tests/faults tests/workflow
+
+fuzz: .venv/installed ## try hostile configurations, arguments and records for an hour or more
+	@$(RUN) env FIRSTORDER_FUZZ=1 pytest --timeout 36000 tests/property/test_configuration_fuzz.py \
+	  tests/property/test_arguments_fuzz.py tests/faults/test_records.py
+
+lowest: .venv/installed ## make everything tiny with the oldest packages that pyproject.toml allows
+	@.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .lowest
+	@.venv/bin/uv pip install --quiet --python .lowest/bin/python --resolution lowest-direct \
+	  $(WHEELS) --no-binary firstorder --editable . --group dev
+	@.lowest/bin/python -m pytest tests/workflow/test_workflow.py \
+	  -k test_the_default_target_makes_every_artefact
 
 lint: .venv/installed ## check formatting, types, the workflow and the configuration's schema
 	$(RUN) ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import shutil
@@ -68,6 +69,30 @@ def _environment() -> Iterator[Finding]:
         except metadata.PackageNotFoundError:
             yield Finding(f"{package} is not installed", "make env")
     yield Finding(", ".join(f"{name} {version}" for name, version in found.items()))
+    if os.environ.get("PYTHONPATH"):
+        yield Finding(
+            f"PYTHONPATH is {os.environ['PYTHONPATH']}: packages there go before the locked ones",
+            "unset PYTHONPATH (`make` does)",
+        )
+    yield from _home()
+
+
+def _home() -> Iterator[Finding]:
+    """Whether Snakemake finds what it asks of an account: a folder for its cache, and a name."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    there = next((each for each in (cache, *cache.parents) if each.exists()), Path("."))
+    if not cache.is_absolute() or not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        yield Finding(
+            f"Snakemake cannot write its cache, {cache}",
+            "export XDG_CACHE_HOME=$PWD/.snakemake/cache (`make` sets another home folder)",
+        )
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        yield Finding(
+            f"user {os.getuid()} has no name, for which Snakemake asks",
+            "export USER=user (`make` does)",
+        )
 
 
 def _device(setting: str, jobs: list[Job]) -> Iterator[Finding]:

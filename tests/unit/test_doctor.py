@@ -125,3 +125,26 @@ def row(made: Plan, step: str) -> str:
 
 def jobs(made: Plan) -> list:
     return list(made.jobs().values())
+
+
+def test_an_account_or_a_shell_that_snakemake_cannot_use_is_named(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    (toy.folder / "file").touch()
+    monkeypatch.setenv("HOME", str(toy.folder / "file"))
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    text, ready = doctor.examine(planned())
+    for part in (
+        "cannot write its cache, /proc/nothing",
+        "has no name",
+        "PYTHONPATH is /elsewhere",
+    ):
+        assert part in text
+    assert not ready and text.endswith("3 things are missing")
