@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from firstorder import __version__, memory
+from firstorder import __version__, memory, terminal
 from firstorder.errors import UserError
 
 
@@ -59,6 +59,7 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command line; what the user can mend is one line and exit status 1."""
+    terminal.any_text()
     # Only the package's own progress: matplotlib's font library reports every table of a font.
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("firstorder").setLevel(logging.INFO)

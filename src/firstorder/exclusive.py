@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from firstorder import terminal
+
 FOLDER = Path(".snakemake")
 
 
@@ -49,4 +51,5 @@ def _note(descriptor: int, text: str) -> None:
 
 
 if __name__ == "__main__":
+    terminal.any_text()
     sys.exit(run(sys.argv[1:]))

@@ -17,6 +17,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from firstorder import terminal
 from firstorder.jobs import ledger
 from firstorder.jobs.forecast import duration
 
@@ -40,6 +41,7 @@ class LogHandler(LogHandlerBase):
     """Writes to the terminal; state: the jobs under way and what those of each rule took."""
 
     def __post_init__(self) -> None:
+        terminal.any_text()  # here and in what the workflow itself prints, such as the tally
         self.began = time.monotonic()
         self.started: dict[int, tuple[float, str, str]] = {}
         """Number of a job -> when it started, its rule, how it is called."""
