@@ -141,10 +141,6 @@ def test_an_account_or_a_shell_that_snakemake_cannot_use_is_named(
     monkeypatch.setenv("HOME", str(toy.folder / "file"))
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     text, ready = doctor.examine(planned())
-    for part in (
-        "cannot write its cache, /proc/nothing",
-        "has no name",
-        "PYTHONPATH is /elsewhere",
-    ):
-        assert part in text
+    assert f"cannot write its cache, {toy.folder}/file/.cache" in text
+    assert "has no name" in text and "PYTHONPATH is /elsewhere" in text
     assert not ready and text.endswith("3 things are missing")

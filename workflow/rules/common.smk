@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.settings.types import ExecMode
 
 from firstorder.errors import UserError
-from firstorder.jobs import plan, warm
+from firstorder.jobs import lock, plan, warm
 from firstorder.jobs.paths import paths
 from firstorder.publish import tally
 
@@ -109,6 +109,10 @@ def files_of_studies(*studies):
 
 
 onstart:
+    try:
+        lock.hold(PATHS.root)
+    except UserError as error:
+        sys.exit(f"firstorder: {error}")
     # Jobs of this machine only: elsewhere their process has other parents than this one.
     if workflow.local_exec:
         warm.announce({step.name: step.preload for step in STEPS.values()})
