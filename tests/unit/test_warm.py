@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ CALL = "from firstorder.jobs.warm import main; main()"
 HEAD = (
     "import os, sys; from firstorder.jobs import warm;"
     "warm.announce({'table': ['firstorder.publish.tables'], 'figure': []});"
-    "print(os.environ.get(warm.VARIABLE), flush=True); sys.stdin.read()"
+    "print(repr(os.environ.get(warm.VARIABLE)), flush=True); sys.stdin.read()"
 )
 PACKAGE = {
     "__init__.py": "",
@@ -51,7 +52,8 @@ class Run:
         self.environment = {**inherited, "PYTHONPATH": str(source.parent), **environment}
         self.head = self._process(HEAD)
         assert self.head.stdout is not None
-        self.environment[VARIABLE] = self.head.stdout.readline().strip()
+        self.announced = ast.literal_eval(self.head.stdout.readline())
+        self.environment[VARIABLE] = self.announced
 
     def _process(self, code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -74,6 +76,11 @@ class Run:
     def server(self) -> int:
         """The number of the server's process."""
         return int(self.run(WHO)[1].split()[0])
+
+    @property
+    def sockets(self) -> Path:
+        """The folder with the sockets of the servers."""
+        return Path(self.announced.splitlines()[0].partition(":")[2])
 
     def close(self) -> None:
         """End the head."""
@@ -98,8 +105,7 @@ def run(package: Path, tmp_path: Path) -> Iterator[Run]:
     run = Run(tmp_path, package)
     yield run
     run.close()
-    token = run.environment[VARIABLE].split()[0]
-    within(10, lambda: token not in Path("/proc/net/unix").read_text())
+    within(10, lambda: not run.sockets.exists())
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> None:
@@ -136,8 +142,9 @@ def test_the_server_has_one_thread_and_none_of_the_first_jobs_files(run: Run) ->
     assert len(list((server / "task").iterdir())) == 1
     opened = [os.readlink(each) for each in (server / "fd").iterdir()]
     assert opened.count(os.devnull) == 3
-    assert all(each.startswith(("/dev/null", "socket:", "anon_inode:")) for each in opened)
-    assert len(opened) == 5  # the listening socket and the head
+    own = ("/dev/null", "socket:", "anon_inode:", str(run.sockets))
+    assert all(each.startswith(own) for each in opened)
+    assert len(opened) <= 7  # the listening socket, its lock, and the head twice
 
 
 @pytest.mark.parametrize(
@@ -230,6 +237,40 @@ def test_a_killed_job_leaves_no_process_that_goes_on(run: Run) -> None:
         job.communicate()
 
 
+def test_the_sockets_are_closed_to_others_and_go_with_the_run(run: Run) -> None:
+    run.server()
+    folder = run.sockets
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)  # somebody else might have put a socket there
+    job = run.start("table", WHO)
+    assert job.communicate(timeout=30)[0].split()[0] == str(os.getpid())
+    folder.chmod(0o700)
+    run.head.kill()
+    within(10, lambda: not folder.exists())
+
+
+def test_arguments_that_fit_no_message_reach_a_job_whole(run: Run) -> None:
+    for size in (1_000, 100_000):
+        status, said = run.run(f"print(len({'x' * size!r}))")
+        assert (status, said) == (0, f"{size}\n")
+
+
+def test_a_job_stops_and_continues_with_the_process_that_was_called(run: Run) -> None:
+    job = run.start("table", WHO + SLEEP)
+    pid = ready(job)
+    job.send_signal(signal.SIGTSTP)
+    within(5, lambda: state(pid) == state(job.pid) == "T")
+    job.send_signal(signal.SIGCONT)
+    within(5, lambda: state(pid) == state(job.pid) == "S")
+    job.kill()
+    job.communicate()
+
+
+def state(pid: int) -> str:
+    """T: stopped; S: sleeping."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
 def test_a_server_that_is_killed_takes_its_jobs_with_it(run: Run) -> None:
     job = run.start("table", WHO + SLEEP)
     pid = ready(job)
@@ -269,7 +310,7 @@ def test_a_server_ends_with_the_head_but_not_before_its_jobs(run: Run) -> None:
     run.head.kill()
     within(
         10,
-        lambda: "firstorder-" + run.environment[VARIABLE].split()[0] not in sockets_that_listen(),
+        lambda: str(run.sockets) not in sockets_that_listen(),
     )
     assert not gone(server)
     assert job.communicate(input="", timeout=10)[0] == "done\n"
@@ -297,7 +338,7 @@ def test_a_server_that_cannot_import_leaves_the_message_to_the_job(run: Run, pac
 
 
 def test_switched_off_or_not_announced_a_job_starts_by_itself(run: Run) -> None:
-    for announced in (OFF, f"{2**22 - 1}-0123456789abcdef"):
+    for announced in (OFF, f"{2**22 - 1}:/proc/nothing\ntable=firstorder.publish.tables"):
         run.environment[VARIABLE] = announced
         job = run.start("table", WHO)
         assert job.communicate(timeout=30)[0].split()[0] == str(os.getpid())
@@ -305,7 +346,7 @@ def test_switched_off_or_not_announced_a_job_starts_by_itself(run: Run) -> None:
     announced = subprocess.run(
         [sys.executable, "-c", HEAD], env=run.environment, input="", capture_output=True, text=True
     )
-    assert announced.stdout == f"{OFF}\n"
+    assert announced.stdout == f"{OFF!r}\n"
 
 
 def test_the_process_that_waits_imports_nothing_of_what_the_job_needs(run: Run) -> None:
@@ -335,7 +376,7 @@ def test_a_job_from_a_warm_start_makes_the_files_of_one_from_a_cold_start(
             job = run.start("table", "toy", "pixels")
             complaints = job.communicate(timeout=120)[1]
             assert job.returncode == 0, complaints
-            listening = name.split()[0] in Path("/proc/net/unix").read_text()
+            listening = str(run.sockets) in Path("/proc/net/unix").read_text()
             assert listening == (name != OFF)
             found[name] = made_toy.tree("results/smoke/tables")
             entry = files.read_json(made_toy.folder / "results/smoke/ledger/table/toy/pixels.json")

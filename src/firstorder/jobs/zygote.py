@@ -13,6 +13,7 @@ import ctypes
 import gc
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -56,23 +57,40 @@ def run(job: Callable[[], None]) -> None:
     os._exit(status)
 
 
-def serve(listener: socket.socket, head: int, modules: str) -> bool:
-    """Serve until the run's head ends or nothing is asked; True in a process that was forked."""
-    before = sources()
-    _detach(listener)
+def serve(listener: socket.socket, lock: int, head: int, modules: str) -> bool:
+    """Serve until the run's head ends or nothing is asked; True in a process that was forked.
+
+    `lock` is the descriptor that nobody else may have while this server goes on.
+    """
+    before, path = sources(), listener.getsockname()
+    _detach(listener.fileno(), lock)
     handle = os.pidfd_open(head)
     prepare(modules)
-    return sources() == before and Server(listener, handle).run()
+    if sources() == before and Server(listener, os.dup(handle)).run():
+        os.close(lock)
+        os.close(handle)
+        return True
+    with suppress(OSError):
+        os.unlink(path)
+    if not _lives(handle):  # nobody else removes what a killed head leaves
+        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+    return False
 
 
-def _detach(listener: socket.socket) -> None:
+def _lives(head: int) -> bool:
+    poll = select.poll()
+    poll.register(head, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _detach(*kept: int) -> None:
     """Leave the session and the files of the job that this process was forked from."""
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     for descriptor in map(int, os.listdir("/proc/self/fd")):
-        if descriptor > 2 and descriptor != listener.fileno():
+        if descriptor > 2 and descriptor not in kept:
             with suppress(OSError):  # the folder that was being listed
                 os.close(descriptor)
 
