@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstorder import streams
+from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.memory import advising
@@ -84,6 +85,11 @@ def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
 
     device = context.torch_device(spec["threads"])
     gram = read_array(inputs["kernel.npy"])
+    if not bool(gram.diagonal().isfinite().all()):
+        raise DataError(
+            f"{inputs['kernel.npy']}: not finite: the outputs of the network at its start are too "
+            "large, or its inputs are not finite"
+        )
     found = spectrum.decompose(gram, spec["eigenvectors"], device)
     write_arrays(
         outputs["spectrum.npz"],
@@ -270,7 +276,8 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
 def _tasks(spec: Spec, inputs: Files, classes: Tensor | None) -> list[Task]:
     """The tasks of a family, in the order of their indices."""
     if spec["kind"] == "eigenfunctions":
-        return _eigenfunctions(spec, read_eigenvectors(inputs["spectrum.npz"]))
+        vectors = read_eigenvectors(inputs["spectrum.npz"], max(spec["tasks"]))
+        return _eigenfunctions(spec, vectors)
     assert classes is not None
     return _binary(spec, classes)
 

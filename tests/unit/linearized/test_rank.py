@@ -1,0 +1,31 @@
+"""Kernels without the eigenvectors that are asked for, or with numbers that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firstorder.errors import DataError
+from firstorder.jobs.context import Context
+from firstorder.studies.linearized import steps
+from firstorder.studies.linearized.arrays import read_eigenvectors, write_arrays
+
+
+def test_an_eigenvector_beyond_the_rank_is_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "spectrum.npz")
+    values = np.array([5.0, 1.0, 1e-3, 1e-8, -1e-9])
+    write_arrays(path, eigenvalues=values, eigenvectors=np.eye(5))
+    assert read_eigenvectors(path, 3).shape == (5, 5)
+    with pytest.raises(DataError, match="eigenvector 4 is noise: the kernel has rank 3"):
+        read_eigenvectors(path, 4)
+
+
+def test_a_kernel_with_numbers_that_are_none_is_refused(tmp_path: Path) -> None:
+    path, gram = tmp_path / "kernel.npy", np.eye(4, dtype=np.float32)
+    gram[2, 2] = np.nan
+    np.save(path, gram)
+    spec = {"threads": 1, "eigenvectors": 2}
+    with pytest.raises(DataError, match=r"kernel\.npy: not finite"):
+        steps.decompose(spec, {"kernel.npy": str(path)}, {}, Context(device="cpu"))
