@@ -18,7 +18,7 @@ from .conftest import RUN, Project
 
 TABLE = ("table", "symmetrization", "accuracy-symmetric")
 FIGURE = ("figure", "symmetrization", "learning-curves")
-DAMAGES = 3000 if os.environ.get("FIRSTORDER_FUZZ") else 200
+DAMAGES = 3000 if os.environ.get("FIRSTORDER_FUZZ") else 60
 
 
 def damaged(content: bytes, others: list[bytes], randomness: random.Random) -> bytes:
