@@ -30,7 +30,7 @@ ROWS = 20_000
 """A figure's data beyond this many rows stay in their file."""
 SCRIPTS = ("elements", "address", "origin", "overview", "claims", "tables", "curves", "draw")
 """The parts of the page's program, in the order in which they define what the next ones use."""
-SHOWN_DIGITS = 8
+SHOWN_DIGITS = 6
 """Significant digits of numbers on the page; the files beside it have all."""
 
 
@@ -72,8 +72,7 @@ def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
         "artefacts": [_artefact(each, folder, manifest, number) for each in spec["artefacts"]],
         "files": [
             {
-                "path": path,
-                "below": _below(path, folder),
+                **_place(path, folder),
                 "sha256": manifest["files"].get(path, "")[:16],
                 "job": position[maker[path]] if path in maker else None,
             }
@@ -124,10 +123,11 @@ def _read_manifest(path: str) -> dict[str, Any]:
     return value
 
 
-def _below(path: str, folder: Path) -> str | None:
-    """A path from the page, or None for what lies elsewhere."""
+def _place(path: str, folder: Path) -> dict[str, str]:
+    """Where a file is: `below` the page, or at a `path` elsewhere."""
     whole, root = Path(path).absolute(), folder.absolute()
-    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else None
+    below = whole.is_relative_to(root)
+    return {"below": whole.relative_to(root).as_posix()} if below else {"path": path}
 
 
 def _job(name: str, job: dict[str, Any], folder: Path, number: dict[str, int]) -> dict[str, Any]:

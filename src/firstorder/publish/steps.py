@@ -107,7 +107,7 @@ def _claims_job(config: Config) -> Job:
     inputs: dict[str, str] = {}
     entries = ["firstorder.publish.judge:claims"]
     listed = []
-    drawn = {job.spec["label"]: job for job in artefact_jobs(config)}
+    drawn = {job.aside["printed"]["label"]: job for job in artefact_jobs(config)}
     read = {name: set(job.inputs.values()) for name, job in drawn.items()}
     for study in studies.chosen(config):
         own = config.studies[study.name].declared
@@ -132,7 +132,7 @@ def _claims_job(config: Config) -> Job:
                     "history": list(claim.history),
                     "available": selected.available,
                     "related": [
-                        {"id": name, "kind": drawn[name].step, "title": drawn[name].spec["title"]}
+                        {"id": name, "kind": drawn[name].step, "title": drawn[name].aside["title"]}
                         for name in origins.related(selected.files.values(), read)
                     ],
                 }
@@ -309,13 +309,13 @@ def _page_job(config: Config) -> Job:
 def _shown(config: Config, job: Job) -> dict[str, Any]:
     """What the page says of a table or a figure, and the names of the files that it read."""
     return {
-        "id": job.spec["label"],
+        "id": job.aside["printed"]["label"],
         "study": job.key[0],
         "kind": job.step,
         "key": list(job.key),
-        "title": job.spec["title"],
+        "title": job.aside["title"],
         "where": job.aside["where"],
-        "caption": job.spec["caption"],
+        "caption": job.aside["printed"]["caption"],
         "function": job.spec["function"],
         "selected": job.spec["selected"],
         "names": [None if name == PUBLISHED else name for name in job.inputs],

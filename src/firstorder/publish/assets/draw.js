@@ -29,7 +29,7 @@ function draw() {
   const { run, cell, series, ...rest } = s, name = JSON.stringify(rest);
   if (name !== drawn) {  // a panel that opens leaves the view as it is
     const field = document.activeElement?.name, at = document.activeElement?.selectionStart;
-    main.replaceChildren(...DRAW[view]().flat(3).filter(child => child !== null && child !== undefined && child !== ""));
+    main.replaceChildren(...DRAW[view]().flat(Infinity).filter(child => child !== null && child !== undefined && child !== ""));
     const again = field && main.querySelector(`[name="${CSS.escape(field)}"]`);
     if (again) { again.focus(); if (again.type === "search") again.setSelectionRange(at, at); }
     document.getElementById("views").replaceChildren(...Object.entries(VIEWS).map(([key, title]) =>

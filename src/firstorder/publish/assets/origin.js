@@ -100,5 +100,5 @@ function drawDetail() {
   panel.hidden = content === null;
   panel.replaceChildren(...(content === null ? [] :
     [link("✕", () => go({ run: "", cell: "", series: "" }), { class: "link close", "aria-label": "Close" }),
-      ...content.flat().filter(Boolean)]));
+      ...content.flat(Infinity).filter(Boolean)]));
 }

@@ -38,7 +38,7 @@ function number(artefact, row) {
       isNumber(row.difference) ? ` (${row.difference > 0 ? "+" : ""}${row.difference.toFixed(2)}${row.agreement ? ", " + row.agreement : ""})` : "") : null);
 }
 function caption(a) {
-  return el("p", { class: "caption" }, `${a.where}. ${a.caption}`);
+  return el("p", { class: "caption" }, `${a.where.slice(0, 1).toUpperCase()}${a.where.slice(1)}. ${a.caption}`);
 }
 function sources(a) {
   return el("p", { class: "faint" }, "Files: ", Object.values(a.files).flatMap((path, i) => [i ? ", " : "", file(path)]),
