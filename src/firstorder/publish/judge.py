@@ -78,12 +78,18 @@ def _verdict(claim: Spec, inputs: Files) -> Verdict:
     return found
 
 
-def verify(spec: Spec, frame: pd.DataFrame, width: int = 100) -> tuple[str, int]:
-    """The verdicts as lines for a terminal of `width` columns, and how many claims fail."""
+def verify(
+    spec: Spec, frame: pd.DataFrame, width: int = 100, *, only_failed: bool = False
+) -> tuple[str, int]:
+    """The verdicts as lines for a terminal of `width` columns, and how many claims fail.
+
+    With `only_failed` those that hold or are not run are only counted.
+    """
     titles = _titles(spec)
     lines = [f"Scale {spec['scale']}: {spec['data']}"]
     names = frame["claim"].str.len().max() + 2
-    for study, part in _studies(frame):
+    shown = frame[frame["status"].isin((FAILS, NOT_RESOLVED))] if only_failed else frame
+    for study, part in _studies(shown):
         lines += ["", titles[study]]
         for row in part.to_dict("records"):
             start = f"{row['claim']:<{names}}{SHORT[row['status']]:<9}"

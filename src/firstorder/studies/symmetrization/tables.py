@@ -96,7 +96,7 @@ def cost(results: Results) -> Table:
                 }
             )
     note = "Mean ± standard deviation over runs; wall time of the training loop over its steps."
-    return Table(pd.DataFrame(rows).assign(best=False), (note,))
+    return Table(pd.DataFrame(rows).assign(best=False, time=True), (note,))
 
 
 PENALTIES = {"weight_decay": "", "l1": " (L1)"}
