@@ -62,7 +62,7 @@ def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
         # A table prints its title and caption; a figure leaves them to what shows it.
         spec={
             **declared.spec(found, selected, artefact.options),
-            **(printed if kind == "table" else {}),
+            **(printed | {"latex": artefact.latex.model_dump()} if kind == "table" else {}),
         },
         inputs=inputs,
         outputs=paths(config).artefact(study, name, kind),
