@@ -22,6 +22,8 @@ SAID = {
 }
 """Who states a claim."""
 SIGN = {"above": "> ", "below": "< ", "within": "within ±"}
+SHOWN = 4
+"""More measured numbers than this are folded."""
 FILTER = """<p><label>Filter <input type="search" id="filter"></label>
 <label>Verdict <select id="verdict"><option value="">all</option>{options}</select></label></p>
 <script>
@@ -85,10 +87,14 @@ def _row(row: dict[str, Any], behind: dict[str, Any]) -> str:
     who = [SAID.get(row["by"], row["by"]), row["where"]]
     who += [f"since {row['since']}"] if row["since"] else []
     who += [row["history"]] if row["history"] else []
-    effects = "".join(
-        f'<br><span class="faint">{html.escape(effect(each))}</span>'
+    measured = [
+        f'<div class="faint">{html.escape(effect(each))}</div>'
         for each in json.loads(row["effects"])
-    )
+    ]
+    effects = "".join(measured)
+    if len(measured) > SHOWN:
+        said = f"{len(measured)} measured numbers"
+        effects = f'<details><summary class="faint">{said}</summary>{effects}</details>'
     status = str(row["status"])
     return (
         f'<tr class="first" id="{anchor}" data-verdict="{html.escape(status, quote=True)}">'

@@ -21,6 +21,11 @@ function effectPlot(e) {
     svg("line", { x1: x(isNumber(e.low) ? e.low : e.value), x2: x(isNumber(e.high) ? e.high : e.value), y1: 8, y2: 8, stroke: "#333", "stroke-width": 2 }),
     svg("circle", { cx: x(e.value), cy: 8, r: 3.4, fill: "#0072B2" }));
 }
+function measured(effects) {
+  const lines = effects.map(e => el("div", {}, effectPlot(e) ?? "", " ", el("span", { class: "faint" }, effectText(e))));
+  return lines.length <= 4 ? lines
+    : el("details", {}, el("summary", { class: "faint" }, `${lines.length} measured numbers`), lines);
+}
 function claims() {
   const s = state(), wanted = (s.q ?? "").toLowerCase();
   const chosen = D.claims.filter(c => (!s.study || c.study === s.study) && (!s.status || c.status === s.status)
@@ -32,7 +37,7 @@ function claims() {
     el("td", {}, c.title, el("br"), el("span", { class: "faint" },
       [SAID[c.by] ?? c.by, c.where, c.since ? `since ${c.since}` : "", c.history].filter(Boolean).join("; "))),
     el("td", { class: `status ${LOOK[c.status]}` }, c.status), el("td", { class: "number" }, short(c.margin)),
-    el("td", {}, c.verdict, c.effects.map(e => el("div", {}, effectPlot(e), " ", el("span", { class: "faint" }, effectText(e)))),
+    el("td", {}, c.verdict, measured(c.effects),
       isNumber(c.flip) && c.flip > 0 ? el("div", { class: "faint" }, `the verdict of a resample differs in ${short(100 * c.flip)} %`) : null),
     el("td", {}, el("ul", { class: "plain" }, c.related.map(id => byId(id)).filter(Boolean).map(a => el("li", {},
       link(a.title, () => fresh(a.kind === "table" ? "tables" : "figures", { id: a.id })))),

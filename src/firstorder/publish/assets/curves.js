@@ -53,9 +53,9 @@ function curves() {
   const order = by ? [...new Set(a.all.map(r => r[by]))] : [""];
   const hidden = new Set((s.hide ?? "").split("|").filter(Boolean));
   const series = names.map(name => {
-    const own = left.filter(r => !by || r[by] === name), index = order.indexOf(name), told = artefact.looks?.[name];
-    return { name: String(name), rows: sorted(own, r => r[x]), color: told?.color ?? COLORS[index % COLORS.length],
-      dash: told ? told.dash : DASHES[Math.floor(index / COLORS.length) % 4], hidden: hidden.has(String(name)) };
+    const own = left.filter(r => !by || r[by] === name), index = order.indexOf(name);
+    return { name: String(name), rows: sorted(own, r => r[x]), color: COLORS[index % COLORS.length],
+      dash: DASHES[Math.floor(index / COLORS.length) % 4], hidden: hidden.has(String(name)) };
   });
   const shown = series.filter(each => !each.hidden);
   return [el("div", { class: "controls" },
