@@ -19,6 +19,7 @@ check = declared.check
 LIGHT = Demand(megabytes=1500, minutes=10)
 CLAIMS = ("html", "csv", "md")
 PAPER = "paper/main.typ"
+REFERENCES = "paper/references.bib"
 
 
 def _artefact_outputs(kind: str) -> Any:
@@ -250,7 +251,7 @@ def _paper_job(config: Config) -> Job:
                 for study in config.settings.studies
             ],
         },
-        inputs={**_published_files(config), "source": PAPER},
+        inputs={**_published_files(config), "source": PAPER, "references": REFERENCES},
         outputs=_paper_outputs(config),
         code=("firstorder.publish.paper:paper",),
         demand=LIGHT,
