@@ -212,7 +212,7 @@ def explain(plan: Any, path: str) -> None:
 
 @commands.command()
 @click.argument("first", type=click.Path(exists=True, file_okay=False))
-@click.argument("second", type=click.Path(exists=True, file_okay=False))
+@click.argument("second", type=click.Path(file_okay=False))
 @click.option("--keep", is_flag=True, help="Write what is compared of FIRST to SECOND instead.")
 def compare(first: str, second: str, keep: bool) -> None:
     """Compare two folders of results, number by number, claim by claim, and say why they differ.

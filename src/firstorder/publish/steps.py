@@ -201,7 +201,12 @@ def _listed(job: Job) -> dict[str, Any]:
 
 
 def _crate_outputs(config: Config) -> Files:
-    return {"crate": paths(config).crate, "snakefile": f"{paths(config).root}/workflow/Snakefile"}
+    root = paths(config).root
+    return {
+        "crate": paths(config).crate,
+        "snakefile": f"{root}/workflow/Snakefile",
+        "codecheck": f"{root}/codecheck.yml",
+    }
 
 
 def _crate_job(config: Config) -> Job:
