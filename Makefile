@@ -105,6 +105,7 @@ if [ ! -e "$$page" ] || [ -n "$$(find "$$root"/*.* "$$root/tables" "$$root/figur
     --report-stylesheet workflow/report/report.css $(SETTINGS) && \
   mv "$$root/.report/report.html" "$$page" && rmdir "$$root/.report"; \
 fi && \
-echo "paper    $$root/paper.pdf" && echo "report   $$page" && \
+echo "page     $$root/index.html" && echo "paper    $$root/paper.pdf" && \
+echo "report   $$page" && \
 echo "tables   $$root/tables/" && echo "figures  $$root/figures/"
 endef

@@ -33,6 +33,7 @@ localrules:
     manifest,
     crate,
     paper,
+    page,
 
 
 # All files of all jobs, not only the published ones: what somebody deleted is made again.

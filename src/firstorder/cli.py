@@ -205,13 +205,42 @@ def explain(plan: Any, path: str) -> None:
     text, intact = chain.explain(path, plan.jobs(), paths(plan.config).manifest, plan.code)
     click.echo(text)
     if not intact:
-        raise UserError(f"{path}: not everything is as it was recorded; `make` makes it again")
+        raise UserError(
+            f"{path}: not everything is as it was recorded; delete each file that is CHANGED, "
+            "then `make` makes it again"
+        )
+
+
+@commands.command()
+@click.argument("first", type=click.Path(exists=True, file_okay=False))
+@click.argument("second", type=click.Path(file_okay=False))
+@click.option("--keep", is_flag=True, help="Write what is compared of FIRST to SECOND instead.")
+def compare(first: str, second: str, keep: bool) -> None:
+    """Compare two folders of results, number by number, claim by claim, and say why they differ.
+
+    Exit status 0: the same within the tolerance of the seeds; 1: they differ; 2: nothing can be
+    compared.
+    """
+    from firstorder.publish import compare as comparison
+
+    try:
+        if keep:
+            comparison.keep(first, second)
+            return
+        found = comparison.compare(first, second)
+    except UserError as error:
+        click.echo(f"firstorder: {error}", err=True)
+        sys.exit(2)
+    for line in found.lines():
+        click.echo(line)
+    sys.exit(found.status)
 
 
 @commands.command()
 @planned
 @click.option("--strict", is_flag=True, help="Exit with status 1 when a claim fails.")
-def verify(plan: Any, strict: bool) -> None:
+@click.option("--failed", "only", is_flag=True, help="Print claims that fail or are not resolved.")
+def verify(plan: Any, strict: bool, only: bool) -> None:
     """Print the verdict on every claim of the scale."""
     import shutil
 
@@ -223,7 +252,7 @@ def verify(plan: Any, strict: bool) -> None:
     ledger.check(paths(plan.config).root, job, plan.makers())
     columns = shutil.get_terminal_size((100, 24)).columns
     frame = judge.judge(job.spec, job.inputs)
-    text, failed = judge.verify(job.spec, frame, min(max(columns, 60), 120))
+    text, failed = judge.verify(job.spec, frame, min(max(columns, 60), 120), only_failed=only)
     click.echo(text)
     if strict and failed:
         what = "claim fails" if failed == 1 else "claims fail"

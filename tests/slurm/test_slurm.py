@@ -49,7 +49,7 @@ TARGET = f"{RUNS}/ce/seed1/summary.json"
 SCALE = "studies/symmetrization/tiny.yaml"
 
 # Steps of seconds, which run where Snakemake runs.
-LOCAL = {"all", "corrupt", "table", "figure", "claims", "manifest", "crate", "paper"}
+LOCAL = {"all", "corrupt", "table", "figure", "claims", "manifest", "crate", "paper", "page"}
 
 Jobs = dict[str, dict[str, str]]
 """Jobs as SLURM knows them: id -> fields of `scontrol show job`."""

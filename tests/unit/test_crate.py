@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from firstorder import files
 from firstorder.errors import DataError
@@ -22,6 +23,7 @@ INPUTS = {"manifest": str(ROOT / "manifest.json"), "paper": str(ROOT / "paper.pd
 OUTPUTS = {
     "crate": str(ROOT / "ro-crate-metadata.json"),
     "snakefile": str(ROOT / "workflow/Snakefile"),
+    "codecheck": str(ROOT / "codecheck.yml"),
 }
 
 
@@ -125,6 +127,14 @@ def test_licence_and_papers_are_those_of_the_citation_file(entities: Any) -> Non
     assert entities["./"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
     cited = {each["@id"] for each in entities["./"]["citation"]}
     assert cited == {"https://arxiv.org/abs/2605.20347", "https://arxiv.org/abs/2106.06770"}
+
+
+def test_codecheck_lists_what_a_checker_compares(entities: Any) -> None:
+    value = yaml.safe_load(Path(OUTPUTS["codecheck"]).read_text())
+    assert value["version"] == "https://codecheck.org.uk/spec/config/1.0/"
+    listed = {each["file"] for each in value["manifest"]}
+    assert listed == {f"tables/{TABLE}.csv", "claims.csv"}
+    assert all((ROOT / name).is_file() for name in listed)
 
 
 def test_without_a_manifest_there_is_no_crate(results: None) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from firstorder.errors import ConfigError
-from firstorder.publish import grid
+from firstorder.publish import grid, latex
 from firstorder.publish.table import (
     COLUMNS,
     REASON,
@@ -62,10 +62,10 @@ def test_special_characters_are_escaped_in_every_format() -> None:
           "std": 0.1, "n": 2, "text": "1.00 ± 0.10", "best": True}]
     )  # fmt: skip
     laid_out = grid.sections(frame)
-    latex = grid.latex(laid_out, "T", "C", "l")
-    assert r"A \& B\_1" in latex
-    assert r"50 \% <$\alpha$>" in latex
-    assert r"\textbf{1.00 $\pm$ 0.10}" in latex
+    text = latex.latex(laid_out, "T", "C", "l")
+    assert r"A \& B\_1" in text
+    assert r"50 \% \textless{}$\alpha$\textgreater{}" in text
+    assert r"\textbf{1.00 $\pm$ 0.10}" in text
     page = grid.webpage(laid_out, "T", "C")
     assert "A &amp; B_1" in page
     assert "&lt;α&gt;" in page

@@ -1,4 +1,5 @@
 # What all rules share: the plan, and look-ups of the job that a rule's wildcards name.
+import re
 import sys
 from pathlib import Path
 
@@ -80,8 +81,16 @@ def params_of(step, *asides):
         "at": AT,
         "spec": lambda wildcards: PLAN.spec_digest(job(step)(wildcards)),
         "code": lambda wildcards: PLAN.code(job(step)(wildcards)),
-        **{name: lambda wildcards, name=name: job(step)(wildcards).aside[name] for name in asides},
+        **{
+            name: lambda wildcards, name=name: literal(job(step)(wildcards).aside[name])
+            for name in asides
+        },
     }
+
+
+def literal(text):
+    """Text of the configuration in a caption: no markup, no raw HTML."""
+    return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
 
 
 CAPTION = ("title", "caption", "where", "scale", "data", "seeds")
@@ -89,13 +98,18 @@ CAPTION = ("title", "caption", "where", "scale", "data", "seeds")
 
 def report_category(wildcards):
     """The study of an artefact, as a heading of the report."""
-    return CONFIG.studies[wildcards.study].declared.title
+    return label(CONFIG.studies[wildcards.study].declared.title)
 
 
 def report_labels(wildcards):
     """The columns of the report's list of results."""
     declared = CONFIG.studies[wildcards.study].declared.artefacts[wildcards.artefact]
-    return {"Title": declared.title, "Place": declared.where}
+    return {"Title": label(declared.title), "Place": label(declared.where)}
+
+
+def label(text):
+    """Text of the configuration in the report's script: it cannot end the script."""
+    return re.sub(r"<(?=[/!])", "< ", text)
 
 
 def files_of_studies(*studies):

@@ -96,3 +96,18 @@ rule crate:
         **params_of("crate"),
     shell:
         "firstorder crate {params.at:q} > {log:q} 2>&1"
+
+
+rule page:
+    input:
+        inputs_of("page"),
+    output:
+        outputs_of("page"),
+    log:
+        log_of("page"),
+    conda:
+        ENVIRONMENT
+    params:
+        **params_of("page"),
+    shell:
+        "firstorder page {params.at:q} > {log:q} 2>&1"

@@ -5,11 +5,22 @@ Which results an artefact needs (`select`) is the study's own to say: its model 
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import Field
 
 from firstorder.config.values import Slug, Strict
 
 Selection = TypeVar("Selection", bound=Strict)
+
+
+class Latex(Strict):
+    """How the LaTeX form of a table prints its numbers."""
+
+    digits: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Decimals; those of the other forms where it is absent."""
+    std: bool = True
+    """Whether standard deviations are printed."""
 
 
 class Artefact(Strict, Generic[Selection]):
@@ -25,6 +36,7 @@ class Artefact(Strict, Generic[Selection]):
     select: Selection
     options: dict[str, Any] = {}
     """Keyword-only parameters of that function."""
+    latex: Latex = Latex()
     published: Slug | None = None
     """Name of the file of `config/published/` with the published numbers."""
 

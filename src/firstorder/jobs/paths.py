@@ -56,6 +56,11 @@ class Paths:
         return f"{self.root}/paper.pdf"
 
     @property
+    def page(self) -> str:
+        """What people open first."""
+        return f"{self.root}/index.html"
+
+    @property
     def checkpoints(self) -> str:
         """Outside declared outputs: Snakemake deletes the outputs of a failed job."""
         return f"{self.root}/checkpoints"

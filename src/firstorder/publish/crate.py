@@ -53,7 +53,7 @@ SNAKEFILE = "workflow/Snakefile"
 
 
 def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
-    """Write ro-crate-metadata.json, and beside it a copy of the Snakefile that it describes.
+    """Write ro-crate-metadata.json, a copy of the Snakefile that it describes, and codecheck.yml.
 
     Raises DataError when the manifest is missing.
     """
@@ -65,7 +65,37 @@ def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         ) from None
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     files.write_bytes(outputs["snakefile"], (ROOT / "Snakefile").read_bytes())
+    folder = Path(inputs["manifest"]).parent
+    files.write_text(outputs["codecheck"], codecheck(manifest, folder, citation))
     files.write_json(outputs["crate"], document(spec["settings"], inputs, manifest, citation))
+
+
+def codecheck(manifest: dict[str, Any], folder: Path, citation: dict[str, Any]) -> str:
+    """codecheck.yml: the files that a codechecker compares, each with what it shows.
+
+    https://codecheck.org.uk/spec/config/1.0/; who checks fills in codechecker, report and dates.
+    """
+    listed = [
+        {"file": _identifier(folder, path), "comment": f"{result['title']} ({result['where']})"}
+        for result in manifest["results"].values()
+        for path in result["files"]
+        if path.endswith((".csv", ".pdf"))
+    ]
+    listed += [
+        {"file": _identifier(folder, path), "comment": "Every claim with its verdict"}
+        for path in manifest["claims"]
+        if path.endswith(".csv")
+    ]
+    value = {
+        "version": "https://codecheck.org.uk/spec/config/1.0/",
+        "paper": {
+            "title": citation["title"],
+            "authors": [{"name": _name(author)} for author in citation["authors"]],
+        },
+        "manifest": listed,
+        "summary": f"Scale {manifest['scale']}, commit {manifest['commit']}; `make` rebuilds all.",
+    }
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
 
 
 def document(

@@ -20,15 +20,6 @@ from string import Template
 
 import pandas as pd
 
-TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$",
-    "α": r"$\alpha$", "β": r"$\beta$", "ε": r"$\varepsilon$", "η": r"$\eta$", "ρ": r"$\rho$",
-    "λ": r"$\lambda$", "†": r"$\dagger$", "\u2013": "--", "é": r"\'e",
-}  # fmt: skip
-
-
 SYMBOLS = {"alpha": "α", "beta": "β"}
 """How parameters of losses are printed; others by their name."""
 
@@ -43,6 +34,8 @@ class Text:
     text: str
     bold: bool = False
     faint: bool = False
+    source: str = ""
+    """Where a published number is from."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +92,10 @@ def _rebuilt(cell: dict | None) -> Text:
 
 
 def _faint(cell: dict | None, name: str) -> Text:
-    value = cell.get(name) if cell else None
-    return Text(value if isinstance(value, str) else "", faint=True)
+    value, source = (cell.get(name), cell.get("source")) if cell else (None, None)
+    if not isinstance(value, str) or not value:
+        return Text("", faint=True)
+    return Text(value, faint=True, source=source if isinstance(source, str) else "")
 
 
 def _difference(cell: dict | None) -> Text:
@@ -139,39 +134,6 @@ def _markdown_cell(cell: Text) -> str:
 
 def _markdown_escape(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*")
-
-
-def latex(laid_out: list[Section], title: str, caption: str, label: str) -> str:
-    """A LaTeX table for the booktabs package."""
-    lines = ["% needs \\usepackage{booktabs}", "\\begin{table}", "\\centering"]
-    lines.append(f"\\caption{{\\textbf{{{tex(title)}.}} {tex(caption)}}}")
-    lines.append(f"\\label{{tab:{label}}}")
-    for section in laid_out:
-        lines += _latex_section(section)
-    return "\n".join([*lines, "\\end{table}", ""])
-
-
-def _latex_section(section: Section) -> list[str]:
-    numbers = len(section.header) - section.labels
-    lines = [f"\\begin{{tabular}}{{{'l' * section.labels}{'r' * numbers}}}", "\\toprule"]
-    if section.title:
-        width = len(section.header)
-        lines += [f"\\multicolumn{{{width}}}{{c}}{{{tex(section.title)}}} \\\\", "\\midrule"]
-    lines += [" & ".join(tex(cell) for cell in section.header) + " \\\\", "\\midrule"]
-    lines += [" & ".join(_latex_cell(cell) for cell in row) + " \\\\" for row in section.rows]
-    return [*lines, "\\bottomrule", "\\end{tabular}", ""]
-
-
-def _latex_cell(cell: Text) -> str:
-    text = tex(cell.text)
-    if cell.bold:
-        return f"\\textbf{{{text}}}"
-    return f"\\textit{{{text}}}" if cell.faint and text else text
-
-
-def tex(text: str) -> str:
-    """`text` with LaTeX's special characters escaped."""
-    return "".join(TEX.get(character, character) for character in text)
 
 
 PAGE = Template("""<!doctype html>

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import textwrap
 from collections.abc import Iterator
@@ -12,23 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from firstorder import files
-from firstorder.publish import grid, registry
+from firstorder.publish import claims_page, registry
+from firstorder.publish.claims_page import LOOK, SAID
 from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict, not_run
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
     from firstorder.jobs.job import Files, Spec
 
-LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RESOLVED: "open", NOT_RUN: "open"}
 SHORT = {HOLDS: "holds", FAILS: "FAILS", NOT_RESOLVED: "unclear", NOT_RUN: "not run"}
 DECLARED = ["study", "claim", "title", "where", "by", "since", "history"]
 COLUMNS = [*DECLARED, "status", "verdict", "margin", "flip", "effects"]
-SAID = {
-    "paper": "stated by the paper",
-    "peer": "suggested by a peer's table",
-    "project": "expected by this project",
-}
-"""Who states a claim."""
 
 
 def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -40,8 +33,8 @@ def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     )
     files.write_text(outputs["csv"], frame.to_csv(index=False, lineterminator="\n"))
     files.write_text(outputs["md"], _markdown(titles, frame, caption))
-    body = "\n".join(_html(titles[study], part) for study, part in _studies(frame))
-    files.write_text(outputs["html"], grid.page("Claims", body, html.escape(caption)))
+    behind = {(claim["study"], claim["claim"]): claim for claim in spec["claims"]}
+    files.write_text(outputs["html"], claims_page.page(titles, frame, behind, caption))
 
 
 def judge(spec: Spec, inputs: Files) -> pd.DataFrame:
@@ -85,12 +78,18 @@ def _verdict(claim: Spec, inputs: Files) -> Verdict:
     return found
 
 
-def verify(spec: Spec, frame: pd.DataFrame, width: int = 100) -> tuple[str, int]:
-    """The verdicts as lines for a terminal of `width` columns, and how many claims fail."""
+def verify(
+    spec: Spec, frame: pd.DataFrame, width: int = 100, *, only_failed: bool = False
+) -> tuple[str, int]:
+    """The verdicts as lines for a terminal of `width` columns, and how many claims fail.
+
+    With `only_failed` those that hold or are not run are only counted.
+    """
     titles = _titles(spec)
     lines = [f"Scale {spec['scale']}: {spec['data']}"]
     names = frame["claim"].str.len().max() + 2
-    for study, part in _studies(frame):
+    shown = frame[frame["status"].isin((FAILS, NOT_RESOLVED))] if only_failed else frame
+    for study, part in _studies(shown):
         lines += ["", titles[study]]
         for row in part.to_dict("records"):
             start = f"{row['claim']:<{names}}{SHORT[row['status']]:<9}"
@@ -132,21 +131,3 @@ def _markdown(titles: dict[str, str], frame: pd.DataFrame, caption: str) -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join([*lines, caption, ""])
-
-
-def _html(title: str, part: pd.DataFrame) -> str:
-    rows = []
-    for row in part.to_dict("records"):
-        claim, title = html.escape(row["claim"]), html.escape(row["title"])
-        where = html.escape(f"{SAID[row['by']]}; {row['where']}")
-        status, measured = html.escape(row["status"]), html.escape(row["verdict"])
-        rows.append(
-            f'<tr class="first"><td>{claim}</td><td>{title}<br><span class="faint">{where}</span>'
-            f'</td><td class="{LOOK[row["status"]]}"><strong>{status}</strong></td>'
-            f"<td>{measured}</td></tr>"
-        )
-    head = "<th></th><th>Claim</th><th>Verdict</th><th>Measured</th>"
-    return (
-        f'<h2>{html.escape(title)}</h2>\n<div class="wide"><table>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
-    )

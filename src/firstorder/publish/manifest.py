@@ -60,7 +60,7 @@ def manifest(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
 
 
 def _job(job: Spec) -> dict[str, Any]:
-    return {name: job[name] for name in ("spec", "code", "inputs", "outputs")}
+    return {name: job[name] for name in ("spec", "code", "entries", "inputs", "outputs")}
 
 
 def _result(job: Spec, hashes: dict[str, str]) -> dict[str, Any]:

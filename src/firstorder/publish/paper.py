@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from firstorder import files
+from firstorder import __version__, files
 from firstorder.errors import DataError
+from firstorder.jobs import provenance
 from firstorder.publish import grid
 
 if TYPE_CHECKING:
@@ -44,21 +46,47 @@ def _below(root: str, path: str) -> str:
 def contents(spec: Spec, folder: Path) -> dict[str, Any]:
     """All that the report prints, besides its prose; the results lie below `folder`."""
     verdicts = _claims(folder)
+    commit, dirty = provenance.source()
     return {
+        "version": __version__,
+        "commit": commit[:12] + (" with changes" if dirty else ""),
+        "device": provenance.device("cpu"),
+        "tally": _tally(verdicts, spec, folder),
         "scale": spec["scale"],
         "data": spec["data"],
         "studies": [_study(study, verdicts, folder) for study in spec["studies"]],
     }
 
 
+def _tally(verdicts: pd.DataFrame, spec: Spec, folder: Path) -> dict[str, int]:
+    """How many claims have each verdict, and how many numbers agree with published ones."""
+    statuses = ("holds", "fails", "not resolved", "not run")
+    counted = {each.replace(" ", "_"): int((verdicts["status"] == each).sum()) for each in statuses}
+    compared: Counter[str] = Counter()
+    for study in spec["studies"]:
+        for artefact in study["artefacts"]:
+            if artefact["kind"] == "table":
+                frame = pd.read_csv(folder / artefact["files"]["csv"])
+                if "agreement" in frame:
+                    compared.update(frame["agreement"].dropna().astype(str))
+    judged = compared["agrees"] + compared["differs"]
+    return {"claims": len(verdicts), **counted, "compared": judged, "agrees": compared["agrees"]}
+
+
 def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
     own = verdicts[verdicts["study"] == study["name"]]
     counts = own["status"].value_counts()
     listed = ", ".join(f"{number} {status}" for status, number in counts.items())
+    kinds = [artefact["kind"] for artefact in study["artefacts"]]
+    # The first table and the first figure stand in the text, the others in the appendix.
+    main = {kinds.index(kind) for kind in ("table", "figure") if kind in kinds}
     return {
         **{name: study[name] for name in ("name", "title", "paper")},
         "verdicts": f"{study['title']}: of {len(own)} claims, {listed}." if len(own) else "",
-        "artefacts": [_artefact(artefact, folder) for artefact in study["artefacts"]],
+        "artefacts": [
+            {**_artefact(artefact, folder), "main": index in main}
+            for index, artefact in enumerate(study["artefacts"])
+        ],
         "claims": own[["claim", "title", "where", "status", "verdict"]].to_dict("records"),
     }
 

@@ -12,13 +12,14 @@ from firstorder.jobs.code import code
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Step
-from firstorder.publish import declared
+from firstorder.publish import declared, origins
 from firstorder.publish.registry import PUBLISHED
 
 check = declared.check
 LIGHT = Demand(megabytes=1500, minutes=10)
 CLAIMS = ("html", "csv", "md")
 PAPER = "paper/main.typ"
+REFERENCES = "paper/references.bib"
 
 
 def _artefact_outputs(kind: str) -> Any:
@@ -62,7 +63,7 @@ def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
         # A table prints its title and caption; a figure leaves them to what shows it.
         spec={
             **declared.spec(found, selected, artefact.options),
-            **(printed if kind == "table" else {}),
+            **(printed | {"latex": artefact.latex.model_dump()} if kind == "table" else {}),
         },
         inputs=inputs,
         outputs=paths(config).artefact(study, name, kind),
@@ -107,6 +108,8 @@ def _claims_job(config: Config) -> Job:
     inputs: dict[str, str] = {}
     entries = ["firstorder.publish.judge:claims"]
     listed = []
+    drawn = {job.aside["printed"]["label"]: job for job in artefact_jobs(config)}
+    read = {name: set(job.inputs.values()) for name, job in drawn.items()}
     for study in studies.chosen(config):
         own = config.studies[study.name].declared
         for name, claim in own.claims.items():
@@ -119,7 +122,7 @@ def _claims_job(config: Config) -> Job:
             listed.append(
                 {
                     **declared.spec(found, selected, claim.options),
-                    "files": list(selected.files),
+                    "files": list(selected.files) if selected.available else [],
                     "study": study.name,
                     "study_title": own.title,
                     "claim": name,
@@ -129,6 +132,10 @@ def _claims_job(config: Config) -> Job:
                     "since": claim.since,
                     "history": list(claim.history),
                     "available": selected.available,
+                    "related": [
+                        {"id": name, "kind": drawn[name].step, "title": drawn[name].aside["title"]}
+                        for name in origins.related(selected.files.values(), read)
+                    ],
                 }
             )
     return Job(
@@ -177,7 +184,7 @@ def _recorded_jobs(config: Config) -> Iterator[Job]:
                 yield step.job(config, *key)
 
 
-LAST = ("manifest", "crate", "paper")
+LAST = ("manifest", "crate", "paper", "page")
 
 
 def _listed(job: Job) -> dict[str, Any]:
@@ -186,6 +193,7 @@ def _listed(job: Job) -> dict[str, Any]:
         "key": list(job.key),
         "spec": files.digest(dict(job.spec)),
         "code": code(*job.code),
+        "entries": list(job.code),
         "inputs": list(job.inputs.values()),
         "outputs": list(job.outputs.values()),
         **{name: job.aside[name] for name in ("title", "where") if name in job.aside},
@@ -193,7 +201,12 @@ def _listed(job: Job) -> dict[str, Any]:
 
 
 def _crate_outputs(config: Config) -> Files:
-    return {"crate": paths(config).crate, "snakefile": f"{paths(config).root}/workflow/Snakefile"}
+    root = paths(config).root
+    return {
+        "crate": paths(config).crate,
+        "snakefile": f"{root}/workflow/Snakefile",
+        "codecheck": f"{root}/codecheck.yml",
+    }
 
 
 def _crate_job(config: Config) -> Job:
@@ -243,11 +256,77 @@ def _paper_job(config: Config) -> Job:
                 for study in config.settings.studies
             ],
         },
-        inputs={**_published_files(config), "source": PAPER},
+        inputs={**_published_files(config), "source": PAPER, "references": REFERENCES},
         outputs=_paper_outputs(config),
         code=("firstorder.publish.paper:paper",),
         demand=LIGHT,
     )
+
+
+def _page_outputs(config: Config) -> Files:
+    return {"page": paths(config).page}
+
+
+def _page_job(config: Config) -> Job:
+    drawn = artefact_jobs(config)
+    claims = _claims_job(config)
+    seeds: dict[str, set[int]] = {study: set() for study in config.settings.studies}
+    for job in drawn:
+        seeds[job.key[0]] |= {
+            int(seed) for seed in job.aside["seeds"].split(", ") if seed != "none"
+        }
+    return Job(
+        step="page",
+        key=(),
+        spec={
+            "scale": config.settings.scale,
+            "data": config.scale.data,
+            "studies": [
+                {
+                    "name": study,
+                    "title": config.studies[study].declared.title,
+                    "paper": " ".join(config.studies[study].declared.paper.split()),
+                    "seeds": sorted(seeds[study]),
+                }
+                for study in config.settings.studies
+            ],
+            "artefacts": [_shown(config, job) for job in drawn],
+            "claims": [
+                {
+                    **{name: claim[name] for name in ("study", "claim", "function")},
+                    "files": [f"{claim['study']}/{name}" for name in claim["files"]],
+                    "related": [each["id"] for each in claim["related"]],
+                }
+                for claim in claims.spec["claims"]
+            ],
+            "claim_files": list(claims.inputs),
+        },
+        inputs={
+            **_published_files(config),
+            "claims": paths(config).claims("csv"),
+            "manifest": paths(config).manifest,
+        },
+        outputs=_page_outputs(config),
+        code=("firstorder.publish.page:page",),
+        demand=LIGHT,
+    )
+
+
+def _shown(config: Config, job: Job) -> dict[str, Any]:
+    """What the page says of a table or a figure, and the names of the files that it read."""
+    return {
+        "id": job.aside["printed"]["label"],
+        "study": job.key[0],
+        "kind": job.step,
+        "key": list(job.key),
+        "title": job.aside["title"],
+        "where": job.aside["where"],
+        "caption": job.aside["printed"]["caption"],
+        "function": job.spec["function"],
+        "selected": job.spec["selected"],
+        "names": [None if name == PUBLISHED else name for name in job.inputs],
+        "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
+    }
 
 
 def _below(config: Config, path: str) -> str:
@@ -295,4 +374,5 @@ STEPS = (
     ),
     _step("crate", (), "Describe the results as an RO-Crate.", _crate_outputs, _crate_job, _once),
     _step("paper", (), "Compile the replication report.", _paper_outputs, _paper_job, _once),
+    _step("page", (), "Write the page of the scale.", _page_outputs, _page_job, _once),
 )  # fmt: skip

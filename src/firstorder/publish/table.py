@@ -46,6 +46,12 @@ def spread(values: pd.Series) -> tuple[float, float, int]:
     return float(present.mean()), float(present.std(ddof=1)), len(present)
 
 
+def by_seed(values: pd.Series) -> str:
+    """The values behind a mean, `1: 82.1, 2: 81.9`; `values` is indexed by seed."""
+    present = values.dropna().astype(float)
+    return ", ".join(f"{seed}: {value:.6g}" for seed, value in present.items())
+
+
 def plus_minus(mean: float, std: float, digits: int = 2) -> str:
     """`82.24 ± 0.25`; without the spread where there is none, empty where there is no mean."""
     if np.isnan(mean):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from firstorder import files
-from firstorder.publish import grid, registry
+from firstorder.publish import grid, latex, registry
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -27,7 +27,9 @@ def table(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     pages = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
         "md": grid.markdown(laid_out, title, caption),
-        "tex": grid.latex(laid_out, title, caption, spec["label"]),
+        "tex": latex.latex(
+            grid.sections(latex.reprinted(frame, **spec["latex"])), title, caption, spec["label"]
+        ),
         "html": grid.webpage(laid_out, title, caption),
     }
     for suffix, text in pages.items():

@@ -22,8 +22,8 @@ def lines(paths: Paths) -> list[str]:
         if named:
             said.append(f"         {status}: {' '.join(named)}")
     places = {
+        "page": paths.page,
         "paper": paths.paper,
-        "page": paths.claims("html"),
         "tables": f"{paths.root}/tables/",
         "figures": f"{paths.root}/figures/",
     }

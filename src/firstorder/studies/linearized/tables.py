@@ -10,7 +10,7 @@ import pandas as pd
 
 from firstorder.publish import measures
 from firstorder.publish.registry import Results, table
-from firstorder.publish.table import Table, mark_best, plus_minus, spread
+from firstorder.publish.table import Table, by_seed, mark_best, plus_minus, spread
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.directions import directions as described
 from firstorder.studies.linearized.labels import ARMS, headings
@@ -45,7 +45,7 @@ def rotated_kernel(results: Results) -> Table:
                 "task": task,
                 "row": ARMS[str(arm)],
             }
-            rows.append({**row, **_accuracy(cell["test_accuracy"])})
+            rows.append({**row, **_accuracy(cell.set_index("seed")["test_accuracy"])})
         tasks = frames.tasks(results, "network", family=family)
         for (label, task), cell in tasks.groupby(["label", "task"], sort=False):
             if task in retrained:
@@ -54,7 +54,7 @@ def rotated_kernel(results: Results) -> Table:
                     {
                         **row,
                         "row": "larger class",
-                        **_accuracy(cell["majority_test"]),
+                        **_accuracy(cell.set_index("seed")["majority_test"]),
                         "eligible": False,
                     }
                 )
@@ -68,8 +68,11 @@ def rotated_kernel(results: Results) -> Table:
 
 
 def _accuracy(values: pd.Series) -> dict[str, Any]:
-    mean, std, n = spread(100.0 * values.astype(float))
-    return {"mean": mean, "std": std, "n": n, "text": plus_minus(mean, std), "eligible": True}
+    """Entries of a cell; `values` are fractions, indexed by seed."""
+    percent = 100.0 * values.astype(float)
+    mean, std, n = spread(percent)
+    numbers = {"mean": mean, "std": std, "n": n, "seeds": by_seed(percent)}
+    return {**numbers, "text": plus_minus(mean, std), "eligible": True}
 
 
 @table("eigenfunction-table", reads=("network.csv", "network.json", "linear.csv"))
@@ -89,8 +92,16 @@ def eigenfunctions(results: Results) -> Table:
                 same = cell[cell["arm"] == arm]
                 for name in ("train_accuracy", "test_accuracy"):
                     column = f"{ARMS[arm]}, {name.partition('_')[0]} (%)"
-                    rows.append({**base, "column": column, **_accuracy(same[name])})
-            rows.append({**base, "column": "larger class (%)", **_accuracy(about["majority_test"])})
+                    rows.append(
+                        {**base, "column": column, **_accuracy(same.set_index("seed")[name])}
+                    )
+            rows.append(
+                {
+                    **base,
+                    "column": "larger class (%)",
+                    **_accuracy(about.set_index("seed")["majority_test"]),
+                }
+            )
             mean, std, n = spread(about["relative_alignment"])
             rows.append(
                 {
@@ -175,7 +186,13 @@ def directions(results: Results) -> Table:
             same = cell[cell["arm"] == arm]
             for part in ("train", "test"):
                 column = f"{ARMS[arm]}, {part} (%)"
-                rows.append({**base, "column": column, **_accuracy(same[f"{part}_accuracy"])})
+                rows.append(
+                    {
+                        **base,
+                        "column": column,
+                        **_accuracy(same.set_index("seed")[f"{part}_accuracy"]),
+                    }
+                )
     signal = frames.family_facts(results, frames.first_family(results))
     used = signal["amplitude"]
     other = next(name for name in AMPLITUDES if name != used)

@@ -14,6 +14,7 @@ from firstorder.publish import grid, style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization.looks import loss_look
 
 KINDS = {
     "symmetric": "symmetric noise",
@@ -25,11 +26,8 @@ KINDS = {
 
 
 def loss_looks(results: Results, shown: list[str]) -> dict[str, style.Look]:
-    """Looks of losses, the same in every figure.
-
-    The losses of the learning curves come first, so that each of them has a colour of its own.
-    """
-    return style.looks([*results.spec["palette"], *shown])
+    """Looks of losses, the same in every figure."""
+    return {name: loss_look(frames.named(results, name)) for name in shown}
 
 
 def _headings(results: Results) -> dict[str, str]:
@@ -91,17 +89,17 @@ def accuracy_by_noise(results: Results) -> Drawing:
     runs = frames.runs(results)
     data = _accuracy(runs, ["setting", "dataset", "kind", "rate", "loss", "label"])
     look, headings = loss_looks(results, list(data["loss"])), _headings(results)
-    groups = list(data.groupby(["setting", "dataset"], sort=False))
+    groups = list(data.groupby(["setting", "kind"], sort=False))  # two kinds share no line
     figure, axes = style.panels(
         1, len(groups), height=3.0, width=min(style.WIDE, 4.2 * len(groups))
     )
-    for ((setting, _), part), each in zip(groups, axes[0], strict=True):
+    for ((setting, kind), part), each in zip(groups, axes[0], strict=True):
         for loss, line in part.groupby("loss", sort=False):
             line = line.sort_values("rate")
             label = line["label"].iloc[0]
             style.whiskers(each, line["rate"], line["mean"], line["std"], look[str(loss)], label)
         each.set_title(headings[str(setting)])
-        each.set_xlabel(f"Rate of {KINDS[part['kind'].iloc[-1]]} (%)")
+        each.set_xlabel(f"Rate of {KINDS[str(kind)]} (%)")
         style.percent(each, "x", 0.0, float(part["rate"].max()))
     style.accuracies(axes[0], data["mean"], data["std"])
     axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
@@ -239,5 +237,6 @@ def cost_bars(results: Results) -> Drawing:
         each.grid(visible=False, axis="y")
         each.set_title(f"{headings[str(setting)]}, {device}")
         each.set_xlabel("Time per training step (ms)")
+        each.set_xlim(left=0.0, right=1.05 * float((part["mean"] + part["std"].fillna(0)).max()))
     axes[0, 0].invert_yaxis()
     return Drawing(figure, data)

@@ -22,8 +22,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """The results that an artefact or a claim draws on, and the names under which they appear.
 
     `spec` holds rows (one for every cell, see `_row`), seeds, synonyms and variants of losses,
-    and the losses in the order in which figures give them looks; `definitions` where no cells
-    but losses are selected; what labels.npz and tuning.json need beside them where they are read.
+    `definitions` where no cells but losses are selected; what labels.npz and tuning.json need
+    beside them where they are read.
     """
     names = list(dict.fromkeys(grid.selected_cells(config, selection)))
     spec: dict[str, Any] = {
@@ -110,7 +110,7 @@ def _is_spelled_by(name: str, noise: Noise) -> bool:
 
 
 def _losses(config: Config, shown: Iterable[str]) -> dict[str, Any]:
-    """Other names of the losses that are shown, the families that they belong to, their order."""
+    """Other names of the losses that are shown, the families that they belong to."""
     known, study = set(shown), declared(config)
     families = {name: members(config, name) for name in study.variants}
     return {
@@ -128,8 +128,6 @@ def _losses(config: Config, shown: Iterable[str]) -> dict[str, Any]:
             if known & set(found.values())
             for (loss, value), name in found.items()
         ],
-        # The losses of the learning curves come first: each of them has a colour of its own.
-        "palette": [*study.losses.get("curves", ()), *study.losses.get("comparison", ())],
     }
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from firstorder.publish import grid
 from firstorder.publish.registry import Results, table
-from firstorder.publish.table import Table, mark_best, plus_minus, spread
+from firstorder.publish.table import Table, by_seed, mark_best, plus_minus, spread
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.tables_accuracy import SPREAD, in_sections
 
@@ -55,6 +55,7 @@ def fixed_tuned(results: Results, *, variants: str) -> Table:
                 gain = what == "gain"
                 text = grid.signed(mean) if gain and n else plus_minus(mean, std)
                 named = {"loss": loss, "column": f"{label}, {what}", "eligible": not gain}
+                named["seeds"] = by_seed(100.0 * values)
                 rows.append({**shared, **named, "mean": mean, "std": std, "n": n, "text": text})
     return Table(mark_best(pd.DataFrame(rows)), (SPREAD, "Gains are paired by seed, in points."))
 
@@ -96,7 +97,7 @@ def cost(results: Results) -> Table:
                 }
             )
     note = "Mean ± standard deviation over runs; wall time of the training loop over its steps."
-    return Table(pd.DataFrame(rows).assign(best=False), (note,))
+    return Table(pd.DataFrame(rows).assign(best=False, time=True), (note,))
 
 
 PENALTIES = {"weight_decay": "", "l1": " (L1)"}
@@ -171,6 +172,7 @@ def differences(results: Results, *, pairs: Sequence[tuple[str, str]]) -> Table:
                     "mean": mean,
                     "std": std,
                     "n": n,
+                    "seeds": by_seed(100.0 * (b - a)),
                     "text": text if n else "",
                     "best": False,
                 }

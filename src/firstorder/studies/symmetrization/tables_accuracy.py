@@ -13,6 +13,7 @@ from firstorder.publish.table import (
     UNSTABLE,
     Table,
     agrees,
+    by_seed,
     mark_best,
     plus_minus,
     published,
@@ -93,6 +94,7 @@ def _entry(
         "mean": mean,
         "std": std,
         "n": n,
+        "seeds": by_seed(100.0 * finished.set_index("seed")[metric]),
         "diverged": diverged,
         "text": text,
         "eligible": diverged == 0 and metric.endswith("_accuracy"),
@@ -181,7 +183,14 @@ def _unnamed(
     for row in {(r["section"], r["column"]): r for r in rows}.values():
         compared = _compared({**row, "loss": "best-of-paper", "mean": np.nan}, anchors)
         if compared["published_text"]:
-            blank = {"loss": "best-of-paper", "mean": np.nan, "std": np.nan, "n": 0, "text": ""}
+            blank = {
+                "loss": "best-of-paper",
+                "mean": np.nan,
+                "std": np.nan,
+                "n": 0,
+                "seeds": "",
+                "text": "",
+            }
             named = {"row": "best of the paper (loss not named)", "diverged": 0, "eligible": False}
             extra.append({**row, **blank, **named, **compared})
     return extra

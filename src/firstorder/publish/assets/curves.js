@@ -1,0 +1,119 @@
+// Curves with choosers, drawn from the data of figures.
+
+// A figure's data are its keys (text, or numbers before the first mean) and its values.
+function anatomy(artefact) {
+  const all = rows(artefact), names = Object.keys(artefact.frame.columns).filter(name => all.some(r => r[name] !== null && r[name] !== ""));
+  const isText = name => Boolean(artefact.frame.columns[name].texts);
+  const distinct = name => new Set(all.map(r => r[name])).size;
+  const means = names.filter(n => n === "mean" || n.endsWith("_mean"));
+  const extra = new Set(names.filter(n => /(^|_)(std|count)$/.test(n)));
+  const first = means.length ? names.indexOf(means[0]) : names.length;
+  const whole = name => all.every(r => r[name] === null || Number.isInteger(r[name]));
+  const numeric = names.filter(n => !isText(n) && !extra.has(n));
+  const steps = numeric.filter(n => !means.includes(n) && (means.length ? names.indexOf(n) < first || whole(n) : whole(n) && distinct(n) <= 400));
+  const values = means.length ? means : numeric.filter(n => !steps.includes(n));
+  const keys = names.filter(n => isText(n) || (steps.includes(n) && distinct(n) <= 24)).filter(n => distinct(n) > 1);
+  const determines = (a, b) => { const seen = new Map();
+    return all.every(r => { if (!seen.has(r[a])) seen.set(r[a], r[b]); return seen.get(r[a]) === r[b]; }); };
+  const dropped = new Set();  // loss beside label, kind and rate beside noise
+  for (const b of keys) for (const a of keys) {
+    if (a === b || dropped.has(a) || dropped.has(b) || !determines(a, b)) continue;
+    if (!determines(b, a)) dropped.add(b);
+    else dropped.add(b === "label" ? a : a === "label" ? b : keys.indexOf(a) < keys.indexOf(b) ? b : a);
+  }
+  return { all, isText, steps: steps.filter(n => distinct(n) > 1 && !dropped.has(n)), values, keys: keys.filter(k => !dropped.has(k)) };
+}
+const drawable = () => D.artefacts.filter(a => a.kind === "figure" && a.frame && a.frame.length > 3)
+  .filter(a => { const f = anatomy(a); return f.steps.length + f.values.length > 1 && f.values.length; });
+const nice = name => name.replace(/_mean$/, "").replaceAll("_", " ");
+function curves() {
+  const s = state(), all = drawable();
+  if (!all.length) return [el("p", {}, "No figure of this scale has curves.")];
+  const studies = [...new Set(all.map(a => a.study))], listed = s.study ? all.filter(a => a.study === s.study) : all;
+  const preferred = listed.find(a => "epoch" in a.frame.columns) ?? listed[0];
+  const artefact = listed.find(a => a.id === s.id) ?? preferred, a = anatomy(artefact);
+  const xs = [...a.steps, ...a.values];
+  const x = xs.includes(s.x) ? s.x : a.steps.includes("epoch") ? "epoch" : a.steps.filter(n => n !== "seed")[0] ?? xs[0];
+  const ys = a.values.filter(n => n !== x), y = ys.includes(s.y) ? s.y : ys[0];
+  const free = a.keys.filter(k => k !== x);
+  const texts = free.filter(k => a.isText(k) && k !== "metric");
+  const by = free.includes(s.by) ? s.by : texts.at(-1) ?? free.filter(k => k !== "metric").at(-1) ?? "";
+  let left = a.all.filter(r => isNumber(r[x]) && isNumber(r[y]));
+  const picks = [], fixed = {};
+  for (const key of free.filter(k => k !== by)) {
+    const values = [...new Set(left.map(r => r[key]))].filter(v => v !== null && v !== "");
+    if (!values.length) continue;
+    const value = values.find(v => String(v) === s["k." + key]) ?? values[0];
+    left = left.filter(r => r[key] === value || r[key] === null || r[key] === "");
+    fixed[key] = value;
+    if (values.length > 1) picks.push(chooser(nice(key), "k." + key, values, value));
+  }
+  const std = y === "mean" ? "std" : y.endsWith("_mean") ? y.replace(/mean$/, "std") : null;
+  const names = by ? [...new Set(left.map(r => r[by]))] : [""];
+  const order = by ? [...new Set(a.all.map(r => r[by]))] : [""];
+  const hidden = new Set((s.hide ?? "").split("|").filter(Boolean));
+  const series = names.map(name => {
+    const own = left.filter(r => !by || r[by] === name), index = order.indexOf(name);
+    return { name: String(name), rows: sorted(own, r => r[x]), color: COLORS[index % COLORS.length],
+      dash: DASHES[Math.floor(index / COLORS.length) % 4], hidden: hidden.has(String(name)) };
+  });
+  const shown = series.filter(each => !each.hidden);
+  return [el("div", { class: "controls" },
+    chooser("Study", "study", ["", ...studies], s.study ?? "", v => v ? studyTitle(v) : "all"),
+    chooser("Figure", "id", listed.map(f => f.id), artefact.id, id => byId(id).title),
+    picks, chooser("Metric", "y", ys, y, nice), chooser("Against", "x", xs.filter(n => n !== y), x, nice),
+    free.length > 1 ? chooser("Lines by", "by", free, by, nice) : null,
+    tick("log y", "logy"), tick("log x", "logx"),
+    el("button", { type: "button", onclick: () => download(`${artefact.id}.csv`, Object.keys(artefact.frame.columns),
+      shown.flatMap(each => each.rows).map(r => Object.keys(artefact.frame.columns).map(n => r[n]))) }, "CSV of what is shown")),
+    el("h2", {}, artefact.title), plot(artefact, shown, x, y, std, by, fixed, s),
+    by ? el("div", { class: "legend", "aria-label": nice(by) }, el("span", { class: "faint" }, `${nice(by)}:`), series.map(each => el("button", {
+      type: "button", "aria-pressed": String(!each.hidden),
+      onclick: () => { each.hidden ? hidden.delete(each.name) : hidden.add(each.name); go({ hide: [...hidden].join("|") }); } },
+      svg("svg", { width: 26, height: 10 }, svg("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: each.color, "stroke-width": 2.4, "stroke-dasharray": each.dash })), each.name))) : null,
+    caption(artefact), el("p", { class: "faint" }, std ? "Bands are one standard deviation over seeds. " : "", "A line leads to its runs; the legend hides and shows."), sources(artefact)];
+}
+function ticks(low, high, n, log = false) {
+  if (log) { const found = [];
+    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+      for (const m of Math.log10(high / low) < 2.5 ? [1, 2, 5] : [1]) { const v = m * 10 ** e; if (v >= low * .999 && v <= high * 1.001) found.push(v); }
+    return found; }
+  const raw = (high - low || 1) / n, power = 10 ** Math.floor(Math.log10(raw)), step = [1, 2, 5, 10].map(m => m * power).find(v => v >= raw);
+  const found = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) found.push(Number(v.toPrecision(12)));
+  return found;
+}
+function plot(artefact, series, x, y, std, by, fixed, s) {
+  const W = 860, H = 400, L = 64, R = 14, T = 10, B = 44, logx = s.logx === "1", logy = s.logy === "1";
+  const fine = r => (!logx || r[x] > 0) && (!logy || r[y] > 0);
+  const points = series.flatMap(each => each.rows.filter(fine));
+  if (!points.length) return el("p", {}, "Nothing is left to draw.");
+  const range = (values, log) => { let low = Math.min(...values), high = Math.max(...values);
+    if (log) return low === high ? [low / 2, high * 2] : [low, high];
+    const pad = (high - low) * .04 || Math.abs(high) * .1 || 1; return [low - pad, high + pad]; };
+  const [x0, x1] = range(points.map(r => r[x]), logx), [y0, y1] = range(points.map(r => r[y]), logy);
+  const scale = (v, a, b, log) => log ? Math.log(v / a) / Math.log(b / a) : (v - a) / (b - a);
+  const px = v => L + scale(v, x0, x1, logx) * (W - L - R), py = v => H - B - scale(Math.min(Math.max(v, y0), y1), y0, y1, logy) * (H - T - B);
+  const picture = svg("svg", { id: "plot", viewBox: `0 0 ${W} ${H}`, width: W, style: "max-width: 100%", role: "img", "aria-label": `${nice(y)} against ${nice(x)}` });
+  for (const v of ticks(x0, x1, 8, logx)) picture.append(svg("line", { class: "grid", x1: px(v), x2: px(v), y1: T, y2: H - B }), svg("text", { x: px(v), y: H - B + 16, "text-anchor": "middle" }, short(v)));
+  for (const v of ticks(y0, y1, 6, logy)) picture.append(svg("line", { class: "grid", x1: L, x2: W - R, y1: py(v), y2: py(v) }), svg("text", { x: L - 6, y: py(v) + 4, "text-anchor": "end" }, short(v)));
+  picture.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: H - B, y2: H - B }), svg("line", { class: "axis", x1: L, x2: L, y1: T, y2: H - B }),
+    svg("text", { x: (L + W - R) / 2, y: H - 8, "text-anchor": "middle" }, nice(x)),
+    svg("text", { x: 14, y: (T + H - B) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(T + H - B) / 2})` }, y === "mean" && fixed.metric ? nice(fixed.metric) : nice(y)));
+  for (const each of series) {
+    const own = each.rows.filter(fine);
+    if (!own.length) continue;
+    const repeated = new Set(own.map(r => r[x])).size < own.length;
+    if (std && !repeated && own.some(r => isNumber(r[std]))) {
+      const upper = own.map(r => `${px(r[x])},${py(r[y] + (r[std] ?? 0))}`), lower = own.map(r => `${px(r[x])},${py(r[y] - (r[std] ?? 0))}`).reverse();
+      picture.append(svg("polygon", { points: [...upper, ...lower].join(" "), fill: each.color, "fill-opacity": .12 }));
+    }
+    const row = { ...fixed, ...(by ? { [by]: each.name } : {}) };
+    const group = svg("g", { class: "series", "data-name": each.name, style: "cursor: pointer", onclick: () => go({ series: `${artefact.id}|${new URLSearchParams(row)}`, run: "", cell: "" }) });
+    if (!repeated) group.append(svg("polyline", { points: own.map(r => `${px(r[x])},${py(r[y])}`).join(" "), fill: "none", stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash }));
+    if (own.length <= 60 || repeated) group.append(...own.map(r => svg("circle", { cx: px(r[x]), cy: py(r[y]), r: repeated ? 2.2 : 3, fill: each.color },
+      svg("title", {}, `${each.name}: ${nice(x)} ${short(r[x])}, ${nice(y)} ${short(r[y])}${std && isNumber(r[std]) ? " ± " + short(r[std]) : ""}`))));
+    picture.append(group);
+  }
+  return el("div", { class: "wide" }, picture);
+}

@@ -1,0 +1,72 @@
+// The first view: what was reproduced.
+
+function tally(claims) {
+  return Object.keys(LOOK).map(status => [status, claims.filter(c => c.status === status).length]).filter(([, n]) => n);
+}
+function bar(claims) {
+  return el("div", { class: "bar" }, tally(claims).map(([status, n]) =>
+    el("span", { class: LOOK[status], style: `flex: ${n}`, title: `${n} ${status}` }, `${n} ${status}`)));
+}
+function compared() {
+  return D.artefacts.filter(a => a.kind === "table").flatMap(artefact => rows(artefact)
+    .map((row, at) => ({ artefact, row, at }))
+    .filter(({ row }) => isNumber(row.published) && isNumber(row.mean) && row.text));
+}
+function overview() {
+  const found = compared(), parts = [];
+  parts.push(el("h2", {}, "Which claims held"));
+  for (const study of D.studies) {
+    const own = D.claims.filter(c => c.study === study.name);
+    parts.push(el("h3", {}, link(study.title, () => fresh("claims", { study: study.name }))),
+      own.length ? bar(own) : el("p", { class: "faint" }, "No claims."),
+      el("p", { class: "faint" }, `Rebuilt from: ${study.paper}`));
+  }
+  for (const status of ["fails", "not resolved"]) {
+    const own = D.claims.filter(c => c.status === status);
+    if (own.length) parts.push(el("h3", { class: LOOK[status] }, status === "fails" ? "What failed" : "What is not resolved"),
+      el("ul", {}, own.map(c => el("li", {}, link(`${c.claim}: ${c.title}`, () => fresh("claims", { q: c.claim, study: c.study })), " ", el("span", { class: "faint" }, c.verdict)))));
+  }
+  parts.push(el("h2", {}, "Published and rebuilt"));
+  if (!found.length) {
+    const known = D.artefacts.some(a => a.kind === "table" && rows(a).some(r => isNumber(r.published)));
+    parts.push(el("p", {}, known
+      ? "No rebuilt number stands beside a published one at this scale."
+      : `No number of this scale has a published counterpart: its data (${D.data}) are not those of the papers. The claims above compare orders and directions.`));
+  } else {
+    const by = name => found.filter(f => f.row.agreement === name).length;
+    parts.push(el("p", {}, `${by("agrees")} numbers agree with the published ones, ${by("differs")} differ, `
+      + `${found.length - by("agrees") - by("differs")} are not compared by value. A line is the band in which a number agrees: `
+      + "one point, or three times the sum of both standard deviations."), bandPlot(found));
+  }
+  parts.push(el("h2", {}, "What to distrust"), el("ul", {}, D.cautions.map(text => el("li", {}, text))));
+  parts.push(el("h2", {}, "More"), el("ul", {},
+    [["paper.pdf", "the replication report"], ["report.html", "the report of the workflow: its graph, times, rules"],
+      ["claims.html", "claims as a page of their own"], ["manifest.json", "every file with its hash"]]
+      .map(([path, text]) => el("li", {}, file(path), ` – ${text}`))));
+  return parts;
+}
+function bandPlot(found) {
+  const shown = sorted(found, f => Math.abs(f.row.difference) / margin(f.row), true);
+  const height = 15, left = 330, width = 900, top = 20;
+  const ends = shown.flatMap(({ row }) => [row.mean, row.published - margin(row), row.published + margin(row)]);
+  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  const x = v => left + (v - low) / (high - low || 1) * (width - left - 20);
+  const picture = svg("svg", { id: "band", width, height: top + shown.length * height + 10, role: "img",
+    "aria-label": "Published and rebuilt numbers" });
+  picture.append(...ticks(low, high, 6).flatMap(v => [
+    svg("line", { class: "grid", x1: x(v), x2: x(v), y1: top, y2: top + shown.length * height }),
+    svg("text", { x: x(v), y: 12, "text-anchor": "middle" }, short(v))]));
+  shown.forEach(({ artefact, row, at }, i) => {
+    const y = top + i * height + height / 2, color = row.agreement === "differs" ? "#a33600" : row.agreement === "agrees" ? "#00684a" : "#7a5c00";
+    picture.append(svg("g", { style: "cursor: pointer", onclick: () => go({ cell: `${artefact.id}|${at}`, run: "" }) },
+      svg("title", {}, `${row.section} · ${row.row} · ${row.column}: rebuilt ${row.text}, published ${row.published_text} (${row.source})`),
+      svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, cut(`${row.row}, ${row.column} – ${row.section}`, 52)),
+      svg("line", { x1: x(row.published - margin(row)), x2: x(row.published + margin(row)), y1: y, y2: y, stroke: "#999", "stroke-width": 5, "stroke-opacity": .45 }),
+      svg("circle", { cx: x(row.published), cy: y, r: 3.4, fill: "#fff", stroke: "#333" }),
+      svg("circle", { cx: x(row.mean), cy: y, r: 3.4, fill: color })));
+  });
+  return el("div", {}, el("p", { class: "faint" }, "Filled: rebuilt; open: published. Furthest from agreement first; a line leads to its runs."),
+    el("div", { class: "wide", style: "max-height: 34rem; overflow-y: auto" }, picture));
+}
+const margin = row => Math.max(1, 3 * ((row.std ?? 0) + (row.published_std ?? 0)));
+const cut = (text, n) => text.length > n ? text.slice(0, n - 1) + "…" : text;

@@ -1,0 +1,247 @@
+"""Two folders of results, number by number and claim by claim, and why they differ.
+
+A folder has tables/*.csv, claims.csv and manifest.json, as a scale has after a run. The folders may
+be of other machines, commits or scales; what only one of them has is counted, not compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from firstorder import files
+from firstorder.errors import UserError
+
+SAME, WITHIN, DIFFERS = "the same", "within tolerance", "different"
+EXACT = 1e-9
+"""Relative: numbers this close print alike."""
+SPREADS = 3.0
+"""How many standard errors of the difference two means over seeds may lie apart."""
+ONE_SEED = 0.05
+"""Relative: how far numbers without a spread may lie apart."""
+UNSURE = 0.05
+"""A verdict that flips in this share of resamples may be another one in another run."""
+KEYS = ("section", "row", "column")
+DECIDING = ("python", "torch", "numpy", "scipy")
+"""The packages whose versions are compared; the manifests have all."""
+
+
+@dataclass
+class Comparison:
+    """What was found; `lines` say it."""
+
+    numbers: Counter[str] = field(default_factory=Counter)
+    claims: Counter[str] = field(default_factory=Counter)
+    alone: int = 0
+    """Numbers and claims that only one folder has."""
+    differing: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """0: the same within tolerance, 1: they differ, 2: nothing can be compared."""
+        if not self.numbers and not self.claims:
+            return 2
+        return int(bool(self.numbers[DIFFERS] or self.claims[DIFFERS]))
+
+    def lines(self, most: int = 40) -> Iterator[str]:
+        """The report, at most `most` differences one by one."""
+        yield from self.differing[:most]
+        if len(self.differing) > most:
+            yield f"and {len(self.differing) - most} more"
+        for what, counts in (("numbers", self.numbers), ("claims", self.claims)):
+            told = ", ".join(f"{counts[kind]} {kind}" for kind in (SAME, WITHIN, DIFFERS))
+            yield f"{what:<8} {told}"
+        if self.alone:
+            yield f"         {self.alone} numbers and claims are in one folder only"
+        yield from (f"why      {reason}" for reason in self.reasons)
+
+
+def compare(first: str, second: str) -> Comparison:
+    """Compare two folders of results. Raises UserError naming a file that cannot be read."""
+    found = Comparison()
+    for name in _tables(first) | _tables(second):
+        _numbers(found, name, _table(first, name), _table(second, name))
+    _claims(found, _csv(Path(first, "claims.csv")), _csv(Path(second, "claims.csv")))
+    found.reasons = list(reasons(_manifest(first), _manifest(second)))
+    return found
+
+
+def keep(source: str, target: str) -> None:
+    """Write what `compare` reads of the results in `source` to the folder `target`."""
+    manifest = _manifest(source)
+    packages = manifest.get("packages") or {}
+    kept = {name: manifest.get(name) for name in ("scale", "commit", "device")} | {
+        "packages": {name: packages[name] for name in DECIDING if name in packages}
+    }
+    jobs = {
+        name: {each: job[each] for each in ("spec", "code")} | _data(name, job, manifest)
+        for name, job in manifest["jobs"].items()
+    }
+    for path in ("claims.csv", *(f"tables/{name}" for name in sorted(_tables(source)))):
+        Path(target, path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(source, path), Path(target, path))
+    files.write_json(Path(target, "manifest.json"), kept | {"jobs": jobs})
+
+
+def _tables(folder: str) -> set[str]:
+    return {path.name for path in Path(folder, "tables").glob("*.csv")}
+
+
+def _table(folder: str, name: str) -> pd.DataFrame:
+    frame = _csv(Path(folder, "tables", name))
+    if frame.empty or not {*KEYS, "mean"} <= set(frame.columns):
+        return pd.DataFrame()
+    if "time" in frame:  # what a clock measured is another number in every run
+        frame = frame[~frame["time"].fillna(False).astype(bool)]
+    keyed = frame.astype({key: str for key in KEYS}).set_index(list(KEYS))
+    return keyed[~keyed.index.duplicated()]
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        return pd.read_csv(path)
+    except (ValueError, pd.errors.ParserError):
+        raise UserError(f"{path}: not a CSV file; run the workflow to make it again") from None
+
+
+def _manifest(folder: str) -> dict[str, Any]:
+    path = Path(folder, "manifest.json")
+    try:
+        value = files.read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; name a folder of results") from None
+    except ValueError:
+        raise UserError(f"{path}: truncated or not JSON; run the workflow again") from None
+    if not isinstance(value, dict) or "jobs" not in value:
+        raise UserError(f"{path}: of an older form; run the workflow again")
+    return value
+
+
+def _numbers(found: Comparison, name: str, first: pd.DataFrame, second: pd.DataFrame) -> None:
+    common: list[Any] = []
+    if len(first) and len(second):
+        common = list(first.index.intersection(second.index))
+    found.alone += len(first) + len(second) - 2 * len(common)
+    for key in common:
+        a, b = first.loc[key], second.loc[key]
+        if pd.isna(a["mean"]) and pd.isna(b["mean"]):
+            continue
+        kind = number(a, b)
+        found.numbers[kind] += 1
+        if kind == DIFFERS:
+            place = ", ".join(part for part in key if part and part != "nan")
+            found.differing.append(
+                f"{name.removesuffix('.csv')}: {place}: {_text(a)} and {_text(b)}"
+            )
+
+
+def number(a: pd.Series, b: pd.Series) -> str:
+    """Whether two numbers (mean, std, n) are the same, within tolerance, or different.
+
+    Means over seeds may lie 3 standard errors of their difference apart, numbers without a spread
+    5 %. One that only one side has is different.
+    """
+    if pd.isna(a["mean"]) or pd.isna(b["mean"]):
+        return DIFFERS
+    apart, size = abs(a["mean"] - b["mean"]), max(abs(a["mean"]), abs(b["mean"]))
+    if apart <= EXACT * size:
+        return SAME
+    spreads = [_error(each) for each in (a, b)]
+    allowed = SPREADS * sqrt(sum(each**2 for each in spreads if each is not None))
+    if None in spreads:
+        allowed = max(allowed, ONE_SEED * size)
+    return WITHIN if apart <= allowed else DIFFERS
+
+
+def _error(row: pd.Series) -> float | None:
+    """The standard error of a mean over seeds; None where there is no spread."""
+    std, n = row.get("std"), row.get("n")
+    if std is None or n is None or pd.isna(std) or pd.isna(n) or n < 2:
+        return None
+    return float(std) / sqrt(float(n))
+
+
+def _text(row: pd.Series) -> str:
+    return "nothing" if pd.isna(row["mean"]) else f"{row['mean']:.6g}"
+
+
+def _claims(found: Comparison, first: pd.DataFrame, second: pd.DataFrame) -> None:
+    if first.empty or second.empty:
+        found.alone += len(first) + len(second)
+        return
+    keys = ["study", "claim"]
+    a, b = (frame.set_index(keys) for frame in (first, second))
+    common = a.index.intersection(b.index)
+    found.alone += len(a) + len(b) - 2 * len(common)
+    for key in common:
+        kind = verdict(a.loc[key], b.loc[key])
+        if kind is None:
+            found.alone += 1
+            continue
+        found.claims[kind] += 1
+        if kind == DIFFERS:
+            statuses = f"{a.loc[key, 'status']} and {b.loc[key, 'status']}"
+            found.differing.append(f"claim {key[0]} {key[1]}: {statuses}")
+
+
+def verdict(a: pd.Series, b: pd.Series) -> str | None:
+    """Whether two verdicts are the same; None where only one run could judge."""
+    if a["status"] == b["status"]:
+        return SAME
+    statuses = {a["status"], b["status"]}
+    if "not run" in statuses:
+        return None
+    unsure = any(float(each.get("flip") or 0.0) >= UNSURE for each in (a, b))
+    return WITHIN if "not resolved" in statuses or unsure else DIFFERS
+
+
+def reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
+    """What differs in how two folders were made: scale, commit, device, packages, data, spec, code.
+
+    No difference in any of them is said as well.
+    """
+    said = list(_reasons(first, second))
+    yield from said or ["scale, commit, device, packages, data, spec and code are the same"]
+
+
+def _reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
+    for name in ("scale", "commit", "device"):
+        if first.get(name) != second.get(name):
+            yield f"{name}: {first.get(name)} and {second.get(name)}"
+    packages = [each.get("packages") or {} for each in (first, second)]
+    for name in DECIDING:
+        versions = [each.get(name) for each in packages]
+        if None not in versions and versions[0] != versions[1]:
+            yield f"{name}: {versions[0]} and {versions[1]}"
+    jobs = {name: (job, second["jobs"][name]) for name, job in first["jobs"].items()
+            if name in second["jobs"]}  # fmt: skip
+    for what in ("spec", "code"):
+        steps = Counter(
+            name.partition("/")[0] for name, (a, b) in jobs.items() if a[what] != b[what]
+        )
+        for step, count in steps.items():
+            yield f"{what} of `{step}`: {count} of its jobs"
+    for name, (a, b) in jobs.items():
+        hashes = [_data(name, a, first), _data(name, b, second)]
+        if hashes[0] != hashes[1] and all(hashes):
+            yield f"data: `{name}` made another file"
+
+
+def _data(name: str, job: dict[str, Any], manifest: dict[str, Any]) -> dict[str, list[str]]:
+    """The hashes of prepared data; nothing for other jobs."""
+    if not name.startswith("prepare/"):
+        return {}
+    if "data" in job:
+        return {"data": job["data"]}
+    hashes = [manifest["files"].get(path) for path in job["outputs"]]
+    return {"data": [each for each in hashes if each]}

@@ -1,0 +1,56 @@
+"""Which of an artefact's inputs stand behind one of its numbers, without knowing the study.
+
+The files of an artefact have names of parts, such as `digits/symmetric-0.4/ce/1/summary.json`.
+A number's row names some parts outright (`ce`) and others by a title (`CE`); what a title stands
+for is read from the rows of the artefact's spec, where both are together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+
+def parts(names: Iterable[str]) -> set[str]:
+    """All parts of names, and their last ones without a suffix."""
+    found: set[str] = set()
+    for name in names:
+        pieces = name.split("/")
+        found |= {*pieces, PurePosixPath(pieces[-1]).stem}
+    return found
+
+
+def aliases(selected: Any, names: Iterable[str]) -> dict[str, list[str]]:
+    """Title -> the parts that stand beside it in every row of `selected` that has it."""
+    known = parts(names)
+    beside: dict[str, set[str]] = {}
+    for row in _rows(selected):
+        values = {str(value) for value in row.values() if isinstance(value, str | int)}
+        own = values & known
+        for value in row.values():
+            if isinstance(value, str) and value not in known:
+                beside[value] = beside[value] & own if value in beside else set(own)
+    return {title: sorted(found) for title, found in beside.items() if found}
+
+
+def related(own: Iterable[str], artefacts: Mapping[str, Iterable[str]], most: int = 3) -> list[str]:
+    """The artefacts that share the largest part of their files with `own`, the closest first."""
+    mine = set(own)
+    shares = {}
+    for name, paths in artefacts.items():
+        theirs = set(paths)
+        if mine & theirs:
+            shares[name] = len(mine & theirs) / len(mine | theirs)
+    return sorted(shares, key=lambda name: -shares[name])[:most]
+
+
+def _rows(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every mapping within a JSON-able value."""
+    if isinstance(value, Mapping):
+        yield value
+        for each in value.values():
+            yield from _rows(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _rows(each)

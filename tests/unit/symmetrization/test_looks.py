@@ -1,0 +1,33 @@
+"""A loss looks the same in every figure, and no two of the comparison look alike."""
+
+from __future__ import annotations
+
+import itertools
+
+import yaml
+
+from firstorder.studies.symmetrization.looks import loss_look
+
+
+def test_every_declared_loss_has_a_look_of_its_own(project) -> None:  # type: ignore[no-untyped-def]
+    names = list(yaml.safe_load((project / "config/losses.yaml").read_text()))
+    looks = [loss_look(name) for name in names]
+    assert len({(look.color, look.marker) for look in looks}) == len(names) >= 34
+
+
+def test_losses_of_the_comparison_differ_in_colour_or_in_marker_and_line(project) -> None:  # type: ignore[no-untyped-def]
+    study = yaml.safe_load((project / "config/studies/symmetrization/study.yaml").read_text())
+    compared = study["losses"]["comparison"]
+    for a, b in itertools.combinations(map(loss_look, compared), 2):
+        assert a.color != b.color or (a.marker != b.marker and a.linestyle != b.linestyle)
+
+
+def test_a_variant_has_the_colour_and_marker_of_its_base_and_another_line() -> None:
+    base, variant = loss_look("ce"), loss_look("ce-tuned")
+    assert (variant.color, variant.marker) == (base.color, base.marker)
+    assert variant.linestyle != base.linestyle
+    assert loss_look("mae-l1").marker != loss_look("mae").marker
+
+
+def test_a_loss_of_the_users_own_looks_the_same_every_time() -> None:
+    assert loss_look("mine") == loss_look("mine")

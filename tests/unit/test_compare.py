@@ -1,0 +1,136 @@
+"""Two folders of results compared: numbers, claims, and why they differ."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from firstorder.cli import commands
+from firstorder.publish import compare
+
+Folder = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Makes a folder of results with one table of two numbers, one claim, one prepared file."""
+
+    def make(
+        name: str,
+        mean: float = 80.0,
+        std: float = 1.0,
+        status: str = "holds",
+        flip: float = 0.0,
+        time: float = 1.0,
+        **manifest: Any,
+    ) -> Path:
+        root = tmp_path / name
+        (root / "tables").mkdir(parents=True)
+        row = {"section": "Digits", "row": "CE", "column": "20 %", "corner": "Loss"}
+        number = {**row, "mean": mean, "std": std, "n": 4, "text": f"{mean}"}
+        pd.DataFrame([number]).to_csv(root / "tables/a.csv", index=False)
+        timed = {**number, "mean": time, "time": True}
+        pd.DataFrame([timed]).to_csv(root / "tables/cost.csv", index=False)
+        claim = {"study": "a", "claim": "H1", "status": status, "flip": flip}
+        pd.DataFrame([claim]).to_csv(root / "claims.csv", index=False)
+        job = {"spec": "1", "code": "2", "inputs": [], "outputs": ["digits"]}
+        jobs = {"prepare/digits": {**job, **manifest.pop("job", {})}}
+        value = {"scale": "smoke", "commit": "f", "device": "cpu", "packages": {"torch": "2"}}
+        value |= {"files": {"digits": manifest.pop("data", "ab")}, "jobs": jobs, **manifest}
+        (root / "manifest.json").write_text(json.dumps(value))
+        return root
+
+    return make
+
+
+def test_a_folder_is_the_same_as_itself_and_nothing_explains_a_difference(folder: Folder) -> None:
+    path = str(folder("one"))
+    found = compare.compare(path, path)
+    assert found.status == 0 and found.numbers == {compare.SAME: 1}
+    assert found.reasons == ["scale, commit, device, packages, data, spec and code are the same"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [(80.0, compare.SAME), (82.1, compare.WITHIN), (82.2, compare.DIFFERS)],
+)
+def test_means_may_lie_three_standard_errors_apart(
+    folder: Folder, mean: float, expected: str
+) -> None:
+    # sqrt(1/4 + 1/4) * 3 = 2.12
+    found = compare.compare(str(folder("one")), str(folder("two", mean=mean)))
+    assert found.numbers == {expected: 1}
+    assert found.status == (expected == compare.DIFFERS)
+    assert any("Digits, CE, 20 %: 80 and 82.2" in line for line in found.differing) == (
+        expected == compare.DIFFERS
+    )
+
+
+def test_one_seed_has_a_relative_tolerance(folder: Folder) -> None:
+    one = folder("one", std=float("nan"))
+    for name, mean, status in (("near", 83.9, 0), ("far", 84.3, 1)):
+        other = folder(name, mean=mean, std=float("nan"))
+        assert compare.compare(str(one), str(other)).status == status
+
+
+def test_times_are_not_compared(folder: Folder) -> None:
+    assert compare.compare(str(folder("one")), str(folder("two", time=9.0))).status == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "flip", "expected"),
+    [
+        ("holds", 0.0, {compare.SAME: 1}),
+        ("fails", 0.0, {compare.DIFFERS: 1}),
+        ("fails", 0.2, {compare.WITHIN: 1}),
+        ("not resolved", 0.0, {compare.WITHIN: 1}),
+        ("not run", 0.0, {}),
+    ],
+)
+def test_verdicts_differ_unless_one_of_them_is_unsure(
+    folder: Folder, status: str, flip: float, expected: dict[str, int]
+) -> None:
+    found = compare.compare(str(folder("one")), str(folder("two", status=status, flip=flip)))
+    assert found.claims == expected
+
+
+def test_what_differs_in_the_making_is_told(folder: Folder) -> None:
+    changes = {"commit": "e", "device": "cuda", "packages": {"torch": "3"}, "data": "cd"}
+    other = folder("two", job={"code": "3"}, **changes)
+    assert compare.compare(str(folder("one")), str(other)).reasons == [
+        "commit: f and e",
+        "device: cpu and cuda",
+        "torch: 2 and 3",
+        "code of `prepare`: 1 of its jobs",
+        "data: `prepare/digits` made another file",
+    ]
+
+
+def test_a_reference_that_was_kept_is_compared_like_its_source(folder: Folder) -> None:
+    source, other = folder("one"), folder("two", data="cd", mean=90.0)
+    target = source.parent / "kept"
+    compare.keep(str(source), str(target))
+    shutil.rmtree(source)
+    found = compare.compare(str(target), str(other))
+    assert found.status == 1 and found.reasons == ["data: `prepare/digits` made another file"]
+
+
+def test_the_exit_status_tells_same_different_and_not_comparable(folder: Folder) -> None:
+    run = CliRunner().invoke
+    one, two, empty = folder("one"), folder("two", mean=99.0), folder("empty")
+    shutil.rmtree(empty / "tables")
+    (empty / "claims.csv").unlink()
+    assert run(commands, ["compare", str(one), str(one)]).exit_code == 0
+    differing = run(commands, ["compare", str(one), str(two)])
+    assert differing.exit_code == 1 and "numbers  0 the same" in differing.output
+    assert run(commands, ["compare", str(one), str(empty)]).exit_code == 2
+    (empty / "manifest.json").unlink()
+    done = run(commands, ["compare", str(one), str(empty)])
+    assert done.exit_code == 2 and "manifest.json: no such file" in done.output
