@@ -1,0 +1,180 @@
+"""Claims: what is exact on a fixed kernel, and what the turning kernel of a network predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from firstorder.linearized.mean_classifier import noise_factor
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.statistics import Cell, difference, effect, rank_correlation, resample
+from firstorder.publish.verdict import Effect, Verdict, combine, exact, judge, missing
+from firstorder.studies.robust_kernels import frames
+
+EXACT = 1e-8
+"""Largest relative error of what is exact, in float64."""
+
+
+@claim("equal-first-step", reads=("first_step.csv",))
+def equal_first_step(results: Results, *, cosine: float = 0.9999) -> Verdict:
+    """The first step of every loss that treats equal scores equally is the mean classifier."""
+    frame = frames.of_kernels(results, "first_step.csv", frames.FIRST)
+    labels = frames.labels(results)
+    fair = frame[~frame["breaks_ties"].astype(bool)]
+    effects = [
+        exact(row["cosine"], cosine, name=f"{labels[row['loss']]}, {row['title']}")
+        for row in fair.to_dict("records")
+    ]
+    lowest = fair["cosine"].min()
+    text = f"{fair['loss'].nunique()} losses, lowest cosine {lowest:.7f}."
+    broken = frame[frame["breaks_ties"].astype(bool)]
+    if len(broken):
+        named = ", ".join(dict.fromkeys(labels[slug] for slug in broken["loss"]))
+        text += (
+            f" Not counted: {named} (cosine {broken['cosine'].min():.3f}), which at equal scores "
+            "takes the first class for the largest, so that its first step knows the order of "
+            "the classes."
+        )
+    return combine(effects, "all", text)
+
+
+@claim("unhinged-constant", reads=("noise.json", "exact.json"))
+def unhinged_constant(results: Results) -> Verdict:
+    """The unhinged loss changes no prediction after its first step; C_T is closed form."""
+    known = frames.statements(results).to_dict("records")
+    effects = [exact(row["error"], EXACT, "below", name=row["title"]) for row in known]
+    effects += [exact(row["changed"], 0.5, "below", name=row["title"]) for row in known]
+    worst, changed = max(row["error"] for row in known), sum(row["changed"] for row in known)
+    steps = max(row["steps"] for row in known)
+    return combine(
+        effects,
+        "all",
+        f"After {steps:,} steps {changed} test predictions differ from those after one; relative "
+        f"error of the closed form {worst:.0e}.",
+    )
+
+
+@claim("noise-identity", reads=("noise.json", "exact.json", "factors.csv"))
+def noise_identity(results: Results, *, within: float = 0.02) -> Verdict:
+    """Independent symmetric noise of K classes multiplies the expected scores by
+    1 - eta K / (K - 1)."""
+    known = frames.statements(results).to_dict("records")
+    effects = [exact(row["identity_error"], EXACT, "below", name=row["title"]) for row in known]
+    classes = {row["kernel"]: row["classes"] for row in results.spec["rows"]}
+    frame = frames.of_kernels(results, "factors.csv", frames.FACTORS)
+    for (kernel, _, rate), own in frame.groupby(["kernel", "seed", "rate"], sort=False):
+        if rate:
+            told = noise_factor(rate, classes[kernel])
+            effects.append(_offset(own["factor"], told, within, f"η = {rate:g}, {kernel}"))
+    measured = [each for each in effects if each.low != each.high]
+    largest = max((abs(each.value) for each in measured), default=float("nan"))
+    worst = max(row["identity_error"] for row in known)
+    return combine(
+        effects,
+        "all",
+        f"Relative error of the expectation {worst:.0e}; the mean factor over draws is at most "
+        f"{largest:.3f} off.",
+    )
+
+
+@claim("moment-prediction", reads=("accuracy.csv", "predicted.csv"))
+def moment_prediction(results: Results, *, most: float = 0.8, points: float = 2.0) -> Verdict:
+    """Two moments of the labels give the accuracy of the mean classifier, whatever the sampler."""
+    measured = frames.of_kernels(results, "accuracy.csv", frames.MEASURED)
+    measured = measured[measured["classifier"] == "mean"]
+    predicted = frames.of_kernels(results, "predicted.csv", frames.PREDICTED)
+    keys = ["kernel", "seed", "sampler", "rate"]
+    told = predicted.set_index(keys)["accuracy"]
+    effects = []
+    for key, own in measured.groupby(keys, sort=False):
+        kernel, _, sampler, rate = key
+        if rate <= most + 1e-9:
+            name = f"η = {rate:g}, {frames.SAMPLERS[sampler]}, {kernel}"
+            values, expected = 100 * own["accuracy"], 100 * told[key]
+            effects.append(_offset(values, expected, points, name, "points"))
+    largest = max(effects, key=lambda each: abs(each.value))
+    return combine(effects, "all", f"Largest error {largest.value:.2f} points ({largest.name}).")
+
+
+def _offset(values: pd.Series, told: float, within: float, name: str, unit: str = "") -> Effect:
+    """Mean of draws less what was predicted, claimed to be near 0."""
+    if len(values) == 1:  # without noise there is nothing to draw
+        return exact(float(values.iloc[0]) - told, within, "within", unit=unit, name=name)
+    drawn = resample({"measured": Cell(values.to_numpy(float))})
+    found = effect(
+        drawn,
+        lambda means: means["measured"] - told,
+        threshold=within,
+        direction="within",
+        unit=unit,
+        name=name,
+    )
+    return replace(found, seeds=0, note=f"{len(values)} draws of the noise.")
+
+
+@claim("infinite-ridge", reads=("noise.json", "exact.json"))
+def infinite_ridge(results: Results, *, cosine: float = 0.9999) -> Verdict:
+    """Ridge regression with a penalty of 10^6 mean diagonal entries is the mean classifier."""
+    known = frames.statements(results).to_dict("records")
+    effects = [exact(row["ridge_cosine"], cosine, name=row["title"]) for row in known]
+    lowest = min(each.value for each in effects)
+    return combine(effects, "all", f"Lowest cosine {lowest:.9f}.")
+
+
+@claim("rotation-predicts-accuracy", reads=("rotation.csv", "correct.npz"))
+def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdict:
+    """Spearman's correlation of rho and test accuracy at the end, over losses and seeds."""
+    end = frames.ends(results)
+    effects = [_correlation(results, own, str(name), least) for name, own in end.groupby("network")]
+    if len(effects) == 1:
+        return judge(effects[0], f"Over {len(end)} trainings.")
+    return combine(effects, "all", f"Over {len(end)} trainings of {len(effects)} networks.")
+
+
+def _correlation(results: Results, end: pd.DataFrame, network: str, least: float) -> Effect:
+    cells, numbers = {}, []
+    for row in end.to_dict("records"):
+        right = frames.correct(results, network, row["loss"], row["seed"])
+        if len(right):
+            cells[row["loss"], row["seed"]] = Cell(right[None], (row["seed"],))
+            numbers.append(row["rho"])
+    if not cells:
+        return missing("Every training diverged.", network)
+    found = rank_correlation(
+        resample(cells), list(cells), numbers=numbers, threshold=least, name=network,
+        indices="sampled",
+    )  # fmt: skip
+    return replace(found, seeds=end["seed"].nunique(), note="")
+
+
+@claim("symmetric-turn-less", reads=("rotation.csv",))
+def symmetric_turn_less(results: Results, *, reference: str = "ce") -> Verdict:
+    """At the end rho of every symmetric loss is above that of cross-entropy."""
+    end = frames.ends(results)
+    labels = frames.labels(results)
+    chosen = [each["loss"] for each in results.spec["losses"] if each["symmetric"]]
+    effects = []
+    for network, own in end.groupby("network"):
+        cells = {loss: _by_seed(own[own["loss"] == loss]) for loss in (reference, *chosen)}
+        for loss in chosen:
+            name = f"{labels[loss]}, {network}"
+            pair = {key: cells[key] for key in (loss, reference)}
+            known = {key: cell for key, cell in pair.items() if cell is not None}
+            if len(known) < 2:
+                effects.append(missing("A training diverged or was not run.", name))
+                continue
+            drawn = resample(known)
+            effects.append(effect(drawn, difference(loss, reference), threshold=0, name=name))
+    ratios = _said(end, [reference, *chosen], labels)
+    return combine(effects, "all", f"ρ at the end, mean over seeds: {ratios}.")
+
+
+def _by_seed(own: pd.DataFrame) -> Cell | None:
+    return Cell(own["rho"].to_numpy(float), tuple(own["seed"])) if len(own) else None
+
+
+def _said(end: pd.DataFrame, losses: Iterable[str], labels: dict[str, str]) -> str:
+    means = end.groupby("loss")["rho"].mean()
+    return ", ".join(f"{labels[loss]} {means[loss]:.1f}" for loss in losses if loss in means)

@@ -1,0 +1,108 @@
+"""What is run at a scale, where its files are, and what an artefact draws on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firstorder.config import Config
+from firstorder.jobs.paths import paths
+from firstorder.jobs.study import Selected
+from firstorder.studies.robust_kernels.settings import (
+    NAME,
+    Examples,
+    Select,
+    declared,
+    loss,
+    scale,
+)
+
+FILES = {
+    "compute_scalar_kernel": ("kernel.npy", "test.npy", "kernel.json"),
+    "classify_under_noise": ("accuracy.csv", "predicted.csv", "factors.csv", "noise.json"),
+    "follow_paths": ("paths.csv", "first_step.csv", "exact.json"),
+    "follow_rotation": ("rotation.csv", "correct.npz", "rotation.json"),
+}
+"""The files that each step writes, for every key the same."""
+
+
+def kernel_files(config: Config, step: str, kernel: str, seed: str | int) -> dict[str, str]:
+    """What a step writes for a kernel."""
+    place = (NAME, "kernels", kernel, f"seed{seed}")
+    return {name: paths(config).study(*place, name) for name in FILES[step]}
+
+
+def rotation_files(config: Config, network: str, slug: str) -> dict[str, str]:
+    """What `follow_rotation` writes."""
+    place = (NAME, "networks", network, slug)
+    return {name: paths(config).study(*place, name) for name in FILES["follow_rotation"]}
+
+
+def kernel_keys(config: Config) -> list[tuple[str, ...]]:
+    """(kernel, seed) of all kernels."""
+    return [(name, str(s)) for name, each in scale(config).kernels.items() for s in each.seeds]
+
+
+def network_keys(config: Config) -> list[tuple[str, ...]]:
+    """(network, loss) of all trainings; a job has all seeds."""
+    slugs = declared(config).on_networks
+    return [(name, slug) for name in scale(config).networks for slug in slugs]
+
+
+def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selected:
+    """All results of a part of the study.
+
+    `spec` has `rows` (kernel, seed, title) or (network, loss, title), and `losses` (loss, label,
+    symmetric) in the study's order. `files` names a file KERNEL/SEED/NAME or NETWORK/LOSS/NAME.
+    """
+    of_kernels = selection.part == "kernels"
+    declared_here: dict[str, Any] = dict(
+        scale(config).kernels if of_kernels else scale(config).networks
+    )
+    if not declared_here:
+        return Selected(available=False)
+    keys = kernel_keys(config) if of_kernels else network_keys(config)
+    second = "seed" if of_kernels else "loss"
+    rows, files = [], {}
+    for name, other in keys:
+        title = _title(config, declared_here[name])
+        row = {selection.part[:-1]: name, second: other, "title": title}
+        classes = len(config.datasets[declared_here[name].dataset].classes)
+        rows.append(row | ({"classes": classes} if of_kernels else {}))
+        for file in reads:
+            files[f"{name}/{other}/{file}"] = _file(config, name, other, file, of_kernels)
+    study = declared(config)
+    slugs = study.on_kernels if of_kernels else study.on_networks
+    (dataset, *_) = (each.dataset for each in declared_here.values())
+    return Selected(
+        spec={
+            "rows": rows,
+            "losses": [
+                {
+                    "loss": slug,
+                    "label": loss(config, slug, dataset).label,
+                    "symmetric": study.losses[slug].symmetric,
+                }
+                for slug in slugs
+            ],
+        },
+        files=files,
+        data="; ".join(dict.fromkeys(_data(config, each) for each in declared_here.values())),
+        seeds=tuple(dict.fromkeys(s for each in declared_here.values() for s in each.seeds)),
+    )
+
+
+def _file(config: Config, name: str, other: str, file: str, of_kernels: bool) -> str:
+    if not of_kernels:
+        return rotation_files(config, name, other)[file]
+    (step,) = (step for step, names in FILES.items() if file in names)
+    return kernel_files(config, step, name, other)[file]
+
+
+def _title(config: Config, examples: Examples) -> str:
+    model, dataset = declared(config).models[examples.model], config.datasets[examples.dataset]
+    return f"{model.label}, {dataset.title}"
+
+
+def _data(config: Config, examples: Examples) -> str:
+    title = config.datasets[examples.dataset].title
+    return f"{title} ({examples.train:,} training and {examples.test:,} test examples)"

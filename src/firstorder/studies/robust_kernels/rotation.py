@@ -1,0 +1,132 @@
+"""The step that trains networks under label noise and follows which way their kernel points."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from firstorder import files
+from firstorder.config import Recipe
+from firstorder.jobs.context import Context
+from firstorder.jobs.job import Files, Spec
+from firstorder.studies.robust_kernels import examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COLUMNS = ("clean_alignment", "noise_alignment", "rho")
+
+
+class Margin(nn.Module):
+    """A network of two outputs as one of one output, s_1 - s_0."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = self.network(images)
+        return scores[:, 1:] - scores[:, :1]
+
+
+def follow_rotation(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
+    """Train one network per seed with a loss on two classes, 0 and 1, some labels being wrong.
+
+    All losses have the first step of cross-entropy: the recipe's learning rate times the ratio of
+    their slopes at equal scores. rotation.csv: epochs in which the test set or the kernel was
+    measured. correct.npz: which test examples are right at the end, `seedN` (M,) bool.
+    """
+    began = time.perf_counter()
+    device = context.torch_device(spec["recipe"]["threads"])
+    rows: list[dict[str, Any]] = []
+    correct: dict[str, np.ndarray] = {}
+    statuses: dict[str, str] = {}
+    for seed in spec["seeds"]:
+        part = {**{k: v for k, v in spec.items() if k != "seeds"}, "seed": seed}
+        identity = context.identity(part, inputs)
+        found = context.recall(identity)
+        if found is None:
+            found = _train(part, inputs, identity, context, device)
+            context.remember(identity, found)
+        rows += found["rows"]
+        statuses[str(seed)] = found["status"]
+        correct[f"seed{seed}"] = np.array(found["correct"], bool)
+    examples.write_csv(outputs["rotation.csv"], rows)
+    with files.replacing(outputs["correct.npz"]) as temporary:
+        np.savez(temporary, **correct)  # type: ignore[arg-type]
+    record = {"spec": dict(spec), "status": statuses, "seconds": time.perf_counter() - began}
+    files.write_json(outputs["rotation.json"], record | context.record(inputs.values()))
+
+
+def _train(
+    part: Spec, inputs: Files, identity: str, context: Context, device: torch.device
+) -> dict[str, Any]:
+    """One training: its rows, its status, which test examples it gets right."""
+    from firstorder import losses
+    from firstorder.linearized.multiclass import first_slope
+    from firstorder.losses import normalisation
+    from firstorder.training import loop
+    from firstorder.training.checkpoint import Checkpoint, discard
+    from firstorder.training.data import Data
+
+    train, test = examples.images(inputs["dataset"], part)
+    positive = torch.tensor(part["positive"])
+    clean, true = (
+        torch.isin(own, positive).long() for own in examples.labels(inputs["dataset"], part)
+    )
+    given = examples.noisy(clean, part["rate"], 2, "remainder", part["seed"])
+    loss = losses.build(part["loss"]["function"], 2, **part["loss"]["parameters"])
+    reference = first_slope(losses.build("ce", 2).values, 2)
+    recipe = Recipe.model_validate(part["recipe"])
+    ratio = reference / first_slope(loss.values, 2)
+    points = slice(0, part["points"])
+    watched = train[points].to(device)
+
+    def turn(epoch: int, module: nn.Module, row: Any) -> dict[str, float | int | None]:
+        if epoch not in part["epochs"]:
+            return dict.fromkeys(COLUMNS)
+        return _alignments(module, watched, clean[points], given[points], context)
+
+    module = examples.network(part, 2, part["seed"])
+    path = context.checkpoint(identity)
+    result = loop.train(
+        module,
+        Data(train, given, clean, test, true),
+        recipe.model_copy(update={"lr": recipe.lr * ratio}),
+        loss,
+        part["seed"],
+        device,
+        normaliser=normalisation.build(part["loss"]["score_norm"], 2),
+        checkpoint=Checkpoint(path, identity, context.checkpoint_seconds),
+        on_epoch=turn,
+        record_start=True,
+    )
+    discard(path)
+    kept = [row for row in result.history if row["test_accuracy"] is not None or row["rho"]]
+    names = ("epoch", "test_accuracy", "train_accuracy", "wrong_fitted", *COLUMNS)
+    right = np.zeros(0, bool) if result.correct is None else result.correct.cpu().numpy()
+    return {
+        "rows": [{"seed": part["seed"], **{name: row[name] for name in names}} for row in kept],
+        "status": result.status,
+        "correct": right.astype(int).tolist(),
+    }
+
+
+def _alignments(
+    module: nn.Module, watched: Tensor, clean: Tensor, given: Tensor, context: Context
+) -> dict[str, float | int | None]:
+    """Of the kernel of the margin s_1 - s_0, without its mean, with clean labels and noise."""
+    from firstorder.linearized import noise_alignment, normalised
+    from firstorder.linearized.kernel import ntk
+    from firstorder.linearized.mean_classifier import centred_one_hot
+
+    margin = Margin(module).eval()
+    kernel = ntk(margin, watched, memory_gib=context.demand.block_gib)
+    normalised.centre_(kernel)
+    own = noise_alignment.alignment(kernel, centred_one_hot(clean, 2))
+    other = noise_alignment.alignment(kernel, noise_alignment.noise_part(clean, given, 2))
+    return {"clean_alignment": own, "noise_alignment": other, "rho": own / other}

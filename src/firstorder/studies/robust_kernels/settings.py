@@ -1,0 +1,216 @@
+"""What `config/studies/robust_kernels/` may hold, and the checks that span its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from firstorder.config import (
+    TUNED,
+    Artefact,
+    Claim,
+    Config,
+    ConfigError,
+    Count,
+    Loss,
+    Noise,
+    Rate,
+    Scalar,
+    Seed,
+    Slug,
+    Some,
+    Strict,
+    check_noise,
+    lookup,
+)
+from firstorder.jobs import functions, signature
+
+NAME = "robust_kernels"
+Part = Literal["kernels", "networks"]
+"""Which results: of fixed kernels, or of networks whose kernel turns."""
+
+
+class Select(Strict):
+    """Which results an artefact or a claim draws on: all of one part."""
+
+    part: Part
+
+
+class Model(Strict):
+    """A network, by its builder."""
+
+    label: str
+    model: str
+    model_parameters: dict[str, Scalar] = {}
+
+
+class Compared(Strict):
+    """A loss of `losses.yaml` with values for this study."""
+
+    loss: str
+    label: str | None = None
+    parameters: dict[str, Scalar] = {}
+    score_norm: Literal["none", "l2"] = "none"
+    """Of networks; a kernel's scores are as they are."""
+    symmetric: bool = False
+
+
+class Declared(Strict):
+    """study.yaml"""
+
+    title: str
+    paper: str
+    models: dict[Slug, Model]
+    losses: dict[Slug, Compared]
+    on_kernels: Some[Slug]
+    """The losses that are followed on fixed kernels."""
+    on_networks: Some[Slug]
+    """Those that networks are trained with."""
+    artefacts: dict[Slug, Artefact[Select]]
+    claims: dict[str, Claim[Select]] = {}
+
+
+class Examples(Strict):
+    """The first `train` and `test` examples of a fixed shuffle of a dataset, and a model."""
+
+    model: Slug
+    dataset: str
+    train: Count
+    test: Count
+    seeds: Some[Seed]
+
+
+class Kernel(Examples):
+    """A kernel of the initial network with one output, centred."""
+
+
+class Network(Examples):
+    """Trainings of a network with two outputs, whose kernel is measured on the way."""
+
+    positive: Some[Annotated[int, Field(ge=0)]]
+    """The classes of the dataset that are class 1; the others are class 0."""
+    rate: Rate
+    """Of symmetric noise, exact counts."""
+    recipe: str
+    epochs: Some[Annotated[int, Field(ge=0)]]
+    """After which the kernel is computed; 0: before the training."""
+    points: Count
+    """Training examples on which it is."""
+
+
+class Paths(Strict):
+    """The losses on a fixed kernel, full batch, at equal first step."""
+
+    rates: Some[Rate]
+    """Of symmetric noise, exact counts."""
+    steps: Count
+
+
+class Scale(Strict):
+    """SCALE.yaml"""
+
+    kernels: dict[Slug, Kernel] = {}
+    rates: Some[Rate] = (0.0,)
+    """Of symmetric noise."""
+    draws: Count = 10
+    """Of the noise, for the mean classifier."""
+    ridge_draws: Count = 1
+    """The first so many of them, for ridge regression."""
+    exact: Count = 1000
+    """Training examples at most on which the exact statements are measured, in float64."""
+    paths: Paths = Paths(rates=(0.4,), steps=100)
+    networks: dict[Slug, Network] = {}
+    threads: Count = 1
+    memory_gib: Annotated[float, Field(gt=0)] = 2.0
+    """Memory that kernel computations may take."""
+    minutes: Count = 10
+    """Time to ask a scheduler for, for one job."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> Scale:
+        if self.ridge_draws > self.draws:
+            raise ValueError(f"ridge_draws: {self.ridge_draws} of {self.draws} draws")
+        return self
+
+
+def declared(config: Config) -> Declared:
+    """What the study publishes."""
+    found: Declared = config.studies[NAME].declared
+    return found
+
+
+def scale(config: Config) -> Scale:
+    """What the scale runs of the study."""
+    found: Scale = config.studies[NAME].scale
+    return found
+
+
+def loss(config: Config, slug: str, dataset: str) -> Loss:
+    """A loss of the study, with what the dataset and the study change."""
+    compared = lookup(declared(config).losses, slug, "loss")
+    found = config.losses[compared.loss].on(dataset)
+    return found.model_copy(
+        update={
+            "label": compared.label or found.label,
+            "function": found.function or compared.loss,
+            "parameters": {**found.parameters, **compared.parameters},
+        }
+    )
+
+
+def check(config: Config, study_file: Path, scale_file: Path) -> None:
+    """Refuse what does not fit together. Raises ConfigError that names file and key."""
+    study, at_scale = declared(config), scale(config)
+    for name, model in study.models.items():
+        functions.check_model(model.model, model.model_parameters, f"{study_file}: models.{name}")
+    for slug, compared in study.losses.items():
+        lookup(config.losses, compared.loss, "loss", f"{study_file}: losses.{slug}")
+    for key, slugs in (("on_kernels", study.on_kernels), ("on_networks", study.on_networks)):
+        for slug in slugs:
+            lookup(study.losses, slug, "loss", f"{study_file}: {key}")
+    for name, kernel in at_scale.kernels.items():
+        where = f"{scale_file}: kernels.{name}"
+        _check_examples(config, kernel, where)
+        _check_losses(config, study.on_kernels, kernel.dataset, study_file)
+        for rate in (*at_scale.rates, *at_scale.paths.rates):
+            check_noise(
+                Noise(kind="symmetric", rate=rate),
+                config.datasets[kernel.dataset],
+                kernel.dataset,
+                f"{scale_file}: rates",
+            )
+    for name, network in at_scale.networks.items():
+        where = f"{scale_file}: networks.{name}"
+        _check_examples(config, network, where)
+        _check_losses(config, study.on_networks, network.dataset, study_file)
+        recipe = lookup(config.recipes, network.recipe, "recipe", f"{where}.recipe")
+        classes = len(config.datasets[network.dataset].classes)
+        if not set(network.positive) < set(range(classes)):
+            raise ConfigError(f"{where}.positive: name some of the classes 0 to {classes - 1}")
+        if max(network.epochs) > recipe.epochs:
+            raise ConfigError(f"{where}.epochs: recipe {network.recipe} has {recipe.epochs} epochs")
+        if not 0 < network.rate < 0.5:
+            raise ConfigError(f"{where}.rate: two classes take rates between 0 and 0.5")
+
+
+def _check_examples(config: Config, examples: Examples, where: str) -> None:
+    lookup(declared(config).models, examples.model, "model", f"{where}.model")
+    dataset = lookup(config.datasets, examples.dataset, "dataset", f"{where}.dataset")
+    if not dataset.classes:
+        raise ConfigError(f"{where}.dataset: {examples.dataset} has no labels")
+    for part in ("train", "test"):
+        asked, there = getattr(examples, part), getattr(dataset, part)
+        if asked > there:
+            raise ConfigError(f"{where}.{part}: {examples.dataset} has {there}, not {asked}")
+
+
+def _check_losses(config: Config, slugs: tuple[str, ...], dataset: str, study_file: Path) -> None:
+    """Parameters must fit the loss's function, and each must have a value."""
+    for slug in slugs:
+        found, where = loss(config, slug, dataset), f"{study_file}: losses.{slug}.parameters"
+        if TUNED in found.parameters.values():
+            raise ConfigError(f"{where}: one is tuned on {dataset}; give a value here")
+        (entry, *_) = functions.entries("losses", found.function or "", where)
+        signature.check(entry, dict(found.parameters), where)
