@@ -134,7 +134,7 @@ def make_project(folder: Path) -> Project:
     project.edit("recipes.yaml", lambda value: value.update(TINY_RECIPES))
     tiny = {"tiny": {"data": "tiny", "hardware": "any"}}
     project.edit("scales.yaml", lambda value: value.update(tiny))
-    for name, shrink in (("symmetrization", _few_trainings), ("linearized", _few_tasks)):
+    for name, shrink in SHRUNK.items():
         studies = folder / "config" / "studies" / name
         shutil.copy(studies / "smoke.yaml", studies / "tiny.yaml")
         project.edit(f"studies/{name}/tiny.yaml", shrink)
@@ -177,6 +177,25 @@ def _few_tasks(scale: dict[str, Any]) -> None:
         family["watch_points"] = 32
         if name == "nads":
             family["options"].update(size=5, train=32, test=16, samples=1, networks=2)
+
+
+def _few_points(scale: dict[str, Any]) -> None:
+    """The same for the study of robust losses on kernels."""
+    for part in (scale["kernels"], scale["networks"]):
+        for each in part.values():
+            each.update(train=60, test=30, seeds=[1])
+    scale.update(rates=[0.0, 0.4], draws=2, ridge_draws=1, exact=40)
+    scale["paths"] = {"rates": [0.4], "steps": 5}
+    for network in scale["networks"].values():
+        network.update(recipe="tiny-tangent", epochs=[0, 6], points=30)
+
+
+SHRUNK = {
+    "symmetrization": _few_trainings,
+    "linearized": _few_tasks,
+    "robust_kernels": _few_points,
+}
+"""What makes the smallest scale of every study that still has every kind of job."""
 
 
 def load(root: str | Path, overrides: dict[str, Any] | None = None) -> Config:

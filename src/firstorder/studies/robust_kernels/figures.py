@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.ticker import FuncFormatter
 
 from firstorder.publish import style
 from firstorder.publish.registry import Results, figure
@@ -80,6 +81,7 @@ def paths(results: Results) -> Drawing:
             noise = f"{100 * rate:.0f} % noise"
             panel.set_title(noise if one_kernel else f"{title}, {noise}")
             panel.set_xscale("log")
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             panel.set_ylabel(said)
         style.accuracies([row[0]], own["test_accuracy"])
         style.percent(row[1], high=max(0.1, float(own["wrong_fitted"].max())))

@@ -48,6 +48,7 @@ def _kernel_job(config: Config, kernel: str, seed: str) -> Job:
 def _noise_job(config: Config, kernel: str, seed: str) -> Job:
     found, at_scale = lookup(scale(config).kernels, kernel, "kernel"), scale(config)
     _known(int(seed), found, kernel)
+    rates, whole = at_scale.ridge_rates, at_scale.eigenpairs is None
     return Job(
         step="classify_under_noise",
         key=(kernel, seed),
@@ -56,13 +57,16 @@ def _noise_job(config: Config, kernel: str, seed: str) -> Job:
             "rates": list(at_scale.rates),
             "draws": at_scale.draws,
             "ridge_draws": at_scale.ridge_draws,
+            "ridge_rates": list(at_scale.rates if rates is None else rates),
+            "eigenpairs": at_scale.eigenpairs,
+            "interpolation": at_scale.interpolation,
             "exact": at_scale.exact,
             "threads": at_scale.threads,
         },
         inputs=_kernel_inputs(config, kernel, seed, found),
         outputs=kernel_files(config, "classify_under_noise", kernel, seed),
         code=(f"{MODULE}.noise:classify_under_noise",),
-        demand=_demand(config, found, matrices=9),
+        demand=_demand(config, found, matrices=9 if whole else 3),
     )
 
 

@@ -26,9 +26,9 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
     """Test accuracies of every classifier, rate, sampler and draw, and their prediction.
 
     accuracy.csv: classifier `mean`, `best` (ridge, penalty by leaving one out) or `interpolating`
-    (ridge, penalty 0). predicted.csv: of the mean classifier, from two moments of the labels.
-    factors.csv: what every independent draw leaves of the clean scores. noise.json: the exact
-    statements, in float64 on the first `exact` training examples.
+    (ridge, the penalty of the spec, 0 for exactly). predicted.csv: of the mean classifier, from two
+    moments of the labels. factors.csv: what every independent draw leaves of the clean scores.
+    noise.json: the exact statements, in float64 on the first `exact` training examples.
     """
     from firstorder.linearized.spectrum import decompose
 
@@ -36,7 +36,7 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
     device = context.torch_device(spec["threads"])
     kernel, test = (each.to(device) for each in examples.read_kernels(inputs))
     clean, true = (each.to(device) for each in examples.labels(inputs["dataset"], spec))
-    spectrum = decompose(kernel, len(kernel), device)
+    spectrum = decompose(kernel, spec["eigenpairs"] or len(kernel), device)
     measured: list[dict[str, Any]] = []
     factors: list[dict[str, Any]] = []
     for rate, sampler, draw in _cells(spec):
@@ -44,7 +44,7 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
         where = {"rate": rate, "sampler": sampler, "draw": draw}
         scores = _mean_scores(test, given, spec)
         measured.append({**where, "classifier": "mean", "accuracy": accuracy(scores, true)})
-        if draw <= spec["ridge_draws"]:
+        if draw <= spec["ridge_draws"] and rate in spec["ridge_rates"]:
             for name, own in _ridge_scores(kernel, test, given, spectrum, spec).items():
                 measured.append({**where, "classifier": name, "accuracy": accuracy(own, true)})
         if sampler == "iid":
@@ -84,7 +84,7 @@ def _ridge_scores(
 
     targets = mean_classifier.centred_one_hot(given, spec["classes"])
     best = ridge.fit(kernel, targets, grid=PENALTIES, together=True, spectrum=spectrum)
-    (exact,) = ridge.path(kernel, targets, (0.0,), spectrum=spectrum)
+    (exact,) = ridge.path(kernel, targets, (spec["interpolation"],), spectrum=spectrum)
     return {"best": best.predict(test), "interpolating": times(test, exact)}
 
 

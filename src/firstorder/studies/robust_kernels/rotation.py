@@ -18,7 +18,8 @@ from firstorder.studies.robust_kernels import examples
 if TYPE_CHECKING:
     from torch import Tensor
 
-COLUMNS = ("clean_alignment", "noise_alignment", "rho")
+ALIGNMENTS = ("clean_alignment", "noise_alignment", "rho")
+COLUMNS = ("epoch", "test_accuracy", "train_accuracy", "wrong_fitted", *ALIGNMENTS)
 
 
 class Margin(nn.Module):
@@ -52,7 +53,8 @@ def follow_rotation(spec: Spec, inputs: Files, outputs: Files, context: Context)
         if found is None:
             found = _train(part, inputs, identity, context, device)
             context.remember(identity, found)
-        rows += found["rows"]
+        # What was kept has lost the order of its columns.
+        rows += [{"seed": seed, **{name: row[name] for name in COLUMNS}} for row in found["rows"]]
         statuses[str(seed)] = found["status"]
         correct[f"seed{seed}"] = np.array(found["correct"], bool)
     examples.write_csv(outputs["rotation.csv"], rows)
@@ -88,7 +90,7 @@ def _train(
 
     def turn(epoch: int, module: nn.Module, row: Any) -> dict[str, float | int | None]:
         if epoch not in part["epochs"]:
-            return dict.fromkeys(COLUMNS)
+            return dict.fromkeys(ALIGNMENTS)
         return _alignments(module, watched, clean[points], given[points], context)
 
     module = examples.network(part, 2, part["seed"])
@@ -107,10 +109,9 @@ def _train(
     )
     discard(path)
     kept = [row for row in result.history if row["test_accuracy"] is not None or row["rho"]]
-    names = ("epoch", "test_accuracy", "train_accuracy", "wrong_fitted", *COLUMNS)
     right = np.zeros(0, bool) if result.correct is None else result.correct.cpu().numpy()
     return {
-        "rows": [{"seed": part["seed"], **{name: row[name] for name in names}} for row in kept],
+        "rows": [{name: row[name] for name in COLUMNS} for row in kept],
         "status": result.status,
         "correct": right.astype(int).tolist(),
     }

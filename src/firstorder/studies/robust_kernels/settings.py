@@ -118,6 +118,12 @@ class Scale(Strict):
     """Of the noise, for the mean classifier."""
     ridge_draws: Count = 1
     """The first so many of them, for ridge regression."""
+    ridge_rates: tuple[Rate, ...] | None = None
+    """Those of `rates` at which ridge regression is fitted; all where it is absent."""
+    eigenpairs: Count | None = None
+    """Of a kernel too large to be decomposed as a whole: so many, and conjugate gradients."""
+    interpolation: Annotated[float, Field(ge=0)] = 0.0
+    """Penalty of the interpolating ridge regression, relative to the mean diagonal entry."""
     exact: Count = 1000
     """Training examples at most on which the exact statements are measured, in float64."""
     paths: Paths = Paths(rates=(0.4,), steps=100)
@@ -132,6 +138,10 @@ class Scale(Strict):
     def _enough(self) -> Scale:
         if self.ridge_draws > self.draws:
             raise ValueError(f"ridge_draws: {self.ridge_draws} of {self.draws} draws")
+        if self.eigenpairs is not None and not self.interpolation:
+            raise ValueError("interpolation: 0 needs all eigenpairs; give a penalty such as 1e-4")
+        if not set(self.ridge_rates or ()) <= set(self.rates):
+            raise ValueError("ridge_rates: name some of `rates`")
         return self
 
 

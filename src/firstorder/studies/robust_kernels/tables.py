@@ -33,10 +33,10 @@ def exact_statements(results: Results, *, most: float = 0.8) -> Table:
     for title, own in known.groupby("title", sort=False):
         steps = first[first["title"] == title]
         for slug, label in labels.items():
-            (one,) = _worst(steps[steps["loss"] == slug])
-            ties = " (breaks ties)" if one["breaks_ties"] else ""
+            own_steps = steps[steps["loss"] == slug]
+            ties = " (breaks ties)" if own_steps["breaks_ties"].any() else ""
             name = f"first step of {label}{ties} is the mean classifier"
-            rows.append(_row(title, name, "1 − cosine", 1 - one["cosine"]))
+            rows.append(_row(title, name, "|C − C'| / |C'|", own_steps["error"].max()))
         moments = gaps.loc[gaps["title"] == title, "gap"].abs().max()
         values = {
             "unhinged": own["error"].max(),
@@ -49,10 +49,6 @@ def exact_statements(results: Results, *, most: float = 0.8) -> Table:
             said = name.replace("T steps", f"{own['steps'].max():,} steps")
             rows.append(_row(title, said, unit, values[key]))
     return Table(pd.DataFrame(rows))
-
-
-def _worst(steps: pd.DataFrame) -> list[dict[str, Any]]:
-    return steps.sort_values("cosine").head(1).to_dict("records")
 
 
 def _row(title: Any, name: str, unit: str, value: float) -> dict[str, Any]:
@@ -77,7 +73,7 @@ def prediction_gaps(results: Results, most: float) -> pd.DataFrame:
 
 @table("accuracy", reads=("accuracy.csv", "predicted.csv"))
 def accuracy(results: Results, *, rates: tuple[float, ...] = (0.0, 0.4, 0.8)) -> Table:
-    """Test accuracies in percent; a section a kernel, exact counts and i.i.d. noise side by side."""
+    """Test accuracies in percent under both samplers, side by side; a section a kernel."""
     measured = frames.of_kernels(results, "accuracy.csv", frames.MEASURED)
     predicted = frames.of_kernels(results, "predicted.csv", frames.PREDICTED)
     told = predicted.assign(classifier="predicted")
@@ -95,13 +91,14 @@ def accuracy(results: Results, *, rates: tuple[float, ...] = (0.0, 0.4, 0.8)) ->
                         & (own["rate"].sub(rate).abs() < 1e-9)
                         & (own["sampler"] == sampler)
                     ]
-                    mean, std, n = spread(100 * cell["accuracy"])
-                    column = f"{100 * rate:.0f} %, {said}" if rate else "clean"
-                    rows.append(
-                        {
-                            "section": title, "row": label, "corner": "Classifier",
-                            "column": column, "mean": mean, "std": std, "n": n,
-                            "text": plus_minus(mean, std, 1), "best": False,
-                        }  # fmt: skip
-                    )
+                    rows.append(_cell(str(title), label, rate, said, 100 * cell["accuracy"]))
     return Table(pd.DataFrame(rows))
+
+
+def _cell(section: str, row: str, rate: float, sampler: str, values: pd.Series) -> dict[str, Any]:
+    mean, std, n = spread(values)
+    column = f"{100 * rate:.0f} %, {sampler}" if rate else "clean"
+    return {
+        "section": section, "row": row, "corner": "Classifier", "column": column, "mean": mean,
+        "std": std, "n": n, "text": plus_minus(mean, std, 1), "best": False,
+    }  # fmt: skip

@@ -1,0 +1,84 @@
+"""The claims hold, fail and stay open on made-up records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED
+from firstorder.studies.robust_kernels import claims, tables
+
+from .made_up import of_kernel, of_network
+
+
+@pytest.mark.parametrize(
+    ("claim", "change"),
+    [
+        (claims.equal_first_step, {"first": {"ce": (False, 1.0), "mae": (False, 0.99)}}),
+        (claims.unhinged_constant, {"changed": 1}),
+        (claims.unhinged_constant, {"error": 1e-3}),
+        (claims.noise_identity, {"identity_error": 1e-3}),
+        (claims.noise_identity, {"factor": 0.05}),
+        (claims.moment_prediction, {"offset": 0.05}),
+        (claims.infinite_ridge, {"ridge_cosine": 0.99}),
+    ],
+)
+def test_a_claim_on_kernels_holds_until_its_number_is_wrong(
+    tmp_path: Path, claim: Any, change: dict[str, Any]
+) -> None:
+    assert claim(of_kernel(tmp_path)).status == HOLDS
+    assert claim(of_kernel(tmp_path, **change)).status == FAILS
+
+
+def test_a_loss_that_breaks_ties_is_named_and_not_counted(tmp_path: Path) -> None:
+    first = {"ce": (False, 1.0), "mae": (True, 0.9)}
+    verdict = claims.equal_first_step(of_kernel(tmp_path, first=first))
+    assert verdict.status == HOLDS
+    assert "1 losses" in verdict.text and "Not counted: MAE" in verdict.text
+
+
+def test_a_gap_as_large_as_the_threshold_is_not_resolved(tmp_path: Path) -> None:
+    assert claims.moment_prediction(of_kernel(tmp_path, offset=0.02)).status == NOT_RESOLVED
+
+
+def test_rates_beyond_the_claim_are_not_judged(tmp_path: Path) -> None:
+    names = {each.name for each in claims.moment_prediction(of_kernel(tmp_path)).effects}
+    assert not any("0.9" in name for name in names) and any("0.8" in name for name in names)
+
+
+ALONG = {
+    "ce": [(5.0, 0.60), (6.0, 0.62), (5.5, 0.61)],
+    "mae": [(28.0, 0.90), (29.0, 0.92), (30.0, 0.94)],
+    "sgce": [(18.0, 0.80), (19.0, 0.82), (20.0, 0.84)],
+}
+
+
+def test_rho_that_orders_the_accuracies_predicts_them(tmp_path: Path) -> None:
+    verdict = claims.rotation_predicts_accuracy(of_network(tmp_path, ALONG))
+    assert verdict.effects[0].value > 0.95 and verdict.effects[0].low < verdict.effects[0].value
+    against = {loss: [(40 - rho, acc) for rho, acc in pairs] for loss, pairs in ALONG.items()}
+    assert claims.rotation_predicts_accuracy(of_network(tmp_path, against)).status == FAILS
+
+
+def test_symmetric_losses_turn_less_until_one_turns_as_far(tmp_path: Path) -> None:
+    assert claims.symmetric_turn_less(of_network(tmp_path, ALONG)).status == HOLDS
+    beyond = {**ALONG, "mae": [(2.0, 0.5), (2.5, 0.5), (1.5, 0.5)]}
+    assert claims.symmetric_turn_less(of_network(tmp_path, beyond)).status == FAILS
+
+
+def test_the_table_has_every_statement_with_its_error(tmp_path: Path) -> None:
+    frame = tables.exact_statements(of_kernel(tmp_path, changed=3)).frame
+    assert len(frame) == 3 + len(tables.STATEMENTS)
+    (changed,) = frame.loc[frame["row"].str.endswith("that differ"), "text"]
+    assert changed == "3"
+    assert frame["row"].str.contains("after 100 steps").any()
+
+
+def test_the_table_of_accuracies_has_both_samplers_side_by_side(tmp_path: Path) -> None:
+    frame = tables.accuracy(of_kernel(tmp_path)).frame
+    assert list(dict.fromkeys(frame["column"])) == [
+        "clean", "40 %, exact counts", "40 %, drawn one by one", "80 %, exact counts",
+        "80 %, drawn one by one",
+    ]  # fmt: skip

@@ -1,0 +1,76 @@
+"""What is planned, and which mistakes are refused before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firstorder.config import ConfigError
+from firstorder.jobs import plan
+from firstorder.jobs.study import find
+from firstorder.studies.robust_kernels.settings import NAME
+
+from .made_up import configuration
+
+STEPS = {step.name: step for step in find(NAME).steps}
+SMOKE = f"studies/{NAME}/smoke.yaml"
+STUDY = f"studies/{NAME}/study.yaml"
+
+
+def test_a_kernel_is_computed_once_and_read_by_two_steps(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    made = STEPS["compute_scalar_kernel"].job(config, "tiny", "1")
+    for name in ("classify_under_noise", "follow_paths"):
+        job = STEPS[name].job(config, "tiny", "1")
+        assert job.inputs["kernel.npy"] == made.outputs["kernel.npy"]
+        assert "model" not in job.spec
+
+
+def test_every_job_of_the_scale_is_listed(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    assert [*STEPS["follow_rotation"].every(config)] == [("tiny", "ce"), ("tiny", "mae")]
+    assert [*STEPS["follow_paths"].every(config)] == [("tiny", "1")]
+
+
+def test_an_artefact_of_a_part_that_the_scale_lacks_is_not_available(tmp_path: Path) -> None:
+    config = configuration(tmp_path, networks={})
+    artefacts = config.studies[NAME].declared.artefacts
+    available = {
+        name: find(NAME).select(config, each.select, ()).available
+        for name, each in artefacts.items()
+    }
+    assert [name for name, there in available.items() if not there] == ["rotation"]
+
+
+def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
+    spec = STEPS["follow_rotation"].job(configuration(tmp_path), "tiny", "mae").spec
+    assert set(spec["loss"]) == {"function", "parameters", "score_norm"}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        (SMOKE, {"networks.digits.rate": 0.6}, r"networks\.digits\.rate: two classes"),
+        (SMOKE, {"networks.digits.positive": [12]}, r"positive: name some of the classes 0 to 9"),
+        (SMOKE, {"networks.digits.epochs": [500]}, "recipe tangent has 100 epochs"),
+        (SMOKE, {"kernels.digits.train": 5000}, "train: digits has 1400, not 5000"),
+        (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
+        (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),
+        (SMOKE, {"ridge_draws": 200}, "ridge_draws: 200 of 100 draws"),
+        (STUDY, {"on_kernels": ["nonesuch"]}, "loss 'nonesuch' is unknown"),
+        (STUDY, {"losses.sgce.parameters": {}}, r"losses\.sgce\.parameters: one is tuned"),
+        (STUDY, {"losses.sgce.parameters": {"p": 1.0, "q": 0.4}}, r"parameters\.p"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_and_key(edited, file, change, said) -> None:
+    root = edited(file, change)
+    with pytest.raises(ConfigError, match=said) as caught:
+        plan.make(root, {"studies": [NAME]})
+    assert "\n" not in str(caught.value) and Path(file).name in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_every_scale_is_planned(edited, scale: str) -> None:
+    made = plan.make(edited(), {"studies": [NAME], "scale": scale})
+    assert {job.step for job in made.jobs().values()} >= set(STEPS)
