@@ -96,7 +96,8 @@ def moment_prediction(results: Results, *, most: float = 0.8, points: float = 2.
             values, expected = 100 * own["accuracy"], 100 * told[key]
             effects.append(_offset(values, expected, points, name, "points"))
     largest = max(effects, key=lambda each: abs(each.value))
-    return combine(effects, "all", f"Largest error {largest.value:.2f} points ({largest.name}).")
+    value = f"{largest.value:.2f}".replace("-", "−")
+    return combine(effects, "all", f"Largest error {value} points ({largest.name}).")
 
 
 def _offset(values: pd.Series, told: float, within: float, name: str, unit: str = "") -> Effect:
