@@ -53,11 +53,11 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
     [
         (SMOKE, {"networks.digits.rate": 0.6}, r"networks\.digits\.rate: two classes"),
         (SMOKE, {"networks.digits.positive": [12]}, r"positive: name some of the classes 0 to 9"),
-        (SMOKE, {"networks.digits.epochs": [500]}, "recipe tangent has 100 epochs"),
+        (SMOKE, {"networks.digits.epochs": [500]}, "recipe digits has 100 epochs"),
         (SMOKE, {"kernels.digits.train": 5000}, "train: digits has 1400, not 5000"),
         (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
         (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),
-        (SMOKE, {"ridge_draws": 200}, "ridge_draws: 200 of 100 draws"),
+        (SMOKE, {"ridge_draws": 400}, "ridge_draws: 400 of 300 draws"),
         (STUDY, {"on_kernels": ["nonesuch"]}, "loss 'nonesuch' is unknown"),
         (STUDY, {"losses.sgce.parameters": {}}, r"losses\.sgce\.parameters: one is tuned"),
         (STUDY, {"losses.sgce.parameters": {"p": 1.0, "q": 0.4}}, r"parameters\.p"),
@@ -70,7 +70,7 @@ def test_a_mistake_is_one_line_with_file_and_key(edited, file, change, said) -> 
     assert "\n" not in str(caught.value) and Path(file).name in str(caught.value)
 
 
-@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "small", "cifar", "paper"])
 def test_every_scale_is_planned(edited, scale: str) -> None:
     made = plan.make(edited(), {"studies": [NAME], "scale": scale})
     assert {job.step for job in made.jobs().values()} >= set(STEPS)
