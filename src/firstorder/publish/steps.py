@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from firstorder import files
@@ -19,7 +20,8 @@ check = declared.check
 LIGHT = Demand(megabytes=1500, minutes=10)
 CLAIMS = ("html", "csv", "md")
 PAPER = "paper/main.typ"
-REFERENCES = "paper/references.bib"
+PARTS = ("*.typ", "*.bib")
+"""Of the files beside it: what it includes."""
 
 
 def _artefact_outputs(kind: str) -> Any:
@@ -256,11 +258,17 @@ def _paper_job(config: Config) -> Job:
                 for study in config.settings.studies
             ],
         },
-        inputs={**_published_files(config), "source": PAPER, "references": REFERENCES},
+        inputs={**_published_files(config), "source": PAPER, **_parts()},
         outputs=_paper_outputs(config),
         code=("firstorder.publish.paper:paper",),
         demand=LIGHT,
     )
+
+
+def _parts() -> dict[str, str]:
+    """What the paper includes, by name."""
+    found = (path for pattern in PARTS for path in Path(PAPER).parent.glob(pattern))
+    return {path.name: str(path) for path in sorted(found) if str(path) != PAPER}
 
 
 def _page_outputs(config: Config) -> Files:
