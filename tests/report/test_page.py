@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from firstorder.jobs.context import Context
-from firstorder.publish import claims_page, origins
+from firstorder.publish import claims_page
 from firstorder.publish.page import page as step
 
 from .browser import Browser, program, running
@@ -218,21 +218,6 @@ def test_claims_come_failures_first_with_interval_and_threshold(opened: Browser)
     assert "gain: 2 [1, 3] points; claimed > 1.5" in rows[0] and "since 2026-01-01" in rows[0]
     see(opened, "view=claims&status=holds")
     assert opened.evaluate("document.querySelectorAll('#claims tbody tr').length") == 1
-
-
-def test_a_title_stands_for_the_parts_beside_it_in_every_row() -> None:
-    rows = [
-        {"model": "mlp", "label": "MLP", "seed": seed, "family": family}
-        for seed in (1, 2)
-        for family in ("binary", "nads")
-    ]
-    names = ["binary/mlp/1/network.csv", "nads/mlp/2/network.csv"]
-    assert origins.aliases({"runs": rows}, names) == {"MLP": ["mlp"]}
-
-
-def test_artefacts_of_the_same_files_are_related_the_closest_first() -> None:
-    found = origins.related(["a", "b"], {"far": ["a", "x", "y"], "near": ["a", "b"], "no": ["z"]})
-    assert found == ["near", "far"]
 
 
 def test_the_claims_page_escapes_and_puts_failures_first(written: Path) -> None:

@@ -1,0 +1,20 @@
+"""Which runs stand behind a number, and which artefacts behind a claim, without knowing a study."""
+
+from __future__ import annotations
+
+from firstorder.publish import origins
+
+
+def test_a_title_stands_for_the_parts_beside_it_in_every_row() -> None:
+    rows = [
+        {"model": "mlp", "label": "MLP", "seed": seed, "family": family}
+        for seed in (1, 2)
+        for family in ("binary", "nads")
+    ]
+    names = ["binary/mlp/1/network.csv", "nads/mlp/2/network.csv"]
+    assert origins.aliases({"runs": rows}, names) == {"MLP": ["mlp"]}
+
+
+def test_artefacts_of_the_same_files_are_related_the_closest_first() -> None:
+    found = origins.related(["a", "b"], {"far": ["a", "x", "y"], "near": ["a", "b"], "no": ["z"]})
+    assert found == ["near", "far"]
