@@ -62,6 +62,8 @@ class Trajectory:
     """Threshold -> (T,) first step (from 1) whose minibatch loss is smaller; 0 where none is."""
     coefficients: Tensor
     """(N, T)"""
+    test_scores: Tensor
+    """(M, T), after the last epoch."""
 
     @property
     def diverged(self) -> Tensor:
@@ -163,6 +165,7 @@ def _train(
         distance,
         first_below={level: steps.cpu() for level, steps in first.items()},
         coefficients=coefficients.T,
+        test_scores=test.scores(coefficients),
     )
 
 

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firstorder.linearized.function_space import Trajectory
+import numpy as np
+from torch import Tensor
+
+from firstorder.linearized.function_space import Trajectory, cross_entropy
 
 if TYPE_CHECKING:
     from firstorder.training.loop import Result
@@ -26,6 +29,8 @@ class Outcome:
     first_below: dict[str, int | None]
     """Threshold -> first step (from 1) whose minibatch loss was below it."""
     seconds: float
+    correct: str = ""
+    """The test examples that are right at the end, as hexadecimal bits; empty when diverged."""
 
 
 def of_result(result: Result) -> Outcome:
@@ -43,8 +48,27 @@ def of_result(result: Result) -> Outcome:
 
 
 def evaluated(outcome: Outcome) -> list[dict[str, Any]]:
-    """The COLUMNS of the epochs that were evaluated."""
-    return [{name: row[name] for name in COLUMNS} for row in outcome.rows if "test_loss" in row]
+    """The COLUMNS of the epochs that were evaluated.
+
+    A training that diverged ends with the epoch in which it did, and no numbers: whoever takes
+    the last row takes none of an earlier epoch for the result.
+    """
+    rows = [{name: row[name] for name in COLUMNS} for row in outcome.rows if "test_loss" in row]
+    if outcome.status == "diverged":
+        after = outcome.rows[-1]["epoch"] + 1 if outcome.rows else 0
+        rows.append({"epoch": after} | dict.fromkeys(COLUMNS[1:]))
+    return rows
+
+
+def bits(scores: Tensor, labels: Tensor) -> str:
+    """Which `scores` (M,) are on the side of 0 that `labels` (M,), 0 or 1, say; hexadecimal."""
+    right = (scores.cpu() > 0) == (labels.cpu() > 0)
+    return np.packbits(right.numpy()).tobytes().hex()
+
+
+def packed(outcome: Outcome) -> np.ndarray:
+    """The bits of an outcome as bytes (ceil(M / 8),): `np.unpackbits` gives the examples."""
+    return np.frombuffer(bytes.fromhex(outcome.correct), dtype=np.uint8)
 
 
 def watched(column: str) -> bool:
@@ -52,8 +76,13 @@ def watched(column: str) -> bool:
     return column.startswith(("alignment_", "trace_", "energy_"))
 
 
-def of_trajectory(trajectory: Trajectory, seconds: float) -> list[Outcome]:
-    """One outcome per target; the time that all took together is shared out evenly."""
+def of_trajectory(
+    trajectory: Trajectory, test_labels: Tensor, seconds: float, every: int = 1
+) -> list[Outcome]:
+    """One outcome per target; the time that all took together is shared out evenly.
+
+    `test_labels` (M, T) are 0 or 1. Of the epochs every so many are kept, and the last.
+    """
     columns = {
         "train_loss": trajectory.train_loss,
         "train_accuracy": trajectory.train_accuracy,
@@ -67,13 +96,57 @@ def of_trajectory(trajectory: Trajectory, seconds: float) -> list[Outcome]:
         rows = [
             {"epoch": epoch} | {name: float(v[epoch, target]) for name, v in columns.items()}
             for epoch in range(epochs)
+            if epoch % every == 0 or epoch == epochs - 1
         ]
+        diverged = bool(trajectory.diverged[target])
         outcomes.append(
             Outcome(
-                "diverged" if trajectory.diverged[target] else "finished",
+                "diverged" if diverged else "finished",
                 _finite(rows),
                 {str(k): int(v[target]) or None for k, v in trajectory.first_below.items()},
                 seconds / count,
+                "" if diverged else bits(trajectory.test_scores[:, target], test_labels[:, target]),
+            )
+        )
+    return outcomes
+
+
+def of_solution(
+    scores: Tensor,
+    targets: Tensor,
+    test_scores: Tensor,
+    test_targets: Tensor,
+    distance: Tensor,
+    seconds: float,
+) -> list[Outcome]:
+    """One outcome per column of a model that was solved for and not trained: one row, epoch 0.
+
+    Parameters
+    ----------
+    scores, targets : (N, T), of the training examples; targets are 0 or 1.
+    test_scores, test_targets : (M, T)
+    distance : (T,) squared, of the parameters from the initialisation.
+    seconds : of all columns together.
+    """
+    numbers = {
+        "train_loss": cross_entropy(scores, targets.to(scores)),
+        "train_accuracy": ((scores > 0) == (targets > 0.5)).double().mean(0),
+        "test_loss": cross_entropy(test_scores, test_targets.to(test_scores)),
+        "test_accuracy": ((test_scores > 0) == (test_targets > 0.5)).double().mean(0),
+        "distance": distance,
+    }
+    outcomes = []
+    for column in range(scores.shape[1]):
+        row = {"epoch": 0} | {name: float(value[column]) for name, value in numbers.items()}
+        finite = all(math.isfinite(value) for value in row.values())
+        right = bits(test_scores[:, column], test_targets[:, column])
+        outcomes.append(
+            Outcome(
+                "finished" if finite else "diverged",
+                _finite([row]),
+                {},
+                seconds / scores.shape[1],
+                right if finite else "",
             )
         )
     return outcomes

@@ -176,7 +176,8 @@ def percent(axes: Axes, axis: str = "y", low: float = 0.0, high: float = 1.0) ->
 def accuracies(axes: Iterable[Axes], mean: pd.Series, std: pd.Series | None = None) -> None:
     """Accuracy axes that hold mean ± std, from a whole ten percent to another."""
     around = 0.0 if std is None else std.fillna(0.0)
-    low = np.floor(10.0 * float((mean - around).min()) - 0.1) / 10.0
+    least = float((mean - around).min())
+    low = np.floor(10.0 * least - 0.1) / 10.0 if np.isfinite(least) else 0.0
     high = np.ceil(10.0 * float((mean + around).max()) + 0.1) / 10.0
     for each in axes:
         percent(each, low=max(low, 0.0), high=min(high, 1.0))

@@ -44,5 +44,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> small.Run:
     run("rotate", "mlp", "tiny", "1", "eigenfunctions")
     for step in ("linearize", "fit", "rotate"):
         run(step, "mlp", "tiny", "1", "binary")
+    for step in ("linearize", "fit"):
+        run(step, "mlp", "tiny", "1", "inductive")
+    run("fit", "mlp", "tiny", "1", "steps")
     run("find_directions", "mlp-gelu", "1", "nads")
     return run

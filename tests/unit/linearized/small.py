@@ -36,7 +36,9 @@ def configuration(folder: Path, epochs: int = 4, **recipe: Any) -> Config:
                 kind="eigenfunctions", support="tiny", tasks=(2, 3), watch=(3,), watch_points=20,
                 **common,
             ),
+            "inductive": Family(kind="inductive", support="tiny", tasks=(2, 3), **common),
             "binary": Family(kind="binary", support="tiny", tasks=(10, 48), **common),
+            "steps": Family(kind="binary", support="tiny", tasks=(10, 48), steps=6, **common),
             "nads": Family(
                 kind="nads",
                 tasks=(1, 20),

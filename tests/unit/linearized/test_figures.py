@@ -73,7 +73,8 @@ def test_spikes_are_those_of_their_definition() -> None:
          "initial": 1.0 / k, "trained": 100.0 / k * np.where(k == 3, 6.0, 1.0)}
     )  # fmt: skip
     found = spikes(frame).iloc[0]
-    assert found["spike"] == pytest.approx(6.0)
+    assert found["excess"] == pytest.approx(6.0)
+    assert found["affine"] == pytest.approx(6.0, rel=1e-6)
     assert found["rank"] == 1
     assert found["argmax"] == 3
     assert found["order"] == pytest.approx(1.0)

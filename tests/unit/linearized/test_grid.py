@@ -15,7 +15,7 @@ from firstorder.jobs import study as studies
 from firstorder.publish import declared
 from firstorder.publish.registry import Results
 from firstorder.studies.linearized import STUDY, frames, grid
-from firstorder.studies.linearized.settings import Select
+from firstorder.studies.linearized.settings import Judged, Select
 
 from .made_up import results
 from .small import ROOT, with_study
@@ -83,6 +83,13 @@ def test_a_family_that_the_scale_lacks_is_not_available(tiny: Config) -> None:
     assert select(tiny, "network.csv", family="nads").available
     found = select(without(tiny, "nads"), "network.csv", family="nads")
     assert not found.available and not found.files
+
+
+def test_a_claim_is_judged_on_whatever_is_there_of_its_families(tiny: Config) -> None:
+    chosen = Judged(family="nads", also=("eigenfunctions",))
+    found = STUDY.select(without(tiny, "nads"), chosen, ("network.csv",))
+    assert found.available and {name.split("/")[0] for name in found.files} == {"eigenfunctions"}
+    assert not STUDY.select(tiny, Judged(family="absent"), ()).available
 
 
 def test_any_family_on_a_dataset_will_do_where_a_dataset_is_asked_for(tiny: Config) -> None:
@@ -176,8 +183,6 @@ def test_a_function_opens_the_files_that_it_says_it_reads(
 
     module, _, name = registered.entry.rpartition(":")
     options = {
-        "accuracy-falls": [{"arm": "network"}, {"arm": "linear"}],
-        "accuracy-falls-to-chance": [{"arm": "network"}, {"arm": "linear"}],
         "reference-table": [{"reference": [[2, 0.9, 0.9, 0.9]]}],
         "reference-shape": [{"reference": [[2, 0.9, 0.9, 0.9]]}],
     }.get(registered.name, [{}])

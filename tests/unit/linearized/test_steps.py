@@ -63,10 +63,17 @@ def test_only_the_kernel_of_the_network_has_its_alignments_as_eigenvalues(
         ("eigenfunctions", "network", [2, 3]),
         ("eigenfunctions", "random", [3]),
         ("eigenfunctions", "retrained", [2, 3]),
+        ("eigenfunctions", "retrained-scaled", [2, 3]),
+        ("eigenfunctions", "linear0-scaled", [2, 3]),
+        ("eigenfunctions", "converged", [2, 3]),
+        ("inductive", "ridge", [2, 3]),
+        ("inductive", "network", [2, 3]),
         ("binary", "linear", [10, 48]),
         ("binary", "linear0", [10, 48]),
         ("binary", "network", [10, 48]),
         ("binary", "retrained", [48]),
+        ("binary", "converged0", [10, 48]),
+        ("binary", "retrained-converged", [48]),
         ("nads", "network", [1, 20]),
         ("nads", "linear", [1, 20]),
     ],
@@ -79,18 +86,61 @@ def test_every_arm_has_its_epochs_and_its_record(
     assert list(frame) == [
         "task", "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "distance",
     ]  # fmt: skip
-    assert [list(part["epoch"]) for _, part in frame.groupby("task")] == [[0, 1, 2, 3, 4]] * len(
-        tasks
-    )
+    solved = arm == "ridge" or "converged" in arm
+    epochs = [0] if solved else [0, 1, 2, 3, 4]
+    assert [list(part["epoch"]) for _, part in frame.groupby("task")] == [epochs] * len(tasks)
     record = json.loads(finished.file(f"{arm}.json", family, model).read_text())
     assert sorted(int(task) for task in record["tasks"]) == tasks
-    assert set(record["tasks"][str(tasks[0])]) == {
-        "status", "steps_to_0.1", "steps_to_0.01", "majority_train", "majority_test",
-        "alignment", "relative_alignment", "seconds",
+    reached = set() if solved else {"steps_to_0.1", "steps_to_0.01"}
+    assert set(record["tasks"][str(tasks[0])]) == reached | {
+        "status", "majority_train", "majority_test", "alignment", "relative_alignment", "steps",
+        "seconds",
     }  # fmt: skip
+    with np.load(finished.file(f"{arm}.npz", family, model)) as stored:
+        examples = int(stored["examples"])
+        assert list(stored["tasks"]) == tasks and examples == (20 if family == "nads" else TEST)
+        right = np.unpackbits(stored["correct"], axis=1, count=examples)
+    last = frame.groupby("task").tail(1)["test_accuracy"]
+    assert np.allclose(right.mean(1), last)
     assert {"spec", "device", "versions", "commit", "code", "inputs", "peak_memory_bytes"} <= set(
         record
     )
+
+
+def test_a_solved_model_fits_what_the_recipe_has_not_the_time_for(finished: Run) -> None:
+    trained, solved = (
+        pd.read_csv(finished.file(f"{arm}.csv", "binary")).groupby("task").tail(1)
+        for arm in ("linear", "converged")
+    )
+    assert (solved["train_accuracy"] == 1).all()
+    assert (solved["train_loss"].to_numpy() < 0.01 * trained["train_loss"].to_numpy()).all()
+
+
+def test_sizes_of_a_family_take_the_same_steps(finished: Run) -> None:
+    frame = pd.read_csv(finished.file("network.csv", "steps"))
+    assert dict(frame.groupby("task")["epoch"].max()) == {10: 6, 48: 2}  # of 1 and of 3 steps
+    record = json.loads(finished.file("network.json", "steps").read_text())["tasks"]
+    assert {task: fields["steps"] for task, fields in record.items()} == {"10": 6, "48": 6}
+
+
+def test_inductive_eigenfunctions_know_the_training_examples_only(finished: Run) -> None:
+    with np.load(finished.start("inductive.npz")) as stored:
+        values, functions = stored["eigenvalues"], stored["eigenvectors"]
+    kernel = np.load(finished.start("kernel.npy")).astype(np.float64)
+    own = functions[:, :TRAIN]
+    assert functions.shape == (3, TRAIN + TEST)
+    assert np.allclose(own @ own.T, np.eye(3), atol=1e-5)
+    assert np.allclose(kernel[:TRAIN, :TRAIN] @ own.T, own.T * values, atol=1e-3 * values[0])
+    assert np.allclose(kernel[:, :TRAIN] @ own.T / values, functions.T, atol=1e-3)
+
+
+def test_the_scale_of_a_kernel_is_no_advantage_at_equal_trace(finished: Run) -> None:
+    raw, scaled, start = (
+        pd.read_csv(finished.file(f"{arm}.csv")).query("epoch == 1")["distance"].to_numpy()
+        for arm in ("retrained", "retrained-scaled", "linear0")
+    )
+    # The first steps of a training with a larger kernel go as much farther.
+    assert (scaled < raw).all() and np.allclose(scaled / start, 1, atol=0.9)
 
 
 def test_network_and_linearization_start_from_the_same_function(finished: Run) -> None:
@@ -225,6 +275,10 @@ def test_a_diverged_network_is_a_result(tmp_path: Path) -> None:
     assert json.loads(run.file("retrained.json", "binary").read_text())["tasks"]["48"][
         "status"
     ] in ("diverged", "finished")
+    last = pd.read_csv(run.file("network.csv", "binary")).groupby("task").tail(1)
+    assert last["test_accuracy"].isna().all() and last["epoch"].gt(0).all()
+    with np.load(run.file("network.npz", "binary")) as stored:
+        assert not stored["tasks"].size
 
 
 def test_networks_with_batch_norm_are_retrained_with_initial_statistics(tmp_path: Path) -> None:

@@ -34,8 +34,30 @@ def test_the_rotated_kernel_has_rows_of_both_families(tiny: Config) -> None:
         for what in ("eigenfunction tasks", "binary task by training examples")
     }
     binary = frame[frame["family"] == "binary"]
-    assert set(binary["arm"].dropna()) == {"network", "linear0", "retrained"}
+    assert set(binary["arm"].dropna()) == {
+        "network", "linear0", "retrained", "retrained-scaled", "linear0-scaled", "converged0",
+        "retrained-converged",
+    }  # fmt: skip
+    trained = binary[binary["arm"] == "network"]
+    assert trained["train"].between(50, 100).all() and trained["text"].str.endswith(")").all()
     assert "larger class" in set(binary["row"]) and "n = 1000" in set(binary["column"])
+
+
+@pytest.mark.parametrize(("lost", "text"), [((1,), ", 1 of 2 diverged"), ((1, 2), "diverged")])
+def test_a_training_that_diverged_is_marked(tiny: Config, lost: tuple[int, ...], text: str) -> None:
+    for seed in lost:
+        path = Path(
+            f"results/tiny/linearized/mlp/photos/seed{seed}/runs/eigenfunctions/network.csv"
+        )
+        frame = pd.read_csv(path)
+        last = (frame["task"] == 10) & (frame["epoch"] == frame["epoch"].max())
+        frame.loc[last, frame.columns[2:]] = None
+        frame.to_csv(path, index=False)
+    made = pd.read_csv(draw(tiny, "table", "eigenfunction-table")["csv"])
+    at = (made["section"] == "MLP") & (made["row"] == 10) & (made["column"] == "network (%)")
+    cell = made[at].iloc[0]
+    assert str(cell["text"]).endswith(text) and cell["n"] == 2 - len(lost)
+    assert made["text"].str.contains("diverged").sum() == 2  # and the excess over the larger class
 
 
 def test_the_table_of_directions_states_the_signal_of_its_tasks(tiny: Config) -> None:

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from firstorder.config import Recipe
-from firstorder.publish.measures import number_range, spearman
+from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.verdict import Verdict, judged, not_run
+from firstorder.publish.statistics import Direction, effect, resample
+from firstorder.publish.verdict import Effect, Verdict, exact, judge, not_run
 from firstorder.streams import numpy_stream
 from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.cells import geometric, labels, mean_of, numbers, of
 from firstorder.studies.linearized.directions import frequency
+from firstorder.studies.linearized.judging import verdict
 from firstorder.studies.linearized.spikes import spikes
 
 
@@ -25,11 +28,11 @@ def alignment_is_eigenvalue(results: Results, *, error: float = 1e-3) -> Verdict
     """
     found = frames.of_file(results, "gradients.csv")
     off = (found["alignment"] / found["eigenvalue"] - 1).abs()
-    return judged(
-        bool((off < error).all()),
+    largest = float(off.max()) if off.notna().all() else float("inf")
+    return judge(
+        exact(largest, error, "below", name="largest relative error"),
         f"For {len(found)} eigenfunctions, the {found['k'].max()}th the last, the alignment "
-        f"differs from the eigenvalue of the Gram matrix by at most {off.max():.1e} of it.",
-        relative_error=float(off.max()),
+        "differs from the eigenvalue of the Gram matrix by at most this share of it.",
     )
 
 
@@ -49,10 +52,9 @@ def norm_bound(results: Results) -> Verdict:
         norm, alignment = (coefficients**2 / values).sum(1), (coefficients**2 * values).sum(1)
         ratio = norm * alignment / (coefficients**2).sum(1) ** 2
         least, targets = min(least, float(ratio.min())), targets + len(ratio)
-    return judged(
-        least >= 1 - 1e-9,
-        f"Over {targets} targets the product is at least {least:.2f} times the fourth power.",
-        least_ratio=least,
+    return judge(
+        exact(least, 1 - 1e-9, name="least ratio"),
+        f"Over {targets} targets the product is at least so many times the fourth power.",
     )
 
 
@@ -88,10 +90,9 @@ def dual_form(results: Results, *, difference: float = 1e-8) -> Verdict:
             step += 1
     primal = start + features @ weights.detach()
     off = float((start + kernel @ dual.coefficients[:, 0] - primal).abs().max())
-    return judged(
-        off < difference,
-        f"After {steps} steps the scores of both forms differ by at most {off:.1e}.",
-        difference=off,
+    return judge(
+        exact(off, difference, "below", name="largest difference"),
+        f"The largest difference of the scores of both forms after {steps} steps.",
     )
 
 
@@ -99,32 +100,46 @@ def dual_form(results: Results, *, difference: float = 1e-8) -> Verdict:
 def heavy_tail(results: Results, *, leading: int = 10, share: float = 0.4) -> Verdict:
     """E4: few eigenvalues, the `leading` ones, carry most of the trace: at least `share`."""
     spectra = frames.spectra(results)
-    at = spectra[spectra["k"] == leading].groupby("label")["cumulative"].mean()
-    return judged(
-        bool((at >= share).all()),
-        f"The first {leading} eigenvalues carry {_by_label(100 * at, 0)} % of the trace.",
-        **{f"share_{label}": float(value) for label, value in at.items()},
+    at = spectra[spectra["k"] == leading].assign(task=leading)
+    return verdict(
+        f"The first {leading} eigenvalues carry of the trace",
+        _means(at, "cumulative", 100 * share, scale=100.0, unit="%"),
     )
 
 
-def _by_label(values: pd.Series, digits: int) -> str:
-    """`LeNet 62, MLP 48`"""
-    return ", ".join(f"{label} {value:.{digits}f}" for label, value in values.items())
+def _means(
+    frame: pd.DataFrame,
+    value: str,
+    threshold: float = float("nan"),
+    direction: Direction = "above",
+    *,
+    logarithmic: bool = False,
+    scale: float = 1.0,
+    unit: str = "",
+) -> list[Effect]:
+    """The mean over tasks and seeds by model, its interval over seeds.
 
-
-def _each_spike(results: Results, part: str, tasks: tuple[int, int]) -> pd.DataFrame:
-    """The spikes of a part, seed by seed, for trained indices within `tasks`."""
-    found = spikes(frames.of_file(results, "alignment.csv"))
-    return found[(found["part"] == part) & found["task"].between(*tasks)]
-
-
-def _over_seeds(spikes: pd.DataFrame) -> pd.DataFrame:
-    return spikes.groupby(["label", "task"], sort=False).mean(numeric_only=True).reset_index()
+    `logarithmic`: the geometric mean, of a factor.
+    """
+    if frame.empty:
+        return []
+    chosen = frame.assign(number=np.log(frame[value]) if logarithmic else frame[value])
+    cells = numbers(chosen, "number")
+    drawn = resample(cells)
+    mean = geometric if logarithmic else mean_of
+    return [
+        effect(
+            drawn, mean(of(cells, label, "")), threshold=threshold, direction=direction,
+            scale=scale, unit=unit, name=label,
+        )
+        for label in labels(cells)
+    ]  # fmt: skip
 
 
 def _spikes(results: Results, part: str, tasks: tuple[int, int]) -> pd.DataFrame:
-    """Means over seeds of the spikes of a part."""
-    return _over_seeds(_each_spike(results, part, tasks))
+    """The spikes of a part, seed by seed, for trained indices within `tasks`."""
+    found = spikes(frames.of_file(results, "alignment.csv"))
+    return found[(found["part"] == part) & found["task"].between(*tasks)]
 
 
 NO_TASKS = "No eigenfunction task within the claim's range of indices is run at this scale."
@@ -140,19 +155,17 @@ def spike(
 ) -> Verdict:
     """E17: the trained kernel's alignment spikes at the trained index.
 
-    By more than `least` times the median growth.
+    By more than `least` times the growth of its neighbours, as the geometric mean over tasks.
     """
     found = _spikes(results, part, tasks)
     if found.empty:
         return not_run(NO_TASKS)
-    low = found.sort_values("spike").to_dict("records")[0]
-    return judged(
-        bool((found["spike"] > least).all()),
-        f"On the {part} part the alignment at the trained index grows "
-        f"{number_range(found['spike'], 1)} times as much as the median (least: {low['label']}, "
-        f"j = {low['task']:.0f}).",
-        least=float(found["spike"].min()),
-        median=float(found["spike"].median()),
+    low = found.sort_values("excess").to_dict("records")[0]
+    return verdict(
+        f"On the {part} part the alignment at the trained index grows, over neighbours' (least: "
+        f"{low['excess']:.1f}, {low['label']}, j = {low['task']:.0f})",
+        _means(found, "excess", least, logarithmic=True, unit="times"),
+        beside=[("Over an affine fit", _means(found, "affine", logarithmic=True, unit="times"))],
     )
 
 
@@ -167,22 +180,27 @@ def spike_fades(
 ) -> Verdict:
     """E18: on test images the spike stands for small indices and is below training's for large.
 
-    Small: up to `small`, more than `least`. Large: from `large`.
+    Small: up to `small`, more than `least` times the growth of the neighbours. Large: from
+    `large`. Geometric means over tasks.
     """
     test, train = _spikes(results, "test", tasks), _spikes(results, "train", tasks)
-    both = test.merge(train, on=["label", "task"], suffixes=("_test", "_train"))
+    keys = ["model", "label", "seed", "family", "task"]
+    both = test.merge(train, on=keys, suffixes=("_test", "_train"))
+    both = both.assign(fading=both["excess_test"] / both["excess_train"])
     low, high = both[both["task"] <= small], both[both["task"] >= large]
     if low.empty or high.empty:
         return not_run(NO_TASKS)
-    fading = high["spike_test"] < high["spike_train"]
-    return judged(
-        bool((low["spike_test"] > least).all() and fading.all()),
-        f"The test spike is {number_range(low['spike_test'], 1)} for small indices and "
-        f"{number_range(high['spike_test'], 1)} for large ones, where training's is "
-        f"{number_range(high['spike_train'], 1)}.",
-        small_least=float(low["spike_test"].min()),
-        large_most=float(high["spike_test"].max()),
-        large_train_least=float(high["spike_train"].min()),
+    return verdict(
+        "The test spike of small indices, then that of large ones over training's",
+        [
+            *_means(low, "excess_test", least, logarithmic=True, unit="times"),
+            *_means(high, "fading", 1.0, "below", logarithmic=True, unit="times"),
+        ],
+        beside=[
+            ("The test spike of large ones", _means(high, "excess_test", logarithmic=True)),
+            ("Over an affine fit, small ones", _means(low, "affine_test", logarithmic=True)),
+            ("Large ones", _means(high, "affine_test", logarithmic=True)),
+        ],
     )
 
 
@@ -196,17 +214,18 @@ def one_axis(
 ) -> Verdict:
     """E19: the trained index rises to the top of the trained kernel's spectrum.
 
-    To within the first `rank`.
+    To within the first `rank`, on average over tasks.
     """
     found = _spikes(results, part, tasks)
     if found.empty:
         return not_run(NO_TASKS)
     worst = found.sort_values("rank").to_dict("records")[-1]
-    return judged(
-        bool((found["rank"] <= rank).all()),
-        f"The trained index has rank {number_range(found['rank'], 1)} among the initial "
-        f"eigenfunctions (last: {worst['label']}, j = {worst['task']:.0f}).",
-        largest_rank=float(found["rank"].max()),
+    return verdict(
+        "Rank of the trained index among the initial eigenfunctions, in the trained kernel (last: "
+        f"{worst['rank']:.0f}, {worst['label']}, j = {worst['task']:.0f})",
+        # A rank of exactly the limit is within it.
+        _means(found, "rank", rank + 0.5, "below"),
+        beside=[("Spike over neighbours", _means(found, "excess", logarithmic=True, unit="times"))],
     )
 
 
@@ -218,60 +237,75 @@ def order_kept(
     tasks: tuple[int, int] = (3, 300),
     correlation: float = 0.85,
     lowest: int = 10,
+    share: float = 0.5,
 ) -> Verdict:
-    """E25: the other eigenfunctions keep their order (mean over seeds); the trained one grows most.
+    """E25: the other eigenfunctions keep their order; the trained one grows most.
 
-    `lowest`: the least index whose growth is to be the largest.
+    `lowest`: the least index whose growth, over an affine fit of growth to all others, is to be
+    the largest in more than `share` of the trainings.
     """
-    each = _each_spike(results, part, tasks)
-    found, high = _over_seeds(each), each[each["task"] >= lowest]
+    found = _spikes(results, part, tasks)
+    high = found[found["task"] >= lowest]
     if high.empty:
         return not_run(NO_TASKS)
-    largest = high["argmax"] == high["task"]
-    return judged(
-        bool((found["order"] >= correlation).all() and largest.all()),
-        f"Spearman's correlation of the alignments before and after training, the trained index "
-        f"left out, is {number_range(found['order'], 2)}; the trained index grows most in "
-        f"{int(largest.sum())} of {len(high)} trainings.",
-        least_correlation=float(found["order"].min()),
-        share_largest=float(largest.mean()),
+    high = high.assign(largest=1.0 * (high["argmax"] == high["task"]))
+    return verdict(
+        "Spearman's correlation of the alignments before and after training, the trained index "
+        "left out, then the share of trainings in which that grows most",
+        [
+            *_means(found, "order", correlation),
+            *_means(high, "largest", 100 * share, scale=100.0, unit="%"),
+        ],
     )
 
 
 @claim("alignment-grows", reads=("evolution.csv",))
 def alignment_grows(
-    results: Results,
-    *,
-    lowest: int = 10,
-    growth: float = 2.0,
-    early: float = 1 / 3,
-    half: float = 0.5,
+    results: Results, *, lowest: int = 10, growth: float = 2.0, early: float = 1 / 3
 ) -> Verdict:
     """E23: the relative alignment with the target grows in training, most of it early.
 
-    For indices from `lowest`, to more than `growth` times; `half`: the least share of the growth
-    within the first `early` of the epochs.
+    For indices from `lowest`, to more than `growth` times; half of that growth is reached within
+    the first `early` of the epochs. The alignment may fall again after a peak.
     """
     evolution = frames.of_file(results, "evolution.csv")
     evolution = evolution[(evolution["part"] == "train") & (evolution["task"] >= lowest)]
     if evolution.empty:
         return not_run(NO_TASKS)
-    grown, soon_grown = [], []
-    for _, line in evolution.groupby(["model", "seed", "family", "task"]):
-        line = line.sort_values("epoch")
-        relative, epoch = line["relative"].to_numpy(), line["epoch"].to_numpy()
-        until = epoch <= epoch[-1] * early
-        gained = relative[-1] - relative[0]
-        grown.append(relative[-1] / relative[0])
-        soon_grown.append((relative[until].max() - relative[0]) / gained if gained > 0 else 0.0)
-    least, soon = float(np.min(grown)), float(np.median(soon_grown))
-    return judged(
-        least > growth and soon >= half,
-        f"Alignment over trace grows {number_range(np.array(grown), 1)}-fold on the training "
-        f"part, a median {100 * soon:.0f} % of the final growth in the first third of the epochs.",
-        least_growth=least,
-        early_share=soon,
+    keys = ["model", "label", "seed", "family", "task"]
+    rows = [
+        {**dict(zip(keys, key, strict=True)), **_course(line.sort_values("epoch"))}
+        for key, line in evolution.groupby(keys, sort=False)
+    ]
+    found = pd.DataFrame(rows)
+    return verdict(
+        "Growth of alignment over trace on the training part, at the end, then the part of the "
+        "epochs that half of it takes",
+        [
+            *_means(found, "end", growth, logarithmic=True, unit="times"),
+            *_means(found, "half", 100 * early, "below", scale=100.0, unit="%"),
+        ],
+        beside=[
+            ("At its peak", _means(found, "peak", logarithmic=True, unit="times")),
+            ("The peak is after, of the epochs", _means(found, "when", scale=100.0, unit="%")),
+        ],
     )
+
+
+def _course(line: pd.DataFrame) -> dict[str, float]:
+    """End and peak of the growth of one alignment, and when half of it and the peak come.
+
+    Growth that ends below where it began has no half: 1, the whole training.
+    """
+    growth = line["relative"].to_numpy() / line["relative"].iloc[0]
+    at = line["epoch"].to_numpy() / line["epoch"].iloc[-1]
+    reached = growth >= 1 + (growth[-1] - 1) / 2
+    return {
+        "end": float(growth[-1]),
+        "half": float(at[reached.argmax()]) if growth[-1] > 1 else 1.0,
+        "peak": float(growth.max()),
+        "when": float(at[growth.argmax()]),
+    }
 
 
 @claim("energy-concentrates", reads=("energy.csv",))
@@ -280,20 +314,23 @@ def energy_concentrates(
 ) -> Verdict:
     """E24: the target's energy moves into the leading eigenvectors of the trained kernel.
 
-    For indices from `lowest`, by more than `rise` in at most so many `components`.
+    For indices from `lowest`, by more than `rise` in at most so many `components`: in the number
+    of them with the largest mean rise over seeds.
     """
     energy = frames.of_file(results, "energy.csv")
     energy = energy[(energy["components"] <= components) & (energy["task"] >= lowest)]
     if energy.empty:
         return not_run(NO_TASKS)
-    keys = ["label", "family", "task", "components"]
+    keys = ["model", "label", "seed", "family", "task", "components"]
     table = energy.pivot_table(index=keys, columns="moment", values="energy", aggfunc="mean")
-    risen = (table["end"] - table["init"]).groupby(["label", "family", "task"]).max()
-    return judged(
-        bool((risen > rise).all()),
-        f"In at most {components} leading eigenvectors the share of the "
-        f"target's energy rises by {number_range(100 * risen, 0)} points.",
-        least_rise=float(risen.min()),
+    risen = (table["end"] - table["init"]).rename("rise").reset_index()
+    means = risen.groupby(["label", "family", "task", "components"], sort=False)["rise"].mean()
+    best = means[means == means.groupby(level=[0, 1, 2]).transform("max")].index
+    chosen = risen.set_index(["label", "family", "task", "components"]).loc[best].reset_index()
+    chosen = chosen.drop_duplicates(["label", "family", "task", "model", "seed"])
+    return verdict(
+        f"In at most {components} leading eigenvectors the share of the target's energy rises by",
+        _means(chosen, "rise", 100 * rise, scale=100.0, unit="points"),
     )
 
 
@@ -321,22 +358,21 @@ def nad_spectrum(
         first, later = (frequency(arrays["directions"][k - 1]) for k in (1, far))
         rows.append(
             {
-                "label": keys["label"],
+                **keys,
                 "at": at,
                 "rough": far,
                 "decay": squared[0] / squared[at - 1],
                 "ratio": later / first,
             }
         )
-    found = pd.DataFrame(rows)
-    means = found.groupby("label", sort=False)[["decay", "ratio"]].mean()
-    return judged(
-        bool((means["decay"] > decay).all()) and bool((means["ratio"] > ratio).all()),
-        f"σ² of direction 1 over that of direction {found['at'].iloc[0]}: "
-        f"{_by_label(means['decay'], 1)}; mean radial frequency of direction "
-        f"{found['rough'].iloc[0]} over the first's: {_by_label(means['ratio'], 1)}.",
-        decay=float(means["decay"].min()),
-        frequency_ratio=float(means["ratio"].min()),
+    found = pd.DataFrame(rows).assign(task=0)
+    return verdict(
+        f"σ² of direction 1 over that of direction {found['at'].iloc[0]}, then mean radial "
+        f"frequency of direction {found['rough'].iloc[0]} over the first's",
+        [
+            *_means(found, "decay", decay, logarithmic=True, unit="times"),
+            *_means(found, "ratio", ratio, logarithmic=True, unit="times"),
+        ],
     )
 
 
@@ -347,7 +383,7 @@ def nad_alignment(results: Results, *, correlation: float = 0.9) -> Verdict:
     The alignment of <v, x> is |E M(x) v|^2, from the mean mixed derivative over sampled inputs;
     the directions and their singular values come from the derivative at zero.
     """
-    found: dict[str, list[float]] = {}
+    rows = []
     for keys, arrays in frames.arrays(
         results,
         "nads.npz",
@@ -359,10 +395,8 @@ def nad_alignment(results: Results, *, correlation: float = 0.9) -> Verdict:
         mean = arrays["expectation_singular_values"][:, None] * arrays["expectation_directions"]
         alignment = ((mean @ arrays["directions"].T) ** 2).sum(axis=0)
         rho = spearman(alignment, arrays["singular_values"])
-        found.setdefault(keys["label"], []).append(rho)
-    means = pd.Series({label: float(np.mean(values)) for label, values in found.items()})
-    return judged(
-        bool((means > correlation).all()),
-        f"Spearman's correlation of alignment and singular value: {_by_label(means, 2)}.",
-        correlation=float(means.min()),
+        rows.append({**keys, "task": 0, "rho": rho})
+    return verdict(
+        "Spearman's correlation of alignment and singular value",
+        _means(pd.DataFrame(rows), "rho", correlation),
     )

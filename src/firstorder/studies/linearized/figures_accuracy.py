@@ -23,15 +23,21 @@ def _line(axes: Axes, line: pd.DataFrame, arm: str) -> None:
     style.whiskers(axes, line["task"], line["mean"], line["std"], LOOKS[arm], ARMS[arm])
 
 
-@figure("eigenfunction-accuracy", reads=("network.csv", "network.json", "linear.csv"))
+SHOWN = ("network", "linear", "converged")
+
+
+@figure(
+    "eigenfunction-accuracy",
+    reads=("network.csv", "network.json", "linear.csv", "converged.csv"),
+)
 def eigenfunction_accuracy(results: Results) -> Drawing:
     """Test accuracy of network and linearization on eigenfunction tasks against the index.
 
-    One panel per model; horizontal marks are the accuracies on the binary task of labelled images
-    with the most training examples (of the baselines that are selected); the dotted line is the
-    share of the larger class.
+    One panel per model; horizontal marks are the accuracies of network and converged linearization
+    on the binary task of labelled images with the most training examples (of the baselines that
+    are selected); the dotted line is the share of the larger class.
     """
-    last = frames.last_epochs(frames.runs(results, "network", "linear"))
+    last = frames.last_epochs(frames.runs(results, *SHOWN))
     curves = measures.over_seeds(last, ["label", "family", "arm", "task"], "test_accuracy")
     tasks = frames.tasks(results, "network")
     keys = ["label", "family", "task"]
@@ -69,7 +75,8 @@ def eigenfunction_accuracy(results: Results) -> Drawing:
 
 def _baselines(results: Results, labels: pd.Series) -> pd.DataFrame:
     """Accuracies on the largest task that every model has among the baselines."""
-    runs = frames.last_epochs(frames.runs(results, "network", "linear", group="baselines"))
+    every = frames.runs(results, *SHOWN, group="baselines")
+    runs = frames.last_epochs(every[every["arm"] != "linear"] if len(every) else every)
     if runs.empty:
         return runs
     largest = runs.groupby("label")["task"].transform("max")
@@ -179,10 +186,10 @@ def _steps(axes: Axes, steps: pd.DataFrame) -> None:
     axes.set_ylabel("Steps (open: not reached)")
 
 
-@figure("binary-size", reads=("network.csv", "linear.csv"))
+@figure("binary-size", reads=("network.csv", "linear.csv", "converged.csv"))
 def binary_size(results: Results) -> Drawing:
     """Test accuracy of network and linearization against training-set size, one panel per model."""
-    runs = frames.runs(results, "network", "linear")
+    runs = frames.runs(results, *SHOWN)
     data = measures.over_seeds(frames.last_epochs(runs), ["label", "arm", "task"], "test_accuracy")
     models = by_model(data)
     figure, axes = _grid(len(models), height=2.4)

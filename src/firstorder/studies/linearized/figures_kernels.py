@@ -27,6 +27,8 @@ def end_alignment(results: Results) -> Drawing:
     alignment = frames.of_file(results, "alignment.csv")
     data = alignment[(alignment["seed"] == alignment["seed"].min())]
     data = data[data["part"].isin(("train", "test"))]
+    if data.empty:
+        return _nothing(data)
     models, parts = by_model(data), {"train": "training part", "test": "test part"}
     colors = style.graded(data["task"])
     figure, axes = style.panels(len(models), 2, height=2.6, sharex=True, sharey="row")
@@ -40,6 +42,14 @@ def end_alignment(results: Results) -> Drawing:
     for each in axes[-1]:
         each.set_xlabel("Index k of the initial eigenfunction")
     style.legend_below(figure, axes[0])
+    return Drawing(figure, data)
+
+
+def _nothing(data: pd.DataFrame) -> Drawing:
+    """A figure that says why there is nothing to see."""
+    figure, axes = style.panels(1, 1)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0.5, 0.5, "Every network diverged.", ha="center", va="center")
     return Drawing(figure, data)
 
 
@@ -148,21 +158,30 @@ def _energies(axes: Axes, share: pd.DataFrame, look: dict[str, style.Look]) -> N
     style.percent(axes)
 
 
-@figure("rotated-kernel", reads=("network.csv", "linear0.csv", "retrained.csv"))
+CURVES = ("network", "linear0", "retrained", "retrained-scaled")
+SOLVED = {"converged0": "linear0", "retrained-converged": "retrained"}
+"""Arms without epochs, and whose colour they have."""
+
+
+@figure(
+    "rotated-kernel",
+    reads=("network.csv", "linear0.csv", "retrained.csv", "retrained-scaled.csv",
+           "converged0.csv", "retrained-converged.csv"),
+)  # fmt: skip
 def rotated_kernel(
     results: Results, *, model: str | None = None, tasks: Sequence[int] | None = None
 ) -> Drawing:
     """Training loss and test accuracy per epoch: network, linear on initial and trained kernel.
 
     Rows: one task each, of one model. Default: the first model, also where the scale lacks
-    `model`, and at most two tasks that all three arms trained. Mean and spread over seeds.
+    `model`, and at most two tasks that all arms trained. Mean and spread over seeds. Short lines
+    at the right are the converged linear models.
     """
-    arms = ("network", "linear0", "retrained")
     family = frames.first_family(results)
-    runs = frames.runs(results, *arms, family=family)
+    runs = frames.runs(results, *CURVES, *SOLVED, family=family)
     models = list(runs["model"])
     runs = runs[runs["model"] == (model if model in models else models[0])]
-    common = set.intersection(*(set(runs[runs["arm"] == arm]["task"]) for arm in arms))
+    common = set.intersection(*(set(runs[runs["arm"] == arm]["task"]) for arm in CURVES))
     wanted = _spaced(sorted(common), 2) if tasks is None else list(tasks)
     runs = runs[runs["task"].isin(wanted)]
     keys = ["label", "task", "arm", "epoch"]
@@ -173,6 +192,10 @@ def rotated_kernel(
     for task, row in zip(shown, axes, strict=True):
         for (name, part), each in zip(named.items(), row, strict=True):
             for arm, line in part[part["task"] == task].groupby("arm", sort=False):
+                if arm in SOLVED:
+                    if name == "test_accuracy":
+                        _at_the_end(each, float(line["mean"].iloc[0]), str(arm))
+                    continue
                 spread = line["std"].fillna(0.0)
                 style.band(
                     each, line["epoch"], line["mean"], spread, LOOKS[str(arm)], ARMS[str(arm)]
@@ -185,6 +208,14 @@ def rotated_kernel(
         style.epochs(each)
     style.legend_below(figure, axes[0])
     return Drawing(figure, data)
+
+
+def _at_the_end(axes: Axes, value: float, arm: str) -> None:
+    """A short line at the right end of an axis."""
+    color = LOOKS[SOLVED[arm]].color
+    axes.axhline(
+        value, xmin=0.9, color=color, linewidth=2.4, solid_capstyle="butt", label=ARMS[arm]
+    )
 
 
 def _spaced(values: list[int], number: int) -> list[int]:

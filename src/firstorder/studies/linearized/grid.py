@@ -12,6 +12,7 @@ from firstorder.publish import declared
 from firstorder.studies.linearized.settings import (
     Directions,
     Family,
+    Judged,
     LinearizedScale,
     LinearizedStudy,
     Select,
@@ -21,21 +22,30 @@ NAME = "linearized"
 GAUSSIAN = "gaussian"
 """In place of a support, of families whose inputs are drawn and not taken from a dataset."""
 
+
+def _of_arms(*arms: str) -> tuple[str, ...]:
+    """The files of arms: epochs, record, and which test examples are right."""
+    return tuple(f"{arm}.{end}" for arm in arms for end in ("csv", "json", "npz"))
+
+
 FILES = {
     "compute_kernel": ("init.safetensors", "outputs.npy", "kernel.npy"),
-    "decompose": ("spectrum.npz", "gradients.csv"),
-    "linearize": ("linear.csv", "linear.json", "linear0.csv", "linear0.json"),
+    "decompose": ("spectrum.npz", "gradients.csv", "inductive.npz"),
+    "linearize": _of_arms("linear", "linear0", "converged", "converged0", "ridge"),
     "fit": (
-        "network.csv", "network.json", "networks.safetensors", "random.csv", "random.json",
-        "evolution.csv", "energy.csv",
+        *_of_arms("network", "random"), "networks.safetensors", "evolution.csv", "energy.csv",
     ),
-    "rotate": ("retrained.csv", "retrained.json", "alignment.csv"),
+    "rotate": (
+        *_of_arms("retrained", "retrained-scaled", "linear0-scaled", "retrained-converged"),
+        "alignment.csv",
+    ),
     "find_directions": (
-        "init.safetensors", "nads.npz", "network.csv", "network.json", "linear.csv",
-        "linear.json",
+        "init.safetensors", "nads.npz", *_of_arms("network", "linear", "converged"),
     ),
 }  # fmt: skip
 """The files that each step writes, for every key the same."""
+OF_SPECTRUM = {"eigenfunctions": "spectrum.npz", "inductive": "inductive.npz"}
+"""The kinds of tasks that are signs of eigenfunctions, and the file of `decompose` with these."""
 OF_A_START = ("compute_kernel", "decompose")
 """Steps whose key is an initialisation: (model, support, seed)."""
 OF_A_FAMILY = ("linearize", "fit", "rotate")
@@ -100,9 +110,10 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     if selection.family is None:
         return Selected()
     own = runs(config, selection, selection.family, *selection.also)
-    # Others stand for a family that the scale lacks only where any on a dataset will do.
-    declared_here = selection.family in scale_of(config).families
-    if not own or not (declared_here or selection.dataset):
+    # A claim is judged on whatever is there of its families. A table or figure is about its first
+    # one, for which others stand only where any on a dataset will do.
+    first = bool(runs(config, selection, selection.family))
+    if not own or not (first or selection.dataset or isinstance(selection, Judged)):
         return Selected(available=False)
     anywhere = selection.model_copy(update={"dataset": None})
     others = runs(config, anywhere, *selection.baselines)
@@ -233,7 +244,7 @@ def _leads_to(config: Config, run: Run, step: str) -> Iterator[str]:
     if step == "find_directions" or step == "compute_kernel":
         return
     yield "compute_kernel"
-    if step in OF_A_FAMILY and scale_of(config).families[run.family].kind == "eigenfunctions":
+    if step in OF_A_FAMILY and scale_of(config).families[run.family].kind in OF_SPECTRUM:
         yield "decompose"
     if step == "rotate":
         yield "fit"

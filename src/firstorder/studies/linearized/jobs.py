@@ -15,6 +15,7 @@ from firstorder.studies.linearized.grid import (
     FILES,
     GAUSSIAN,
     NAME,
+    OF_SPECTRUM,
     directions_file,
     family_file,
     keys,
@@ -66,6 +67,7 @@ def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
             **_network_spec(config, model),
             **_support_spec(config, support),
             "eigenvectors": scale.eigenvectors,
+            "inductive": _inductive(config, model, support),
             "threads": scale.threads,
         },
         inputs={
@@ -227,6 +229,7 @@ def _tasks_spec(config: Config, family: Family, seed: str) -> dict[str, Any]:
     return {
         "kind": family.kind,
         "tasks": list(family.tasks),
+        "steps": family.steps,
         "recipe": recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
         "seed": _seed(seed),
     }
@@ -244,9 +247,20 @@ def _start_inputs(
 
 def _targets(config: Config, family: Family, model: str, seed: str) -> dict[str, str]:
     """What eigenfunction tasks are made from; nothing for other kinds."""
-    if family.kind != "eigenfunctions" or family.support is None:
+    if family.kind not in OF_SPECTRUM or family.support is None:
         return {}
-    return _start_inputs(config, model, family.support, seed, "spectrum.npz")
+    return _start_inputs(config, model, family.support, seed, OF_SPECTRUM[family.kind])
+
+
+def _inductive(config: Config, model: str, support: str) -> int:
+    """How many inductive eigenfunctions the tasks on a model's kernel need."""
+    families = scale_of(config).families.values()
+    asked = [
+        max(family.tasks)
+        for family in families
+        if family.kind == "inductive" and family.support == support and model in family.models
+    ]
+    return max(asked, default=0)
 
 
 def _network(config: Config, model: str) -> Network:

@@ -13,11 +13,18 @@ ARMS = {
     "linear0": "linear, initial kernel",
     "retrained": "linear, trained kernel",
     "random": "network, random labels",
+    "converged": "linearization, converged",
+    "ridge": "linearization, ridge",
+    "converged0": "linear, initial kernel, converged",
+    "retrained-scaled": "linear, trained kernel at the initial trace",
+    "linear0-scaled": "linear, initial kernel at the trained trace",
+    "retrained-converged": "linear, trained kernel, converged",
 }
 KINDS = {
     "eigenfunctions": "eigenfunctions",
     "binary": "labelled images",
     "nads": "anisotropy directions",
+    "inductive": "inductive eigenfunctions",
 }
 
 

@@ -27,9 +27,10 @@ from firstorder.config import (
 from firstorder.config.validation import read
 from firstorder.jobs import functions
 
-Kind = Literal["eigenfunctions", "binary", "nads"]
-"""Of tasks: signs of eigenfunctions of the initial kernel; labelled images, the first against the
-last half of the classes; linear tasks along neural anisotropy directions."""
+Kind = Literal["eigenfunctions", "inductive", "binary", "nads"]
+"""Of tasks: signs of eigenfunctions of the initial kernel of all examples; of that of the training
+examples, extended to the test examples; labelled images, the first against the last half of the
+classes; linear tasks along neural anisotropy directions."""
 INITIALISERS = ("kaiming", "lecun", "torchvision")
 """The names of `firstorder.models.initialisers`, which imports torch (a test compares them)."""
 
@@ -55,6 +56,10 @@ class Select(Strict):
         return tuple(dict.fromkeys(named))
 
 
+class Judged(Select):
+    """Which results a claim draws on: those of any of its families, its first or not."""
+
+
 class Network(Strict):
     """A scalar-output network."""
 
@@ -71,7 +76,7 @@ class LinearizedStudy(Strict):
     paper: str
     models: dict[Slug, Network]
     artefacts: dict[Slug, Artefact[Select]]
-    claims: dict[str, Claim[Select]] = {}
+    claims: dict[str, Claim[Judged]] = {}
 
 
 class Support(Strict):
@@ -111,6 +116,9 @@ class Family(Strict):
     recipe: str
     tasks: Some[Count]
     """Eigenfunction or NAD indices (from 1), or training-set sizes."""
+    steps: Count | None = None
+    """Of `binary` only: every task is trained for so many steps (rounded up to an epoch), and not
+    for the recipe's epochs, which are the longer training where there are more examples."""
     watch: Distinct[Count] = ()
     """Tasks whose kernel is followed through training."""
     watch_points: Count = 500
@@ -124,6 +132,14 @@ class Family(Strict):
             raise ValueError("support: NAD tasks make their own inputs; leave it out")
         if self.kind != "nads" and self.options is not None:
             raise ValueError(f"options: tasks of kind {self.kind} have none; leave it out")
+        if self.kind != "binary" and self.steps is not None:
+            raise ValueError(
+                f"steps: tasks of kind {self.kind} take the recipe's epochs; leave it out"
+            )
+        if self.kind not in ("eigenfunctions", "binary") and self.watch:
+            raise ValueError(f"watch: tasks of kind {self.kind} are not watched; leave it out")
+        if self.steps is not None and self.watch:
+            raise ValueError("watch: a training of so many steps is not watched; leave it out")
         if not set(self.watch) <= set(self.tasks):
             raise ValueError(
                 f"watch: {list(self.watch)} is not allowed: choose from tasks {list(self.tasks)}"
@@ -207,6 +223,8 @@ def _check_family(config: Config, family: Family, where: str) -> None:
             most, of = support.train, "the support has as many training examples"
             if not config.datasets[support.dataset].classes:
                 raise ConfigError(f"{where}.support: dataset {support.dataset!r} has no labels")
+        elif family.kind == "inductive":
+            most, of = support.train, "the support has as many training examples"
         else:
             most, of = support.train + support.test, "the support has as many examples"
             if scale.eigenvectors < most:

@@ -5,36 +5,47 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from firstorder.linearized.spike import affine, excess
 from firstorder.publish.measures import spearman
+
+KEYS = ["model", "label", "seed", "family", "task", "part"]
+NUMBERS = ["excess", "affine", "rank", "order", "argmax", "scale"]
 
 
 def spikes(alignment: pd.DataFrame) -> pd.DataFrame:
     """How far the kernel turned towards its training task, per model, seed, task and part.
 
     With g_k = A_T(u_k) / A_0(u_k) over the kept eigenfunctions k and j the trained one:
-    spike = g_j / median_k g_k; rank = rank of A_T(u_j) among all A_T(u_k), 1 the largest;
-    order = Spearman correlation of A_T and A_0 over k != j; argmax = the k of the largest g_k;
-    scale = median_k g_k. Tasks beyond the kept eigenfunctions are left out.
+    excess = g_j over the median g_k of the neighbours k in [j/2, 2j];
+    affine = A_T(u_j) over s A_0(u_j) + c, fitted to the other indices;
+    rank = rank of A_T(u_j) among all A_T(u_k), 1 the largest;
+    order = Spearman correlation of A_T and A_0 over k != j; argmax = the k whose excess over the
+    affine fit is largest; scale = median_k g_k. Tasks beyond the kept eigenfunctions are left
+    out, and those with an alignment that is not positive.
     """
     rows = []
-    keys = ["model", "label", "seed", "task", "part"]
-    for key, line in alignment.groupby(keys, sort=False):
+    for key, line in alignment.groupby(KEYS, sort=False):
         task = int(line["task"].iloc[0])
-        kept = line[(line["initial"] > 0) & line["trained"].notna()]
-        if task not in set(kept["k"]):
+        line = line.sort_values("k")
+        initial, trained = line["initial"].to_numpy(float), line["trained"].to_numpy(float)
+        positive = (initial > 0) & (trained > 0)
+        # Beyond the first alignment that is rounding there are only such.
+        kept = len(positive) if positive.all() else int(positive.argmin())
+        if not task <= kept or kept < 4:
             continue
-        growth = (kept["trained"] / kept["initial"]).to_numpy()
-        at = int(np.flatnonzero(kept["k"].to_numpy() == task)[0])
-        others = np.arange(len(kept)) != at
-        trained, initial = kept["trained"].to_numpy(), kept["initial"].to_numpy()
+        initial, trained = initial[:kept], trained[:kept]
+        others = np.arange(1, kept + 1) != task
+        fit = affine(initial, trained, task)
+        residuals = np.log(trained) - np.log(fit.scale * initial + fit.constant)
         rows.append(
             {
-                **dict(zip(keys, key, strict=True)),
-                "spike": growth[at] / np.median(growth),
-                "rank": int((trained > trained[at]).sum()) + 1,
+                **dict(zip(KEYS, key, strict=True)),
+                "excess": excess(initial, trained, task),
+                "affine": float(np.exp(fit.residual)),
+                "rank": int((trained > trained[task - 1]).sum()) + 1,
                 "order": spearman(trained[others], initial[others]),
-                "argmax": int(kept["k"].to_numpy()[growth.argmax()]),
-                "scale": float(np.median(growth)),
+                "argmax": int(residuals.argmax()) + 1,
+                "scale": float(np.median(trained / initial)),
             }
         )
-    return pd.DataFrame(rows, columns=[*keys, "spike", "rank", "order", "argmax", "scale"])
+    return pd.DataFrame(rows, columns=[*KEYS, *NUMBERS])

@@ -6,7 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from firstorder.studies.linearized.arrays import (
     write_arrays,
     write_csv,
 )
+from firstorder.studies.linearized.grid import OF_SPECTRUM
 from firstorder.studies.linearized.networks import (
     State,
     classes,
@@ -37,7 +38,14 @@ from firstorder.studies.linearized.networks import (
     state_of,
     write_state,
 )
-from firstorder.studies.linearized.training import part_of, recipe_of, train_network, write_arm
+from firstorder.studies.linearized.solved import logistic, ridge, solve
+from firstorder.studies.linearized.training import (
+    part_of,
+    recipe_of,
+    steps_of,
+    train_network,
+    write_arm,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +59,9 @@ ALIGNMENT = ("task", "k", "part", "initial", "trained")
 EVOLUTION = ("family", "task", "epoch", "part", "alignment", "trace", "relative")
 ENERGY = ("family", "task", "moment", "part", "components", "energy")
 GRADIENTS = ("k", "eigenvalue", "alignment")
+ROTATED = ("retrained", "retrained-scaled", "linear0-scaled", "retrained-converged")
+"""Linear models for the kernel of a trained network: by the recipe on this kernel, on it at the
+trace of the initial one, on the initial one at its trace; and converged, where no scale matters."""
 CHECKED = (1, 2, 5, 10)
 """The eigenvectors whose alignment is also computed by gradients, without the kernel."""
 
@@ -106,25 +117,49 @@ def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
         value = float(found.values[k - 1])
         rows.append({"k": k, "eigenvalue": value, "alignment": float(aligned)})
     write_csv(outputs["gradients.csv"], GRADIENTS, rows)
+    write_arrays(outputs["inductive.npz"], **_inductive(spec, gram, device))
+
+
+def _inductive(spec: Spec, gram: Tensor, device: torch.device) -> dict[str, np.ndarray]:
+    """Eigenfunctions of the kernel of the training examples, at all: as many as tasks need."""
+    from firstorder.linearized import inductive, spectrum
+
+    train, wanted = spec["support"]["train"], spec["inductive"]
+    if not wanted:
+        return {"eigenvalues": np.zeros(0), "eigenvectors": np.zeros((0, 0))}
+    found = spectrum.decompose(gram[:train, :train], wanted, device)
+    functions = inductive.everywhere(found, gram[train:, :train].to(device))
+    return {
+        "eigenvalues": found.values.cpu().numpy(),
+        "eigenvectors": functions.cpu().numpy(),
+    }
 
 
 def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
-    """Train the linearization, with and without f_0, on all tasks of a family."""
-    import torch
+    """Train the linearization, with and without f_0, on all tasks of a family, and solve it.
 
-    from firstorder.linearized.tasks import describe
+    Trained by the recipe: linear, linear0 (without f_0). Solved: converged and ridge, with f_0,
+    and converged0 without.
+    """
+    import torch
 
     device = context.torch_device(spec["threads"])
     gram = read_array(inputs["kernel.npy"])
     scores = read_array(inputs["outputs.npy"])
     labels = classes(inputs["dataset"], spec["support"]) if spec["kind"] == "binary" else None
     tasks = _tasks(spec, inputs, labels)
-    fields = describe(gram, tasks)
-    for arm, offset in (("linear", scores), ("linear0", torch.zeros_like(scores))):
+    fields = _described(spec, gram, tasks)
+    zero, read = torch.zeros_like(scores), list(inputs.values())
+    arms = {
+        "linear": lambda: _in_function_space(spec, gram, scores, tasks, device),
+        "linear0": lambda: _in_function_space(spec, gram, zero, tasks, device),
+        "converged": lambda: solve(logistic, gram, scores, tasks, device),
+        "converged0": lambda: solve(logistic, gram, zero, tasks, device),
+        "ridge": lambda: solve(ridge, gram, scores, tasks, device),
+    }
+    for arm, trained in arms.items():
         began = time.perf_counter()
-        outcomes = _in_function_space(spec, gram, offset, tasks, device)
-        read = list(inputs.values())
-        write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
+        write_arm(arm, trained(), fields, spec, read, outputs, context, began, device)
 
 
 def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -135,7 +170,7 @@ def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     negative control: their labels, shuffled. `networks.safetensors` has the weights of all tasks,
     each tensor called `TASK.NAME`.
     """
-    from firstorder.linearized.tasks import describe, shuffled
+    from firstorder.linearized.tasks import shuffled
 
     device = context.torch_device(recipe_of(spec).threads)
     gram = read_array(inputs["kernel.npy"])
@@ -159,7 +194,7 @@ def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         outputs["networks.safetensors"],
         joined({task: found.weights for task, found in trained.items()}),
     )
-    write("network", outcomes, describe(gram, tasks), began=began, peak=peak)
+    write("network", outcomes, _described(spec, gram, tasks), began=began, peak=peak)
     _write_evolution(spec, outputs, {task.index: outcomes[task.index] for task in watched})
     began = time.perf_counter()
     controls = [
@@ -169,7 +204,18 @@ def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     control = {task.index: train(task, "random") for task in controls}
     outcomes = {task: found.outcome for task, found in control.items()}
     peak = max((found.peak for found in control.values()), default=0)
-    write("random", outcomes, describe(gram, controls), began=began, peak=peak)
+    write("random", outcomes, _described(spec, gram, controls), began=began, peak=peak)
+
+
+def _described(spec: Spec, kernel: Tensor, tasks: Sequence[Task]) -> dict[int, dict[str, Any]]:
+    """What describes tasks by index: balance, alignment, and the steps of a training."""
+    from firstorder.linearized.tasks import describe
+
+    steps = {task.index: steps_of(recipe_of(spec, task), task) for task in tasks}
+    return {
+        index: {**fields, "steps": steps[index]}
+        for index, fields in describe(kernel, tasks).items()
+    }
 
 
 def _watch(spec: Spec, context: Context, task: Task, images: Tensor) -> Watch:
@@ -187,15 +233,14 @@ def _watch(spec: Spec, context: Context, task: Task, images: Tensor) -> Watch:
 
 
 def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
-    """The kernels of the trained networks: their alignment, and linear training on them.
+    """The kernels of the trained networks: their alignment, and linear models on them.
 
     The alignment with the initial eigenvectors uses the running statistics of the trained
-    network. The linear training has no f_0, and batch norm has its initial statistics, so that
+    network. The linear models have no f_0, and batch norm has its initial statistics, so that
     the trained kernel has no advantage besides its weights. Of a binary family only the largest
-    task is looked at.
+    task is looked at. ROTATED names the arms.
     """
     from firstorder.linearized.outcome import Outcome
-    from firstorder.linearized.tasks import describe
 
     device = context.torch_device(spec["threads"])
     gram = read_array(inputs["kernel.npy"])
@@ -208,7 +253,8 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     networks = read_state(path)
     decisive = {name: each for name, each in inputs.items() if each != path}
     began = time.perf_counter()
-    outcomes, rows = {}, []
+    outcomes: dict[str, dict[int, Outcome]] = {arm: {} for arm in ROTATED}
+    rows: list[dict[str, Any]] = []
     for task in tasks:
         _say("kernel of task", task.index, max(spec["tasks"]))
         weights = of_task(networks, task.index, path)
@@ -218,11 +264,13 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         if found is None:
             found = _rotate(spec, inputs, context, task, weights, images, device)
             context.remember(identity, found)
-        outcomes[task.index] = Outcome(**found["outcome"])
+        for arm, outcome in found["outcomes"].items():
+            outcomes[arm][task.index] = Outcome(**outcome)
         rows += found["alignment"]
     read = list(inputs.values())
-    fields = describe(gram, tasks)
-    write_arm("retrained", outcomes, fields, spec, read, outputs, context, began, device)
+    fields = _described(spec, gram, tasks)
+    for arm, own in outcomes.items():
+        write_arm(arm, own, fields, spec, read, outputs, context, began, device)
     write_csv(outputs["alignment.csv"], ALIGNMENT, rows)
 
 
@@ -233,7 +281,7 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
     from firstorder.linearized.kernel import ntk
     from firstorder.linearized.nads import linear_task
     from firstorder.linearized.tangent import outputs as outputs_of
-    from firstorder.linearized.tasks import Task, describe
+    from firstorder.linearized.tasks import Task
 
     device = context.torch_device(recipe_of(spec).threads)
     options, memory = spec["directions"], context.demand.block_gib
@@ -248,6 +296,7 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
     fields: dict[int, dict[str, float]] = {}
     trained: dict[int, Outcome] = {}
     linear: dict[int, Outcome] = {}
+    converged: dict[int, Outcome] = {}
     peak = 0
     for index in spec["tasks"]:
         _say("directions: task", index, max(spec["tasks"]))
@@ -267,23 +316,29 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
         gram = ntk(module, images, images[:count], memory_gib=memory)
         scores = outputs_of(module, images).cpu()
         linear |= _in_function_space(spec, gram, scores, [task], device)
-        fields |= describe(gram, [task])
+        converged |= solve(logistic, gram, scores, [task], device)
+        fields |= _described(spec, gram, [task])
     read = list(made.values())
-    for arm, outcomes, most in (("network", trained, peak), ("linear", linear, 0)):
+    arms = (("network", trained, peak), ("linear", linear, 0), ("converged", converged, 0))
+    for arm, outcomes, most in arms:
         write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device, most)
 
 
 def _tasks(spec: Spec, inputs: Files, classes: Tensor | None) -> list[Task]:
     """The tasks of a family, in the order of their indices."""
-    if spec["kind"] == "eigenfunctions":
-        vectors = read_eigenvectors(inputs["spectrum.npz"], max(spec["tasks"]))
-        return _eigenfunctions(spec, vectors)
+    if spec["kind"] in OF_SPECTRUM:
+        path = inputs[OF_SPECTRUM[spec["kind"]]]
+        return _eigenfunctions(spec, read_eigenvectors(path, max(spec["tasks"])))
     assert classes is not None
     return _binary(spec, classes)
 
 
 def _eigenfunctions(spec: Spec, vectors: Tensor) -> list[Task]:
-    """The signs of eigenvectors of the kernel of all examples: transductive, as published."""
+    """The signs of eigenfunctions (k, N) of the kernel.
+
+    Of the kernel of all examples: transductive, as published; or of that of the training
+    examples: inductive.
+    """
     import torch
 
     from firstorder.linearized.spectrum import binary_labels
@@ -321,12 +376,18 @@ def _binary(spec: Spec, classes: Tensor) -> list[Task]:
 
 
 def _in_function_space(
-    spec: Spec, kernel: Tensor, outputs: Tensor, tasks: Sequence[Task], device: torch.device
+    spec: Spec,
+    kernel: Tensor,
+    outputs: Tensor,
+    tasks: Sequence[Task],
+    device: torch.device,
+    scale: float = 1.0,
 ) -> dict[int, Outcome]:
     """Train the linearization of every task; those with the same training set together.
 
     `kernel` has the rows of all examples and the columns of at least the training ones,
-    `outputs` (N,) is f_0.
+    `outputs` (N,) is f_0. The training is that of `scale` times the kernel: of the kernel itself
+    with so many times the learning rate.
     """
     import torch
 
@@ -338,17 +399,25 @@ def _in_function_space(
     for group, own, test in by_training_set(kernel, tasks):
         began, task = time.perf_counter(), group[0]
         recipe = recipe_of(spec, task)
+        recipe = recipe.model_copy(update={"lr": scale * recipe.lr})
+        test_labels = torch.stack([task.test_labels for task in group], 1)
         trajectory = function_space.train(
             own.to(device).contiguous(),
             outputs[task.rows].to(device),
             torch.stack([task.train_labels for task in group], 1).to(device),
             test.to(device).contiguous(),
             outputs[task.test_from :].to(device),
-            torch.stack([task.test_labels for task in group], 1).to(device),
+            test_labels.to(device),
             recipe,
             function_space.batches(len(task.rows), recipe, spec["seed"], device),
         )
-        outcomes = of_trajectory(trajectory, time.perf_counter() - began)
+        trajectory = replace(trajectory, distance=trajectory.distance / scale)
+        outcomes = of_trajectory(
+            trajectory,
+            test_labels,
+            time.perf_counter() - began,
+            recipe.evaluate_every if spec.get("steps") else 1,
+        )
         found |= {task.index: outcome for task, outcome in zip(group, outcomes, strict=True)}
     return {task.index: found[task.index] for task in tasks}
 
@@ -369,25 +438,57 @@ def _rotate(
     images: Tensor,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Alignment and retraining of one trained network, as plain values."""
+    """Alignment of the kernel of one trained network and linear models on it, as plain values.
+
+    A network whose weights or kernel are not finite has diverged, and so have the models on it.
+    """
     import torch
 
     from firstorder.linearized.kernel import ntk
+    from firstorder.linearized.normalised import scale_to
     from firstorder.linearized.outcome import Outcome
+    from firstorder.linearized.tasks import by_training_set
 
     memory = context.demand.block_gib
     module = of_state(spec, weights, inputs["networks.safetensors"]).to(device)
+    lost = asdict(Outcome("diverged", [], {}, 0.0))
+    diverged = {"outcomes": dict.fromkeys(ROTATED, lost), "alignment": []}
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
-        return {"outcome": asdict(Outcome("diverged", [], {}, 0.0)), "alignment": []}
+        return diverged
     gram, rows = None, []
     if spec["kind"] == "eigenfunctions":
         gram = ntk(module, images, memory_gib=memory)
+        if not usable(gram):
+            return diverged
         rows = _alignments(inputs, task, gram, device)
     if gram is None or list(module.buffers()):
         _reset_statistics(module, load(spec, inputs["init.safetensors"]))
         gram = ntk(module, images, images[: task.test_from], memory_gib=memory)
-    outcome = _in_function_space(spec, gram, torch.zeros(len(images)), [task], device)[task.index]
-    return {"outcome": asdict(outcome), "alignment": rows}
+        if not usable(gram):
+            return diverged
+    initial, zero = read_array(inputs["kernel.npy"]), torch.zeros(len(images))
+    ((_, trained, _),) = by_training_set(gram, [task])
+    ((_, untrained, _),) = by_training_set(initial, [task])
+    scale = scale_to(trained, untrained)
+    train = partial(_in_function_space, spec, outputs=zero, tasks=[task], device=device)
+    found = {
+        "retrained": train(kernel=gram),
+        "retrained-scaled": train(kernel=gram, scale=scale),
+        "linear0-scaled": train(kernel=initial, scale=1 / scale),
+        "retrained-converged": solve(logistic, gram, zero, [task], device),
+    }
+    return {
+        "outcomes": {arm: asdict(outcome[task.index]) for arm, outcome in found.items()},
+        "alignment": rows,
+    }
+
+
+def usable(kernel: Tensor) -> bool:
+    """Whether a kernel is finite and not zero."""
+    import torch
+
+    finite = bool(kernel.sum(dtype=torch.float64).isfinite())
+    return finite and float(kernel.diagonal().double().sum()) > 0
 
 
 def _reset_statistics(module: nn.Module, initial: nn.Module) -> None:

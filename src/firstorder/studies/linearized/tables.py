@@ -10,7 +10,7 @@ import pandas as pd
 
 from firstorder.publish import measures
 from firstorder.publish.registry import Results, table
-from firstorder.publish.table import Table, by_seed, mark_best, plus_minus, spread
+from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.directions import directions as described
 from firstorder.studies.linearized.labels import ARMS, headings
@@ -19,107 +19,113 @@ from firstorder.studies.linearized.spikes import spikes as measured
 SPREAD = "Mean ± standard deviation (n − 1) over seeds."
 
 
+ROTATED = (
+    "network", "linear0", "retrained", "retrained-scaled", "linear0-scaled", "converged0",
+    "retrained-converged",
+)  # fmt: skip
+
+
 @table(
     "rotated-kernel-table",
-    reads=("network.csv", "network.json", "linear0.csv", "retrained.csv"),
-)
+    reads=("network.csv", "network.json", "linear0.csv", "retrained.csv", "retrained-scaled.csv",
+           "linear0-scaled.csv", "converged0.csv", "retrained-converged.csv"),
+)  # fmt: skip
 def rotated_kernel(results: Results) -> Table:
-    """Last test accuracy of network and linear models on the initial and trained kernel.
+    """Last accuracies of network and linear models on the initial and trained kernel.
 
     One section per model and family, one row per arm, one column per task; the last row is the
     share of the larger class.
     """
     rows: list[dict[str, Any]] = []
     for family in frames.families(results):
-        runs = frames.runs(results, "network", "linear0", "retrained", family=family)
+        last = frames.last_epochs(frames.runs(results, *ROTATED, family=family))
         kind = frames.family_facts(results, family)["kind"]
-        last = frames.last_epochs(runs)
         retrained = set(last[last["arm"] == "retrained"]["task"])
         last = last[last["task"].isin(retrained)]
+        base = {"family": family, "kind": kind}
         for (label, arm, task), cell in last.groupby(["label", "arm", "task"], sort=False):
-            row = {
-                "family": family,
-                "kind": kind,
-                "label": label,
-                "arm": arm,
-                "task": task,
-                "row": ARMS[str(arm)],
-            }
-            rows.append({**row, **_accuracy(cell.set_index("seed")["test_accuracy"])})
+            row = {**base, "label": label, "arm": arm, "task": task, "row": ARMS[str(arm)]}
+            rows.append({**row, **_both(cell)})
         tasks = frames.tasks(results, "network", family=family)
         for (label, task), cell in tasks.groupby(["label", "task"], sort=False):
             if task in retrained:
-                row = {"family": family, "kind": kind, "label": label, "arm": "", "task": task}
-                rows.append(
-                    {
-                        **row,
-                        "row": "larger class",
-                        **_accuracy(cell.set_index("seed")["majority_test"]),
-                        "eligible": False,
-                    }
-                )
+                row = {**base, "label": label, "arm": "", "task": task, "row": "larger class"}
+                rows.append({**row, **_accuracy(cell.set_index("seed")["majority_test"], 1)})
     frame = pd.DataFrame(rows)
     what = {"eigenfunctions": "eigenfunction tasks", "binary": "binary task by training examples"}
     sign = {"eigenfunctions": "j", "binary": "n"}
     kinds = frame.pop("kind")
     frame.insert(0, "section", frame["label"] + ", " + kinds.map(what))
     frame.insert(2, "column", kinds.map(sign) + " = " + frame["task"].astype(str))
-    return Table(mark_best(frame.assign(corner="Test accuracy (%)")), (SPREAD,))
+    frame = frame.assign(corner="Test accuracy (training), %", best=False)
+    return Table(frame, (SPREAD,))
 
 
-def _accuracy(values: pd.Series) -> dict[str, Any]:
-    """Entries of a cell; `values` are fractions, indexed by seed."""
+def _accuracy(values: pd.Series, digits: int = 2) -> dict[str, Any]:
+    """Shares, indexed by seed, as a cell in percent; seeds that diverged are left out and counted."""
     percent = 100.0 * values.astype(float)
     mean, std, n = spread(percent)
     numbers = {"mean": mean, "std": std, "n": n, "seeds": by_seed(percent)}
-    return {**numbers, "text": plus_minus(mean, std), "eligible": True}
+    return {**numbers, "text": _marked(plus_minus(mean, std, digits), values)}
 
 
-@table("eigenfunction-table", reads=("network.csv", "network.json", "linear.csv"))
+def _both(last: pd.DataFrame) -> dict[str, Any]:
+    """Test accuracy of the last epoch, and training accuracy in parentheses."""
+    found = _accuracy(last.set_index("seed")["test_accuracy"], 1)
+    train, _, known = spread(100.0 * last["train_accuracy"].astype(float))
+    if not known:
+        return {**found, "train": train}
+    test = plus_minus(found["mean"], found["std"], 1)
+    text = _marked(f"{test} ({train:.1f})", last["test_accuracy"])
+    return {**found, "train": train, "text": text}
+
+
+def _marked(text: str, values: pd.Series) -> str:
+    """A cell with the number of seeds that diverged, if there are any."""
+    lost = int(values.isna().sum())
+    if lost == len(values):
+        return "diverged"
+    return f"{text}, {lost} of {len(values)} diverged" if lost else text
+
+
+ARMS_OF_TASKS = ("network", "linear", "converged", "ridge")
+
+
+@table(
+    "eigenfunction-table",
+    reads=("network.csv", "network.json", "linear.csv", "converged.csv", "ridge.csv"),
+)
 def eigenfunctions(results: Results) -> Table:
-    """Accuracies of network and linearization on every eigenfunction task, and its difficulty."""
-    arms = ("network", "linear")
-    last = frames.last_epochs(frames.runs(results, *arms))
+    """Accuracies of network and linearizations on every task of a kind, and its difficulty."""
+    last = frames.last_epochs(frames.runs(results, *ARMS_OF_TASKS))
     tasks = frames.tasks(results, "network")
-    names = headings(results, last)
+    binary = frames.family_facts(results, frames.first_family(results))["kind"] == "binary"
+    names = {} if binary else headings(results, last)
+    corner = "Training examples n" if binary else "Index j"
     rows: list[dict[str, Any]] = []
     for label, part in last.groupby("label", sort=False):
         for task, cell in part.groupby("task", sort=False):
             about = tasks[(tasks["label"] == label) & (tasks["task"] == task)]
-            section = names[str(label)].replace("\n", ", ")
-            base = {"section": section, "row": f"{task}", "corner": "Index j", "task": task}
-            for arm in arms:
+            section = names.get(str(label), str(label)).replace("\n", ", ")
+            base = {"section": section, "row": f"{task}", "corner": corner, "task": task}
+            for arm in ARMS_OF_TASKS:
                 same = cell[cell["arm"] == arm]
-                for name in ("train_accuracy", "test_accuracy"):
-                    column = f"{ARMS[arm]}, {name.partition('_')[0]} (%)"
-                    rows.append(
-                        {**base, "column": column, **_accuracy(same.set_index("seed")[name])}
-                    )
-            rows.append(
-                {
-                    **base,
-                    "column": "larger class (%)",
-                    **_accuracy(about.set_index("seed")["majority_test"]),
-                }
-            )
+                rows.append({**base, "column": f"{ARMS[arm]} (%)", **_both(same)})
+            larger = about.set_index("seed")["majority_test"]
+            for arm in ("network", "converged"):
+                own = cell[cell["arm"] == arm].set_index("seed")["test_accuracy"]
+                column = f"{ARMS[arm].rpartition(' ')[2]} over larger class"
+                rows.append({**base, "column": column, **_accuracy(own - larger, 1)})
             mean, std, n = spread(about["relative_alignment"])
-            rows.append(
-                {
-                    **base,
-                    "column": "alignment / trace",
-                    "mean": mean,
-                    "std": std,
-                    "n": n,
-                    "text": f"{mean:.2g}",
-                }
-            )
-    frame = pd.DataFrame(rows).drop(columns="eligible").assign(best=False)
-    return Table(frame, (SPREAD,))
+            said = {"mean": mean, "std": std, "n": n, "text": f"{mean:.2g}"}
+            rows.append({**base, "column": "alignment / trace", **said})
+    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD,))
 
 
 @table("spike-table", reads=("alignment.csv",))
 def spikes(results: Results) -> Table:
     """How far the trained kernel turned towards its task: spike, rank and order, by part."""
+    said = {"excess": "over neighbours", "affine": "over the fit", "order": "Spearman, k ≠ j"}
     found = measured(frames.of_file(results, "alignment.csv"))
     found = found[found["part"] != "all"]
     rows: list[dict[str, Any]] = []
@@ -131,13 +137,14 @@ def spikes(results: Results) -> Table:
             "task": task,
             "best": False,
         }
-        for name, digits in (("spike", 2), ("rank", 1), ("order", 3), ("scale", 1)):
+        for name, digits in (
+            ("excess", 2), ("affine", 2), ("rank", 1), ("order", 3), ("scale", 1),
+        ):  # fmt: skip
             mean, std, n = spread(cell[name])
-            column = {"spike": "spike / median", "order": "Spearman, k ≠ j", "scale": "scale"}
             rows.append(
                 {
                     **base,
-                    "column": column.get(name, name),
+                    "column": said.get(name, name),
                     "mean": mean,
                     "std": std,
                     "n": n,
@@ -145,9 +152,14 @@ def spikes(results: Results) -> Table:
                 }
             )
     note = (
-        "Spike: growth of the alignment at the trained index over the median growth; rank: of the "
-        "trained index in the trained kernel; scale: the median growth."
+        "Growth of the alignment at the trained index over the median growth of the indices from "
+        "half to twice it, and over a fit of A_T = s A_0 + c to all others; rank: of the trained "
+        "index in the trained kernel; scale: the median growth."
     )
+    if not rows:
+        lost = "every network diverged"
+        rows = [{"section": "", "row": "", "corner": "", "column": "", "text": lost, "best": False,
+                 "mean": np.nan, "std": np.nan, "n": 0}]  # fmt: skip
     return Table(pd.DataFrame(rows), (SPREAD, note))
 
 
@@ -157,7 +169,7 @@ AMPLITUDES = {
 }
 
 
-@table("nad-table", reads=("nads.npz", "network.csv", "linear.csv"))
+@table("nad-table", reads=("nads.npz", "network.csv", "linear.csv", "converged.csv"))
 def directions(results: Results) -> Table:
     """Accuracies on the linear tasks of anisotropy directions, and what the directions are like.
 
@@ -165,7 +177,7 @@ def directions(results: Results) -> Table:
     frequency, the share of the direction in the first j ones of the two other definitions, and
     the accuracies of network and linearization.
     """
-    arms = ("network", "linear")
+    arms = ("network", "linear", "converged")
     last = frames.last_epochs(frames.runs(results, *arms))
     indices = sorted(set(last["task"]))
     about = described(results, indices)
@@ -184,15 +196,7 @@ def directions(results: Results) -> Table:
             rows.append({**base, "column": column, "mean": mean, "std": std, "n": n, "text": text})
         for arm in arms:
             same = cell[cell["arm"] == arm]
-            for part in ("train", "test"):
-                column = f"{ARMS[arm]}, {part} (%)"
-                rows.append(
-                    {
-                        **base,
-                        "column": column,
-                        **_accuracy(same.set_index("seed")[f"{part}_accuracy"]),
-                    }
-                )
+            rows.append({**base, "column": f"{ARMS[arm]} (%)", **_both(same)})
     signal = frames.family_facts(results, frames.first_family(results))
     used = signal["amplitude"]
     other = next(name for name in AMPLITUDES if name != used)
@@ -203,8 +207,7 @@ def directions(results: Results) -> Table:
         "direction's projection on the first j directions of the mean mixed derivative over "
         "Gaussian inputs, or of the gradients of random networks (2020)."
     )
-    frame = pd.DataFrame(rows).drop(columns="eligible").assign(best=False)
-    return Table(frame, (SPREAD, note))
+    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, note))
 
 
 @table("reference-table", reads=("network.csv", "linear.csv", "retrained.csv"))
@@ -226,7 +229,8 @@ def reference(results: Results, *, reference: Sequence[Sequence[float]]) -> Tabl
         arm, ours = ARMS[record["arm"]], 100.0 * record["mean"]
         base = {"section": "", "row": str(record["task"]), "corner": "Index j"}
         std = 100.0 * record["std"]
-        said = {"mean": ours, "std": std, "n": record["count"], "text": plus_minus(ours, std)}
+        text = "diverged" if record["count"] == 0 else plus_minus(ours, std)
+        said = {"mean": ours, "std": std, "n": record["count"], "text": text}
         known = 100.0 * record["reference"]
         rows += [
             {**base, "column": f"{arm} (%)", **said},

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from firstorder import files, memory
 from firstorder.config import Recipe
 from firstorder.jobs.context import Context
-from firstorder.studies.linearized.arrays import write_csv
+from firstorder.studies.linearized.arrays import write_arrays, write_csv
 from firstorder.studies.linearized.networks import State, load, read_state, state_of, write_state
 
 if TYPE_CHECKING:
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
     from firstorder.linearized.tasks import Task
 
 DECIDING = (
-    "model", "model_parameters", "shape", "support", "directions", "kind", "recipe", "seed",
-    "threads",
+    "model", "model_parameters", "shape", "support", "directions", "kind", "recipe", "steps",
+    "seed", "threads",
 )  # fmt: skip
 """What a spec says that decides the training of one of its tasks."""
-DECISIVE = ("dataset", "init.safetensors", "spectrum.npz", "nads.npz")
+DECISIVE = ("dataset", "init.safetensors", "spectrum.npz", "inductive.npz", "nads.npz")
 """The inputs that decide the training of a network on a task."""
+ROWS = 20
+"""Epochs, about, that are recorded of a training of so many steps: with few examples these are
+thousands of epochs."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,31 @@ class Trained:
 
 
 def recipe_of(spec: Mapping[str, Any], task: Task | None = None) -> Recipe:
-    """The recipe of a spec; for a task, with a batch no larger than its training set."""
+    """The recipe of a spec; for a task, with a batch no larger than its training set.
+
+    Where the spec says how many `steps`, every task takes as many epochs as those make.
+    """
     recipe = Recipe(**spec["recipe"])
     if task is None:
         return recipe
-    return recipe.model_copy(update={"batch": min(recipe.batch, len(task.rows))})
+    recipe = recipe.model_copy(update={"batch": min(recipe.batch, len(task.rows))})
+    if spec.get("steps") is None:
+        return recipe
+    epochs = -(-spec["steps"] // steps_of(recipe, task, epochs=1))
+    every = max(recipe.evaluate_every, -(-epochs // ROWS))
+    return recipe.model_copy(update={"epochs": epochs, "evaluate_every": every})
+
+
+def steps_of(recipe: Recipe, task: Task, epochs: int | None = None) -> int:
+    """How many steps a training on a task takes."""
+    from firstorder.training.data import batch_sizes
+
+    return len(batch_sizes(len(task.rows), recipe)) * (recipe.epochs if epochs is None else epochs)
+
+
+def tested(spec: Mapping[str, Any]) -> int:
+    """How many test examples the tasks of a spec have."""
+    return int(spec["support" if "support" in spec else "directions"]["test"])
 
 
 def part_of(spec: Mapping[str, Any], task: int, arm: str, **more: Any) -> dict[str, Any]:
@@ -70,7 +95,8 @@ def train_network(
     `inputs` are those that decide it. An interrupted training goes on from its checkpoint.
     """
     from firstorder.linearized import network
-    from firstorder.linearized.outcome import Outcome, of_result
+    from firstorder.linearized.outcome import Outcome, bits, of_result
+    from firstorder.linearized.tangent import outputs
     from firstorder.training.checkpoint import Checkpoint, discard
 
     more = {"points": watch.points} if watch else {}
@@ -100,7 +126,11 @@ def train_network(
             )
         peak = result.peak_memory_bytes
         write_state(kept["weights.safetensors"], state_of(module))
-        files.write_json(kept["outcome.json"], asdict(of_result(result)))
+        outcome = of_result(result)
+        if outcome.status == "finished":
+            scores = outputs(module, images[task.test_from :])
+            outcome = replace(outcome, correct=bits(scores, task.test_labels))
+        files.write_json(kept["outcome.json"], asdict(outcome))
         context.keep(identity, kept)
         discard(path)
     outcome = Outcome(**files.read_json(kept["outcome.json"]))
@@ -122,12 +152,15 @@ def write_arm(
     device: torch.device,
     peak: int = 0,
 ) -> None:
-    """Write ARM.csv and ARM.json.
+    """Write ARM.csv, ARM.json and ARM.npz.
+
+    ARM.npz has `tasks` (T,), of those that did not diverge, `correct` (T, ceil(M / 8)), the test
+    examples that are right at the end as packed bits, and `examples`, which is M.
 
     Parameters
     ----------
     arm
-        network, random, linear, linear0 or retrained.
+        One of `labels.ARMS`.
     outcomes
         By task.
     fields
@@ -143,7 +176,7 @@ def write_arm(
     peak
         Bytes of the training that needed most, where the device's own count is of the last.
     """
-    from firstorder.linearized.outcome import COLUMNS, evaluated
+    from firstorder.linearized.outcome import COLUMNS, evaluated, packed
     from firstorder.training.loop import peak_memory
 
     rows = [
@@ -159,6 +192,13 @@ def write_arm(
         }
         for task, outcome in outcomes.items()
     }
+    right = {task: packed(outcome) for task, outcome in outcomes.items() if outcome.correct}
+    write_arrays(
+        outputs[f"{arm}.npz"],
+        tasks=np.array(list(right), dtype=np.int64),
+        correct=np.array(list(right.values()), dtype=np.uint8),
+        examples=np.int64(tested(spec)),
+    )
     files.write_json(
         outputs[f"{arm}.json"],
         {

@@ -1,0 +1,173 @@
+"""What claims are resampled from: the test examples that each seed has right, or its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from firstorder.publish.reading import broken, read_arrays
+from firstorder.publish.registry import Results
+from firstorder.publish.statistics import Cell
+from firstorder.studies.linearized import frames
+
+
+class Name(NamedTuple):
+    """One arm of a model on a task."""
+
+    label: str
+    arm: str
+    task: int
+    family: str
+
+
+Cells = dict[Name, Cell]
+MOST = 300.0
+"""Largest logarithm of a factor."""
+
+
+def correct(results: Results, *arms: str, family: str | None = None) -> Cells:
+    """Which test examples every seed has right at the end of training: (seeds, examples).
+
+    Seeds that diverged are left out. Networks that share a model and seed are paired, and so are
+    test examples of one support.
+    """
+    bits: dict[Name, dict[str, np.ndarray]] = {}
+    supports: dict[Name, str] = {}
+    for run in results.spec["runs"]:
+        if family not in (None, run["family"]):
+            continue
+        for arm in arms:
+            path = results.path(run["family"], run["model"], run["seed"], f"{arm}.npz")
+            for task, right in _unpacked(path).items():
+                name = Name(run["label"], arm, task, run["family"])
+                bits.setdefault(name, {})[_seed(run["model"], run["seed"])] = right
+                supports[name] = run["support"]
+    return {
+        name: Cell(np.stack(list(found.values())), tuple(found), supports[name])
+        for name, found in bits.items()
+    }
+
+
+def _unpacked(path: str) -> dict[int, np.ndarray]:
+    """The bits (M,) of every task of ARM.npz."""
+    found = read_arrays(path, "tasks", "correct", "examples")
+    count = int(found["examples"])
+    if len(found["correct"]) != len(found["tasks"]):
+        raise broken(path)
+    return {
+        int(task): np.unpackbits(packed, count=count).astype(bool)
+        for task, packed in zip(found["tasks"], found["correct"], strict=True)
+    }
+
+
+def numbers(frame: pd.DataFrame, value: str) -> Cells:
+    """A number of every seed: cells (seeds,) from rows of label, model, seed, task and family.
+
+    `arm` is a column of the frame, or empty. Rows without the number are left out.
+    """
+    known = frame[frame[value].notna()].assign(arm=frame.get("arm", ""))
+    return {
+        Name(str(label), str(arm), int(task), str(family)): Cell(
+            part[value].to_numpy(float),
+            tuple(_seed(*each) for each in zip(part["model"], part["seed"], strict=True)),
+        )
+        for (label, arm, task, family), part in known.groupby(
+            ["label", "arm", "task", "family"], sort=False
+        )
+    }
+
+
+def over_majority(cells: Cells, tasks: pd.DataFrame) -> Cells:
+    """Accuracies less the share of the larger class of every seed's test labels, by seed.
+
+    `tasks` has rows of label, model, seed, family, task and majority_test.
+    """
+    larger = {
+        (row["label"], row["family"], int(row["task"]), _seed(row["model"], row["seed"])): (
+            row["majority_test"]
+        )
+        for row in tasks.to_dict("records")
+    }
+    found = {}
+    for name, cell in cells.items():
+        shares = [larger.get((name.label, name.family, name.task, s)) for s in cell.seeds]
+        if None not in shares:
+            found[name] = Cell(cell.by_seed - np.array(shares, float), cell.seeds)
+    return found
+
+
+def _seed(model: str, seed: object) -> str:
+    return f"{model} {seed}"
+
+
+def labels(cells: Iterable[Name]) -> list[str]:
+    """The labels of the models, each once."""
+    return list(dict.fromkeys(name.label for name in cells))
+
+
+def of(cells: Mapping[Name, Cell], label: str, arm: str) -> list[Name]:
+    """The names of a model and an arm, by ascending task."""
+    own = [name for name in cells if (name.label, name.arm) == (label, arm)]
+    return sorted(own, key=lambda name: name.task)
+
+
+def pairs(
+    cells: Mapping[Name, Cell], label: str, first: str, second: str
+) -> list[tuple[Name, Name]]:
+    """The tasks that both arms of a model have, by ascending task."""
+    other = {(name.family, name.task): name for name in of(cells, label, second)}
+    return [
+        (name, other[name.family, name.task])
+        for name in of(cells, label, first)
+        if (name.family, name.task) in other
+    ]
+
+
+def within(cells: Cells, low: float, high: float) -> Cells:
+    """The cells of tasks from `low` to `high`."""
+    return {name: cell for name, cell in cells.items() if low <= name.task <= high}
+
+
+Means = Mapping[Name, np.ndarray]
+
+
+def gap(chosen: Sequence[tuple[Name, Name]]) -> Callable[[Means], np.ndarray]:
+    """Statistic: the mean over tasks of the first less the second."""
+    return lambda means: np.mean([means[a] - means[b] for a, b in chosen], axis=0)
+
+
+def mean_of(chosen: Sequence[Name]) -> Callable[[Means], np.ndarray]:
+    """Statistic: the mean over tasks."""
+    return lambda means: np.mean([means[name] for name in chosen], axis=0)
+
+
+def geometric(chosen: Sequence[Name]) -> Callable[[Means], np.ndarray]:
+    """Statistic: the geometric mean over tasks, of cells of logarithms.
+
+    The draws of two seeds can be too large for their exponential.
+    """
+    return lambda means: np.exp(
+        np.clip(np.mean([means[name] for name in chosen], axis=0), -MOST, MOST)
+    )
+
+
+def complete(results: Results, cells: Cells) -> Cells:
+    """The cells that have all seeds of their model and family."""
+    expected: dict[tuple[str, str], int] = {}
+    for run in results.spec["runs"]:
+        key = (run["label"], run["family"])
+        expected[key] = expected.get(key, 0) + 1
+    return {
+        name: cell
+        for name, cell in cells.items()
+        if len(cell.seeds) == expected[name.label, name.family]
+    }
+
+
+def all_examples(results: Results) -> int:
+    """Examples of the support of a claim's first family, training and test."""
+    facts = frames.family_facts(results, frames.first_family(results))
+    return int(facts["train"] + facts["test"])

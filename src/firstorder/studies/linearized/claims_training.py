@@ -1,0 +1,138 @@
+"""Claims about how hard tasks are to fit: losses, steps and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.statistics import Resampled, effect, resample
+from firstorder.publish.verdict import Effect, Verdict, not_run
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.cells import (
+    Cells,
+    all_examples,
+    geometric,
+    labels,
+    numbers,
+    of,
+    within,
+)
+from firstorder.studies.linearized.judging import TOO_FEW, index_correlations, verdict
+from firstorder.studies.linearized.labels import ARMS
+
+FITTED = ("network", "linear")
+
+
+def _by_arm(drawn: Resampled, cells: Cells, threshold: float, said: str = "") -> list[Effect]:
+    """Rank correlations with the index of every model and arm."""
+    return [
+        _named(each, f"{ARMS[arm]} {each.name}{said}")
+        for arm in FITTED
+        for each in index_correlations(drawn, cells, arm, threshold)
+    ]
+
+
+def _named(each: Effect, name: str) -> Effect:
+    return replace(each, name=name)
+
+
+@claim("slower-to-fit", reads=("network.csv", "linear.csv"))
+def slower_to_fit(
+    results: Results, *, epochs: Sequence[int] = (5, 15), correlation: float = 0.9
+) -> Verdict:
+    """E8: the training loss after few epochs grows with the index."""
+    runs = frames.runs(results, *FITTED)
+    effects = []
+    for epoch in epochs:
+        cells = numbers(runs[runs["epoch"] == epoch], "train_loss")
+        effects += _by_arm(resample(cells), cells, correlation, f", {epoch} epochs")
+    return verdict("Spearman's correlation of index and training loss", effects, lacking=TOO_FEW)
+
+
+@claim("more-steps", reads=("network.json", "linear.json"))
+def more_steps(results: Results, *, correlation: float = 0.9) -> Verdict:
+    """E9: steps until a minibatch has loss 0.01 grow with the index.
+
+    A training that never reaches the loss counts as one that takes a step more than it has. An
+    arm that never reaches it on any task says nothing.
+    """
+    tasks = frames.tasks(results, *FITTED)
+    taken = _steps(tasks, "steps_to_0.01")
+    cells = numbers(tasks.assign(taken=taken + 1.0 * tasks["steps_to_0.01"].isna()), "taken")
+    never = int(tasks["steps_to_0.01"].isna().sum())
+    return verdict(
+        f"Never reached in {never} of {len(tasks)} trainings. Spearman's correlation of index "
+        "and steps",
+        _by_arm(resample(cells), cells, correlation),
+        lacking=TOO_FEW,
+    )
+
+
+def _steps(tasks: pd.DataFrame, column: str) -> pd.Series:
+    """Steps to a loss; all of a training's where it is never reached."""
+    reached: pd.Series = tasks[column].astype(float).fillna(tasks["steps"].astype(float))
+    return reached
+
+
+@claim("farther", reads=("network.csv", "linear.csv"))
+def farther(
+    results: Results, *, correlation: float = 0.5, lowest: int = 10, share: float = 10
+) -> Verdict:
+    """E10: weights travel farther for higher indices.
+
+    For tasks from `lowest` to the number of examples over `share`.
+    """
+    last = frames.last_epochs(frames.runs(results, *FITTED))
+    cells = within(numbers(last, "distance"), lowest, all_examples(results) / share)
+    return verdict(
+        "Spearman's correlation of index and squared distance",
+        _by_arm(resample(cells), cells, correlation),
+        lacking=TOO_FEW,
+    )
+
+
+@claim(
+    "faster-on-trained",
+    reads=("linear0.json", "retrained.json", "retrained-scaled.json", "linear0-scaled.json"),
+)
+def faster_on_trained(results: Results, *, lowest: int = 10) -> Verdict:
+    """E20: linear training on the trained kernel needs fewer steps to loss 0.1, at equal trace.
+
+    For indices from `lowest`: how many times fewer, as the geometric mean over tasks. A training
+    that never reaches the loss counts with all its steps.
+    """
+    arms = ("linear0", "retrained", "retrained-scaled", "linear0-scaled")
+    tasks = frames.tasks(results, *arms)
+    tasks = tasks[(tasks["task"] >= lowest) & (tasks["status"] == "finished")]
+    if tasks.empty or set(tasks["arm"]) != set(arms):
+        return not_run("No linear training on a trained kernel is run within the claim's range.")
+    keys = ["label", "model", "seed", "family", "task"]
+    logs = tasks.assign(log=np.log(_steps(tasks, "steps_to_0.1")))
+    table = logs.pivot(index=keys, columns="arm", values="log").dropna()
+
+    def times_fewer(slow: str, fast: str, threshold: float) -> list[Effect]:
+        ratio = (table[slow] - table[fast]).rename("ratio").reset_index()
+        cells = numbers(ratio, "ratio")
+        drawn = resample(cells)
+        return [
+            effect(drawn, geometric(of(cells, label, "")), threshold=threshold, unit="times",
+                   name=label)
+            for label in labels(cells)
+        ]  # fmt: skip
+
+    free = float("nan")
+    return verdict(
+        "At the trace of the initial kernel, steps on it over steps on the trained kernel",
+        times_fewer("linear0", "retrained-scaled", 1.0),
+        beside=[
+            (
+                "At the trace of the trained kernel",
+                times_fewer("linear0-scaled", "retrained", free),
+            ),
+            ("At their own traces", times_fewer("linear0", "retrained", free)),
+        ],
+    )

@@ -1,0 +1,99 @@
+"""Verdicts on the effects of several models, said in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from firstorder.publish.statistics import Resampled, rank_correlation
+from firstorder.publish.verdict import Effect, Verdict, combine, judge, missing, not_run
+from firstorder.studies.linearized.cells import Cells, labels, of, pairs
+
+TOO_FEW = "Too few tasks are run at this scale for a rank correlation; six are needed."
+
+
+def verdict(
+    what: str,
+    effects: Sequence[Effect],
+    *,
+    beside: Sequence[tuple[str, Sequence[Effect]]] = (),
+    lacking: str = "",
+) -> Verdict:
+    """The verdict on effects that must all be on their side.
+
+    Parameters
+    ----------
+    what : what the effects are, as the start of a sentence.
+    effects : one for each model, named by it; those that were not measured are left out.
+    beside : groups of effects that are printed and not judged, each with what it is.
+    lacking : what to say where none was measured; by default the note of the first effect.
+    """
+    known = [effect for effect in effects if effect.measured]
+    if not known:
+        return not_run(lacking or _note(effects))
+    notes: dict[str, None] = {}
+    if len(known) == 1:
+        found = judge(known[0], ": ".join(part for part in (what, known[0].name) if part))
+    else:
+        found = combine(known, text=f"{what}: {listed(known)}.")
+        notes = dict.fromkeys(effect.note for effect in known if effect.note)
+    others = [(said, [each for each in group if each.measured]) for said, group in beside]
+    said = [found.text, *(f"{said}: {listed(group)}." for said, group in others if group), *notes]
+    more = tuple(
+        replace(each, name=f"{said}, {each.name}") for said, group in others for each in group
+    )
+    return replace(found, text=" ".join(said), effects=(*found.effects, *more))
+
+
+def _note(effects: Sequence[Effect]) -> str:
+    return effects[0].note if effects else "This scale runs no task of this kind."
+
+
+def listed(effects: Sequence[Effect]) -> str:
+    """`LeNet 3.1 points [1.2, 5.0], MLP 0.4 points [−0.2, 1.0]`"""
+    return ", ".join(f"{effect.name} {effect}".strip() for effect in effects)
+
+
+def for_each(cells: Cells, made: Callable[[str], Effect | None]) -> list[Effect]:
+    """The effect of every model; models without one are left out."""
+    return [found for label in labels(cells) if (found := made(label)) is not None]
+
+
+def index_correlations(
+    drawn: Resampled,
+    cells: Cells,
+    arm: str,
+    threshold: float = float("nan"),
+    direction: str = "above",
+) -> list[Effect]:
+    """Spearman's correlation of an arm's cells with the index of the task, by model."""
+    effects = []
+    for label in labels(cells):
+        names = of(cells, label, arm)
+        if names:
+            effects.append(
+                rank_correlation(
+                    drawn, names, numbers=[name.task for name in names], threshold=threshold,
+                    direction=direction, name=label,  # type: ignore[arg-type]
+                )
+            )  # fmt: skip
+    return effects
+
+
+def arm_correlations(
+    drawn: Resampled, cells: Cells, first: str, second: str, threshold: float = float("nan")
+) -> list[Effect]:
+    """Spearman's correlation of two arms over the tasks, by model."""
+    effects = []
+    for label in labels(cells):
+        both = pairs(cells, label, first, second)
+        if not both:
+            effects.append(missing(TOO_FEW, label))
+            continue
+        effects.append(
+            rank_correlation(
+                drawn, [a for a, _ in both], cells=[b for _, b in both], threshold=threshold,
+                name=label,
+            )
+        )  # fmt: skip
+    return effects
