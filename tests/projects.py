@@ -175,6 +175,8 @@ def _few_tasks(scale: dict[str, Any]) -> None:
         family["tasks"] = [32, 64] if name == "binary" else [2, 5]
         family["watch"] = [5] if family.get("watch") else []
         family["watch_points"] = 32
+        if "steps" in family:
+            family["steps"] = 4
         if name == "nads":
             family["options"].update(size=5, train=32, test=16, samples=1, networks=2)
 

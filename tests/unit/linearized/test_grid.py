@@ -109,7 +109,19 @@ def test_jobs_are_those_that_lead_to_what_is_read(tiny: Config) -> None:
     assert keys["find_directions"] == {(m, s, "nads") for m in ("lenet", "mlp") for s in "12"}
 
 
-@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_kernels_and_weights_take_their_place_on_disk(tiny: Config) -> None:
+    known = {step.name: step for step in STUDY.steps}
+    disk = {
+        name: known[name].job(tiny, "mlp", "digits", "1", *rest).demand.disk_megabytes
+        for name, rest in (("compute_kernel", ()), ("decompose", ()), ("fit", ("binary",)),
+                           ("linearize", ("binary",)))
+    }  # fmt: skip
+    assert disk["compute_kernel"] >= 4 * 1200**2 / 2**20  # float32
+    assert disk["decompose"] >= 8 * 1000 * 1200 / 2**20  # float64
+    assert disk["fit"] > disk["linearize"]  # the weights of three networks
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "cifar", "paper"])
 def test_every_input_of_a_job_is_the_output_of_another(scale: str) -> None:
     config = load(ROOT / "config", {"scale": scale, "studies": ["linearized"]}, studies.find)
     jobs = [step.job(config, *key) for step in STUDY.steps for key in step.every(config)]

@@ -177,6 +177,9 @@ class Noting(dict):
         self.read.add(name)
         return super().__getitem__(name)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
+
 
 def test_the_record_of_an_arm_states_the_spec_that_made_it(finished: Run) -> None:
     job = finished.job("fit", "mlp", "tiny", "1", "eigenfunctions")

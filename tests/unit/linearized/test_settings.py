@@ -61,7 +61,7 @@ def test_the_project_s_own_configuration_is_accepted(scale: str) -> None:
         (SMOKE, "families/binary/tasks", [50, 1401], "at most 1400"),
         (SMOKE, "families/binary/recipe", "tangent-shrt", "recipe 'tangent-shrt' is unknown"),
         (SMOKE, "families/binary/models", ["mpl"], "model 'mpl' is unknown; did you mean 'mlp'"),
-        (SMOKE, "families/eigenfunctions/tasks", [10, 201], "at most 200: as many eigenvectors are"
+        (SMOKE, "families/eigenfunctions/tasks", [30, 201], "at most 200: as many eigenvectors are"
          " kept; raise eigenvectors"),
         (SMOKE, "families/eigenfunctions/watch", [11], r"watch: \[11\] is not allowed"),
         (SMOKE, "supports/digits/train", 1e6, "is not allowed: digits has"),

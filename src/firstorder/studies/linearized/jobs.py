@@ -53,7 +53,7 @@ def kernel_job(config: Config, model: str, support: str, seed: str) -> Job:
         inputs={"dataset": _dataset_file(config, support)},
         outputs=start_files(config, "compute_kernel", model, support, seed),
         code=_code(config, "compute_kernel", model),
-        demand=demand.of_kernel(config, support),
+        demand=demand.of_kernel(config, model, support),
     )
 
 
@@ -76,7 +76,7 @@ def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
         },
         outputs=start_files(config, "decompose", model, support, seed),
         code=_code(config, "decompose", model),
-        demand=demand.of_spectrum(config, support),
+        demand=demand.of_spectrum(config, support, _inductive(config, model, support)),
     )
 
 
@@ -126,7 +126,7 @@ def fit_job(config: Config, model: str, support: str, seed: str, family: str) ->
         },
         outputs=family_files(config, "fit", model, support, seed, family),
         code=_code(config, "fit", model),
-        demand=demand.of_family(config, declared, config.recipes[declared.recipe].threads),
+        demand=demand.of_family(config, declared, config.recipes[declared.recipe].threads, model),
     )
 
 

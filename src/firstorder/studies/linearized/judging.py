@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from firstorder.publish.statistics import Resampled, rank_correlation
+from firstorder.publish.statistics import Resampled, effect, rank_correlation
 from firstorder.publish.verdict import Effect, Verdict, combine, judge, missing, not_run
-from firstorder.studies.linearized.cells import Cells, labels, of, pairs
+from firstorder.studies.linearized.cells import Cells, gap, labels, of, pairs
 
+POINTS = 100.0
+"""Accuracies are shares, effects are points."""
+LINEAR = ("linear", "converged", "ridge")
+"""The linearization: trained by the recipe, converged, and ridge regression."""
 TOO_FEW = "Too few tasks are run at this scale for a rank correlation; six are needed."
 
 
@@ -96,4 +100,28 @@ def arm_correlations(
                 name=label,
             )
         )  # fmt: skip
+    return effects
+
+
+def gaps(
+    drawn: Resampled,
+    cells: Cells,
+    first: str,
+    second: str,
+    threshold: float = float("nan"),
+    task: int | None = None,
+) -> list[Effect]:
+    """Test accuracy of one arm less another's by model, in points: mean over tasks, or on one."""
+    effects = []
+    for label in labels(cells):
+        chosen = [
+            pair for pair in pairs(cells, label, first, second) if task in (None, pair[0].task)
+        ]
+        if chosen:
+            effects.append(
+                effect(
+                    drawn, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
+                    name=label,
+                )
+            )  # fmt: skip
     return effects
