@@ -178,7 +178,8 @@ class Noting(dict):
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        self.read.add(name)
+        return super().get(name, default)
 
 
 def test_the_record_of_an_arm_states_the_spec_that_made_it(finished: Run) -> None:

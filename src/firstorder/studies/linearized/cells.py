@@ -69,15 +69,13 @@ def numbers(frame: pd.DataFrame, value: str) -> Cells:
     `arm` is a column of the frame, or empty. Rows without the number are left out.
     """
     known = frame[frame[value].notna()].assign(arm=frame.get("arm", ""))
-    return {
-        Name(str(label), str(arm), int(task), str(family)): Cell(
-            part[value].to_numpy(float),
-            tuple(_seed(*each) for each in zip(part["model"], part["seed"], strict=True)),
-        )
-        for (label, arm, task, family), part in known.groupby(
-            ["label", "arm", "task", "family"], sort=False
-        )
-    }
+    cells = {}
+    for _, part in known.groupby(["label", "arm", "task", "family"], sort=False):
+        first = part.iloc[0]
+        name = Name(first["label"], first["arm"], int(first["task"]), first["family"])
+        seeds = (_seed(*each) for each in zip(part["model"], part["seed"], strict=True))
+        cells[name] = Cell(part[value].to_numpy(float), tuple(seeds))
+    return cells
 
 
 def over_majority(cells: Cells, tasks: pd.DataFrame) -> Cells:

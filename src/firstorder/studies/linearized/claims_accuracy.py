@@ -287,8 +287,8 @@ def _within_kinds(data: pd.DataFrame) -> dict[tuple[str, str], float]:
     each = data.groupby(keys, sort=False)[["ratio", "test_accuracy"]].apply(
         lambda part: spearman(part["ratio"], part["test_accuracy"])
     )
-    means = each.groupby(level=["kind", "arm"], sort=False).mean().dropna()
-    return {(str(kind), str(arm)): float(v) for (kind, arm), v in means.to_dict().items()}
+    means = each.groupby(level=["kind", "arm"], sort=False).mean().dropna().reset_index(name="rho")
+    return {(row["kind"], row["arm"]): float(row["rho"]) for row in means.to_dict("records")}
 
 
 @claim("closer-with-width", reads=("network.npz", "linear.npz", "converged.npz"))

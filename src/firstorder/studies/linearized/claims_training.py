@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.statistics import Resampled, effect, resample
+from firstorder.publish.statistics import MIN_INDICES, effect, resample
 from firstorder.publish.verdict import Effect, Verdict, not_run
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.cells import (
-    Cells,
     all_examples,
     geometric,
     labels,
     numbers,
     of,
-    within,
 )
-from firstorder.studies.linearized.judging import TOO_FEW, index_correlations, verdict
+from firstorder.studies.linearized.judging import TOO_FEW, verdict
 from firstorder.studies.linearized.labels import ARMS
 
 FITTED = ("network", "linear")
 
 
-def _by_arm(drawn: Resampled, cells: Cells, threshold: float, said: str = "") -> list[Effect]:
-    """Rank correlations with the index of every model and arm."""
+def _ranked(frame: pd.DataFrame, value: str, threshold: float, said: str = "") -> list[Effect]:
+    """Spearman's correlation of a number with the index, of every model and arm: mean over seeds.
+
+    A seed whose number is the same for all tasks has none.
+    """
+    rows = []
+    keys = ["label", "arm", "model", "seed", "family"]
+    for key, part in frame.groupby(keys, sort=False):
+        enough = len(part) >= MIN_INDICES
+        rho = spearman(part["task"], part[value]) if enough else float("nan")
+        rows.append({**dict(zip(keys, key, strict=True)), "task": 0, "rho": rho})
+    cells = numbers(pd.DataFrame(rows), "rho") if rows else {}
+    drawn = resample(cells) if cells else None
     return [
-        _named(each, f"{ARMS[arm]} {each.name}{said}")
-        for arm in FITTED
-        for each in index_correlations(drawn, cells, arm, threshold)
-    ]
-
-
-def _named(each: Effect, name: str) -> Effect:
-    return replace(each, name=name)
+        effect(
+            drawn,
+            # The draws of few seeds go beyond what a correlation can be.
+            lambda means, name=name: np.clip(means[name], -1.0, 1.0),  # type: ignore[misc]
+            threshold=threshold,
+            name=f"{ARMS[name.arm]} {name.label}{said}",
+        )
+        for name in cells
+        if drawn
+    ]  # fmt: skip
 
 
 @claim("slower-to-fit", reads=("network.csv", "linear.csv"))
@@ -48,8 +59,8 @@ def slower_to_fit(
     runs = frames.runs(results, *FITTED)
     effects = []
     for epoch in epochs:
-        cells = numbers(runs[runs["epoch"] == epoch], "train_loss")
-        effects += _by_arm(resample(cells), cells, correlation, f", {epoch} epochs")
+        early = runs[runs["epoch"] == epoch]
+        effects += _ranked(early, "train_loss", correlation, f", {epoch} epochs")
     return verdict("Spearman's correlation of index and training loss", effects, lacking=TOO_FEW)
 
 
@@ -62,12 +73,12 @@ def more_steps(results: Results, *, correlation: float = 0.9) -> Verdict:
     """
     tasks = frames.tasks(results, *FITTED)
     taken = _steps(tasks, "steps_to_0.01")
-    cells = numbers(tasks.assign(taken=taken + 1.0 * tasks["steps_to_0.01"].isna()), "taken")
+    tasks = tasks.assign(taken=taken + 1.0 * tasks["steps_to_0.01"].isna())
     never = int(tasks["steps_to_0.01"].isna().sum())
     return verdict(
         f"Never reached in {never} of {len(tasks)} trainings. Spearman's correlation of index "
         "and steps",
-        _by_arm(resample(cells), cells, correlation),
+        _ranked(tasks, "taken", correlation),
         lacking=TOO_FEW,
     )
 
@@ -87,10 +98,10 @@ def farther(
     For tasks from `lowest` to the number of examples over `share`.
     """
     last = frames.last_epochs(frames.runs(results, *FITTED))
-    cells = within(numbers(last, "distance"), lowest, all_examples(results) / share)
+    last = last[last["task"].between(lowest, all_examples(results) / share)]
     return verdict(
         "Spearman's correlation of index and squared distance",
-        _by_arm(resample(cells), cells, correlation),
+        _ranked(last, "distance", correlation),
         lacking=TOO_FEW,
     )
 
