@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,8 @@ from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.labels import ARMS, by_model, target
 
 LOOKS = style.looks(ARMS)
+# One kernel has one colour.
+LOOKS["retrained-scaled"] = replace(LOOKS["retrained-scaled"], color=LOOKS["retrained"].color)
 
 
 @figure("end-alignment", reads=("alignment.csv",))
