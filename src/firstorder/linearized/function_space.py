@@ -46,7 +46,7 @@ class Descent(Schedule, Batching, Protocol):
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What is known of the training of T targets: rows of epochs 0 (before), ..., E; float64.
+    """What is known of the training of T targets: rows of `epochs`, 0 (before) to E; float64.
 
     A target that diverged has rows that are not finite from that epoch on.
     """
@@ -64,6 +64,8 @@ class Trajectory:
     """(N, T)"""
     test_scores: Tensor
     """(M, T), after the last epoch."""
+    epochs: tuple[int, ...]
+    """Those that were measured."""
 
     @property
     def diverged(self) -> Tensor:
@@ -92,12 +94,14 @@ def train(
     test_targets: Tensor,
     recipe: Descent,
     batches: Batches,
+    every: int = 1,
 ) -> Trajectory:
     """Minimise the mean binary cross-entropy of f_0 + K c for all T targets.
 
     `kernel` (N, N) and `outputs` f_0 (N,) of the training examples, `test_kernel` (M, N) of test
     with training examples; `targets` (N, T) and `test_targets` (M, T) are 0 or 1. Zero outputs
-    give the linearization without f_0. Raises ConfigError for a recipe that leaves the span.
+    give the linearization without f_0. Measured are every so many epochs, and the last. Raises
+    ConfigError for a recipe that leaves the span.
     """
     if recipe.weight_decay or recipe.clip or recipe.augment:
         raise ConfigError(
@@ -112,6 +116,7 @@ def train(
             _Part(test_kernel, test_outputs, test_targets.to(kernel.dtype)),
             recipe,
             batches,
+            every,
         )
 
 
@@ -129,7 +134,13 @@ class _Part:
 
 
 def _train(
-    kernel: Tensor, outputs: Tensor, y: Tensor, test: _Part, recipe: Descent, batches: Batches
+    kernel: Tensor,
+    outputs: Tensor,
+    y: Tensor,
+    test: _Part,
+    recipe: Descent,
+    batches: Batches,
+    every: int,
 ) -> Trajectory:
     whole = _Part(kernel, outputs, y)
     # One target a row: then both factors of every product are read along their rows.
@@ -137,7 +148,7 @@ def _train(
     momentum = torch.zeros_like(coefficients)
     never = torch.zeros(len(coefficients), dtype=torch.int64, device=y.device)
     first = {level: never.clone() for level in THRESHOLDS}
-    rows = [_measure(coefficients, whole, test)]
+    rows, measured = [_measure(coefficients, whole, test)], [0]
     step = 0
     for epoch, order in enumerate(batches, 1):
         for position, index in enumerate(order):
@@ -153,7 +164,9 @@ def _train(
                 coefficients.index_add_(1, index, gradient, alpha=-lr)
             else:
                 coefficients.add_(momentum, alpha=-lr)
-        rows.append(_measure(coefficients, whole, test))
+        if epoch % every == 0 or epoch == recipe.epochs:
+            rows.append(_measure(coefficients, whole, test))
+            measured.append(epoch)
     train_loss, train_accuracy, test_loss, test_accuracy, distance = (
         torch.stack(column) for column in zip(*rows, strict=True)
     )
@@ -166,6 +179,7 @@ def _train(
         first_below={level: steps.cpu() for level, steps in first.items()},
         coefficients=coefficients.T,
         test_scores=test.scores(coefficients),
+        epochs=tuple(measured),
     )
 
 

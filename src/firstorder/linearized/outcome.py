@@ -76,12 +76,10 @@ def watched(column: str) -> bool:
     return column.startswith(("alignment_", "trace_", "energy_"))
 
 
-def of_trajectory(
-    trajectory: Trajectory, test_labels: Tensor, seconds: float, every: int = 1
-) -> list[Outcome]:
+def of_trajectory(trajectory: Trajectory, test_labels: Tensor, seconds: float) -> list[Outcome]:
     """One outcome per target; the time that all took together is shared out evenly.
 
-    `test_labels` (M, T) are 0 or 1. Of the epochs every so many are kept, and the last.
+    `test_labels` (M, T) are 0 or 1.
     """
     columns = {
         "train_loss": trajectory.train_loss,
@@ -90,13 +88,12 @@ def of_trajectory(
         "test_accuracy": trajectory.test_accuracy,
         "distance": trajectory.distance,
     }
-    epochs, count = trajectory.train_loss.shape
+    count = trajectory.train_loss.shape[1]
     outcomes = []
     for target in range(count):
         rows = [
-            {"epoch": epoch} | {name: float(v[epoch, target]) for name, v in columns.items()}
-            for epoch in range(epochs)
-            if epoch % every == 0 or epoch == epochs - 1
+            {"epoch": epoch} | {name: float(v[row, target]) for name, v in columns.items()}
+            for row, epoch in enumerate(trajectory.epochs)
         ]
         diverged = bool(trajectory.diverged[target])
         outcomes.append(

@@ -78,8 +78,8 @@ SAME = [[task, 1 - task / 200, 1 - task / 200, 1 - task / 200] for task in (2, 5
         (
             "accuracy-falls-to-chance",
             NADS,
-            {"first": 1.0, "last": 0.5, "near": 0.08},
-            {"first": 1.0, "last": 0.4, "near": 0.08},
+            {"first": 1.0, "last": 0.5, "near": 0.15},
+            {"first": 1.0, "last": 0.4, "near": 0.1},
         ),
         ("linear-accuracy-falls-to-chance", NADS, {}, {"correlation": -1.1}),
         ("alignment-ranks", ALL_TASKS, {"correlation": -0.9}, {"correlation": 1.1}),
@@ -132,8 +132,8 @@ def test_accuracy_falls_between_two_ends_where_these_are_given(tiny: Config) -> 
     verdict = judged(tiny, "accuracy-falls-to-chance", NADS, first=0.8, last=0.5, near=0.08)
     assert verdict.status == "fails"
     off = verdict.numbers
-    assert off["LeNet, j = 1, from 80 %"] == pytest.approx(20, abs=0.1)
-    assert off["LeNet, j = 60, from 50 %"] == pytest.approx(5, abs=0.1)
+    assert off["LeNet, j = 1, from 80 %"] == pytest.approx(20, abs=0.5)
+    assert off["LeNet, j = 60, from 50 %"] == pytest.approx(5, abs=0.5)
     high = {"last": 0.5, "lowest": 1000}
     assert judged(tiny, "accuracy-falls-to-chance", NADS, **high).status == "not run"
 

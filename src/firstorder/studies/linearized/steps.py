@@ -410,14 +410,10 @@ def _in_function_space(
             test_labels.to(device),
             recipe,
             function_space.batches(len(task.rows), recipe, spec["seed"], device),
-        )
-        trajectory = replace(trajectory, distance=trajectory.distance / scale)
-        outcomes = of_trajectory(
-            trajectory,
-            test_labels,
-            time.perf_counter() - began,
             recipe.evaluate_every if spec.get("steps") else 1,
         )
+        trajectory = replace(trajectory, distance=trajectory.distance / scale)
+        outcomes = of_trajectory(trajectory, test_labels, time.perf_counter() - began)
         found |= {task.index: outcome for task, outcome in zip(group, outcomes, strict=True)}
     return {task.index: found[task.index] for task in tasks}
 
