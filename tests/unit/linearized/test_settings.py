@@ -63,7 +63,7 @@ def test_the_project_s_own_configuration_is_accepted(scale: str) -> None:
         (SMOKE, "families/binary/models", ["mpl"], "model 'mpl' is unknown; did you mean 'mlp'"),
         (SMOKE, "families/eigenfunctions/tasks", [30, 201], "at most 200: as many eigenvectors are"
          " kept; raise eigenvectors"),
-        (SMOKE, "families/eigenfunctions/steps", 10, "kind eigenfunctions takes the recipe's"),
+        (SMOKE, "families/eigenfunctions/steps", 10, "kind eigenfunctions take the recipe's"),
         (SMOKE, "families/inductive/watch", [3], "kind inductive are not watched"),
         (SMOKE, "families/inductive/tasks", [3, 401], "at most 400: the support has as many train"),
         (SMOKE, "families/eigenfunctions/watch", [11], r"watch: \[11\] is not allowed"),

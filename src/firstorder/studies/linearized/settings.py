@@ -31,7 +31,7 @@ Kind = Literal["eigenfunctions", "inductive", "binary", "nads"]
 """Of tasks: signs of eigenfunctions of the initial kernel of all examples; of that of the training
 examples, extended to the test examples; labelled images, the first against the last half of the
 classes; linear tasks along neural anisotropy directions."""
-INITIALISERS = ("kaiming", "lecun", "torchvision")
+INITIALISERS = ("kaiming", "lecun", "torch", "torchvision")
 """The names of `firstorder.models.initialisers`, which imports torch (a test compares them)."""
 
 
