@@ -69,7 +69,7 @@ def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
 def test_spikes_are_those_of_their_definition() -> None:
     k = np.arange(1, 6)
     frame = pd.DataFrame(
-        {"model": "m", "label": "M", "seed": 1, "task": 3, "part": "train", "k": k,
+        {"model": "m", "label": "M", "seed": 1, "family": "f", "task": 3, "part": "train", "k": k,
          "initial": 1.0 / k, "trained": 100.0 / k * np.where(k == 3, 6.0, 1.0)}
     )  # fmt: skip
     found = spikes(frame).iloc[0]

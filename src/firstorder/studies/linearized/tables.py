@@ -62,7 +62,7 @@ def rotated_kernel(results: Results) -> Table:
 
 
 def _accuracy(values: pd.Series, digits: int = 2) -> dict[str, Any]:
-    """Shares, indexed by seed, as a cell in percent; seeds that diverged are left out and counted."""
+    """Shares by seed as a cell in percent; seeds that diverged are left out and counted."""
     percent = 100.0 * values.astype(float)
     mean, std, n = spread(percent)
     numbers = {"mean": mean, "std": std, "n": n, "seeds": by_seed(percent)}
