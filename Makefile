@@ -24,7 +24,7 @@ ifneq ($(shell id -un >/dev/null 2>&1 && echo yes),yes)
 export USER := $(or $(USER),user)
 endif
 
-.PHONY: all env test fuzz lowest lint bench schema lock help
+.PHONY: all clean env test fuzz lowest lint bench schema lock help
 
 all: .venv/installed ## rebuild all results, the paper and the report (SCALE=small: another scale; CORES=4)
 	@$(RUN) python -m firstorder.exclusive snakemake --cores $(CORES) $(SETTINGS)
@@ -65,6 +65,9 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 lock: .venv/installed ## write the lock after a change of the dependencies (UPGRADE=--upgrade: newest)
 	$(RUN) $(COMPILE) $(UPGRADE) $(WHEELS) --group dev --extra workflow --extra slurm pyproject.toml -o envs/lock.txt
 	printf 'setuptools\nuv\n' | $(RUN) $(COMPILE) $(UPGRADE) -c envs/lock.txt - -o envs/bootstrap.txt
+
+clean: .venv/installed ## delete results that nothing in config/ makes any more (firstorder orphans lists them)
+	@$(RUN) firstorder orphans --delete $(if $(SCALE),--scale $(SCALE))
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile

@@ -193,6 +193,21 @@ def scales(plan: Any) -> None:
 
 @commands.command()
 @planned
+@click.option("--delete", is_flag=True, help="Delete them.")
+def orphans(plan: Any, delete: bool) -> None:
+    """List the files of results that nothing of the configuration makes any more."""
+    from firstorder.jobs import orphans as files_of_nobody
+    from firstorder.jobs.paths import paths
+
+    found = list(files_of_nobody.orphans(plan))
+    for path in found:
+        click.echo(path)
+    if delete:
+        files_of_nobody.delete(paths(plan.config).root, found)
+
+
+@commands.command()
+@planned
 @click.argument("path", type=click.Path(dir_okay=False))
 def explain(plan: Any, path: str) -> None:
     """Print the chain from a result at PATH back to raw data.

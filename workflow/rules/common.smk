@@ -41,8 +41,15 @@ def rules_of(study):
 
 
 def job(step):
-    """The job of a step that wildcards name."""
-    return lambda wildcards: PLAN.job(step, *(wildcards[key] for key in STEPS[step].keys))
+    """The job of a step that wildcards name; ends Snakemake with one line where there is none."""
+
+    def found(wildcards):
+        try:
+            return PLAN.job(step, *(wildcards[key] for key in STEPS[step].keys))
+        except UserError as error:
+            sys.exit(f"firstorder: {error}")
+
+    return found
 
 
 def inputs_of(step):

@@ -182,10 +182,11 @@ def _start(path: str, head: int, modules: str) -> bool:
             os.close(lock)  # it stays with the server
             return False
         try:
+            # Here, since who connects is told which process listens; at once, since those who are
+            # refused give up after a second. Who is connected waits until all is imported.
+            listener.listen(128)
             from firstorder.jobs import zygote
 
-            # Here: who connects is told the process that listens. It waits until all is imported.
-            listener.listen(128)
             if zygote.serve(listener, lock, head, modules):
                 return True
         except BaseException:

@@ -1,0 +1,41 @@
+"""Files below a folder of results that no job of the configuration makes any more.
+
+A loss, noise or artefact that is removed from `config/` leaves its files: they are read by nothing,
+and whoever opens one takes it for a result of today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from firstorder.jobs import ledger
+from firstorder.jobs.paths import paths
+from firstorder.jobs.plan import Plan
+
+OTHERS = ("checkpoints", "report.html")
+"""What the run itself keeps there; hidden files are kept too."""
+
+
+def orphans(plan: Plan) -> Iterator[Path]:
+    """The files of the scale's results that are no output, log or ledger entry of a job."""
+    places = paths(plan.config)
+    known = set(plan.makers())
+    for job in plan.jobs().values():
+        known.add(places.log(job.step, *job.key))
+        known.add(str(ledger.place(places.root, ledger.name(job))))
+    for path in sorted(Path(places.root).rglob("*")):
+        parts = path.relative_to(places.root).parts
+        kept = parts[0] in OTHERS or any(part.startswith(".") for part in parts)
+        if not kept and str(path) not in known and not path.is_dir():
+            yield path
+
+
+def delete(root: str, found: list[Path]) -> None:
+    """Delete orphans, and the folders below `root` that are empty then."""
+    for path in found:
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == Path(root) or any(folder.iterdir()):
+                break
+            folder.rmdir()
