@@ -84,7 +84,9 @@ def analyse(subject: Subject, search: dict[str, Any], seed: int) -> tuple[Arrays
     shown = {"theta": theta, "projected": projected, "marked": marks}
     arrays |= {name: value.cpu().numpy() for name, value in shown.items()}
     arrays |= _spectra(found, marks)
-    numbers |= {"embedded": float(embedded)} | _untrained(subject.untrained, documents, search, seed)
+    numbers |= {"embedded": float(embedded)} | _untrained(
+        subject.untrained, documents, search, seed
+    )
     context, record = _context(subject, found, theta)
     numbers |= {f"negation_{k}": finite(row[0]) for k, row in enumerate(context["negation"])}
     numbers["negation_before"] = finite(context["negation_before"][0])
@@ -214,7 +216,9 @@ def _points(
         "unstable_share": float((found.values[:, 0].abs() > 1).double().mean()),
         "overlap": float(overlap.abs().mean()),
         "null": float(null.abs().mean()),
-        "readout_overlap": abs(float(torch.nn.functional.cosine_similarity(readout, manifold.direction, 0))),
+        "readout_overlap": abs(
+            float(torch.nn.functional.cosine_similarity(readout, manifold.direction, 0))
+        ),
         "jacobian_error": points.jacobian_error(subject.network, middle),
         "inverse_error": found.inverse_error,
     }
@@ -280,7 +284,7 @@ def _context(subject: Subject, found: Read, theta: Tensor) -> tuple[Arrays, dict
         return arrays, {"modifiers": []}
     token = subject.words.index(NOT)
     before, later = negation.effects(network, found, theta, token, inputs)
-    classed = np.concatenate([classes["positive"], classes["negative"]])
+    classed = np.concatenate([classes[name] for name in CLASSES if name != "neutral"])
     asked = torch.cat([inputs["positive"], inputs["negative"]])
     known = negation.candidates(subject.documents.tokens, classed, len(subject.words), token)
     tokens, strengths, plane = negation.modifiers(network, found, theta, known, asked)

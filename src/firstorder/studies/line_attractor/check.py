@@ -1,4 +1,4 @@
-"""Checks that span files: unknown corpora, tolerances that are not kept, splits that are not there."""
+"""Checks that span files: unknown corpora and cells, tolerances that are not kept."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ def _check_set(corpus: Corpus, chosen: Set, where: str) -> None:
         )
     if corpus.reader == "synthetic" and None in (text.train, text.test):
         raise ConfigError(f"{where}.text: say how many documents to draw: train and test")
+    if corpus.reader == "sst" and text.model_fields_set & {"train", "test", "validation"}:
+        raise ConfigError(f"{where}.text: SST has splits of its own; leave train, test, validation")
     if corpus.reader != "sst" and not 0 < text.validation < 1:
         raise ConfigError(
             f"{where}.text.validation: {text.validation:g} is not allowed; between 0 and 1"

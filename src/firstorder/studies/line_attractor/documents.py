@@ -28,7 +28,9 @@ def examples(network: Network, documents: Documents) -> tuple[int, int]:
     logits = trajectories.evaluate(network.cell, network.parameters, documents).cpu().numpy()
     long = documents.lengths >= np.median(documents.lengths)
     sure = np.where(documents.labels == 1, logits, -logits)
-    found = [np.where(long & (documents.labels == label), sure, -np.inf).argmax() for label in (1, 0)]
+    found = [
+        np.where(long & (documents.labels == label), sure, -np.inf).argmax() for label in (1, 0)
+    ]
     return int(found[0]), int(found[1])
 
 

@@ -10,7 +10,13 @@ from firstorder.jobs.paths import paths
 from firstorder.publish import declared as drawn
 from firstorder.studies.line_attractor.settings import NAME, Select, Set, declared, scale
 
-TRAINED = ("weights.safetensors", "untrained.safetensors", "history.csv", "summary.json", "correct.npz")
+TRAINED = (
+    "weights.safetensors",
+    "untrained.safetensors",
+    "history.csv",
+    "summary.json",
+    "correct.npz",
+)
 """What a training leaves, for every seed."""
 FOUND = ("points.npz",)
 READ = ("dynamics.npz", "dynamics.json")

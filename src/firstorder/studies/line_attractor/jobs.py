@@ -93,23 +93,29 @@ _counted = _corpus_outputs(grid.COUNTED)
 _trained = _seed_outputs(grid.TRAINED)
 _found = _seed_outputs(grid.FOUND)
 _read = _seed_outputs(grid.READ)
-CLASSES = {"classes", "class_min_count"}
-"""What the choice of words for the analysis reads of the settings of texts."""
+CLASSES = ("classes", "class_min_count")
+"""What the choice of words by the bag of words reads of the settings of texts."""
+OF_READER = {
+    "synthetic": {"train", "test", "validation", "longest"},
+    "sst": {"min_count", "max_size", "longest"},
+}
+OF_RAW = {"train", "test", "validation", "min_count", "max_size", "longest"}
+"""What each reader, or every other, reads of the settings of texts."""
 
 
 def _read_job(config: Config, corpus: str) -> Job:
     entry = lookup(declared(config).corpora, corpus, "corpus")
     text = grid.set_of(config, corpus).text
     names = raw_names(config, corpus)
-    in_place = bool(names) and names[0] in entry.in_place
+    content = entry.content if set(names) & set(entry.in_place) else None
     return Job(
         step="read_text",
         key=(corpus,),
         spec={
             "reader": entry.reader,
             "files": list(names),
-            "content": entry.content if in_place else None,
-            **text.model_dump(mode="json", exclude=CLASSES),
+            **({} if entry.reader in OF_READER else {"content": content}),
+            **text.model_dump(mode="json", include=OF_READER.get(entry.reader, OF_RAW)),
         },
         inputs={name: grid.receipt(config, corpus, name) for name in names},
         outputs=_texts(config, corpus),
@@ -120,14 +126,12 @@ def _read_job(config: Config, corpus: str) -> Job:
 
 def _count_job(config: Config, corpus: str) -> Job:
     entry = lookup(declared(config).corpora, corpus, "corpus")
-    text = grid.set_of(config, corpus).text
+    text, true = grid.set_of(config, corpus).text, entry.reader == "synthetic"
+    read = {"bag"} if true else {"bag", *CLASSES}
     return Job(
         step="count_words",
         key=(corpus,),
-        spec={
-            "valences": entry.reader == "synthetic",
-            **text.model_dump(mode="json", include=CLASSES),
-        },
+        spec={"valences": true, **text.model_dump(mode="json", include=read)},
         inputs={"documents": grid.corpus_file(config, corpus, "documents.npz")},
         outputs=_counted(config, corpus),
         code=(f"{MODULE}.words:count_words",),
@@ -203,7 +207,7 @@ def _linearize_job(config: Config, corpus: str, cell: str) -> Job:
         spec={
             "seeds": list(scale(config).seeds),
             "cell": cell,
-            "search": found.search.model_dump(mode="json"),
+            "search": found.search.model_dump(mode="json", exclude={"tolerances"}),
         },
         inputs={
             "documents": grid.corpus_file(config, corpus, "documents.npz"),

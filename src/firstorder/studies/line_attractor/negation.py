@@ -62,7 +62,10 @@ def effects(
 
     def means(states: Tensor) -> list[float]:
         push = gradient(network, left, states)
-        return [float((push @ inputs.mT).mean()) if len(inputs) else np.nan for inputs in classes.values()]
+        return [
+            float((push @ inputs.mT).mean()) if len(inputs) else np.nan
+            for inputs in classes.values()
+        ]
 
     later = [means(states) for states in after(network, points, token)]
     return np.array(means(points)), np.array(later)

@@ -70,6 +70,6 @@ def visited(network: Network, documents: Documents) -> Tensor:
 
 
 def some(states: Tensor, count: int, seed: int, name: str) -> Tensor:
-    """Positions of `count` of the states (fewer where there are fewer), drawn without replacement."""
+    """Positions of `count` of the states, or of all, drawn without replacement."""
     order = streams.numpy_stream(seed, name).permutation(len(states))[:count]
     return torch.from_numpy(order).to(states.device)

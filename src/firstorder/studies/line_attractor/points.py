@@ -59,9 +59,7 @@ def read(network: Network, points: Tensor) -> Read:
     linear = Linearization(
         linear.points[index], linear.recurrent[index], linear.inputs[index], linear.at
     )
-    values, right, left, rank, errors = (
-        torch.cat(part) for part in zip(*parts, strict=True)
-    )
+    values, right, left, rank, errors = (torch.cat(part) for part in zip(*parts, strict=True))
     return Read(linear, values, right, left, rank, float(errors.max()))
 
 

@@ -145,9 +145,7 @@ def encoded(splits: Splits, spec: Spec) -> tuple[tuple[str, ...], dict[str, Docu
     """The vocabulary of the training documents, and all splits in its tokens."""
     from firstorder.data.text.words import vocabulary
 
-    known = vocabulary(
-        splits["train"][0], min_count=spec["min_count"], max_size=spec["max_size"]
-    )
+    known = vocabulary(splits["train"][0], min_count=spec["min_count"], max_size=spec["max_size"])
     found = {}
     for name in ("train", "validation", "test"):
         words, labels = splits[name]

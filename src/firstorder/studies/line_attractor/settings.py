@@ -85,6 +85,8 @@ class Text(Strict):
     """Documents are cut to their first so many tokens."""
     classes: Count = 100
     """Words of each class: positive, negative, neutral."""
+    bag: Count | None = None
+    """Training documents that the bag of words is fitted on, the first; all when absent."""
     class_min_count: Count = 10
     """Words of a class occur at least so often in the training documents."""
 

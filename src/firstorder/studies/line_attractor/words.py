@@ -28,7 +28,9 @@ def count_words(spec: Spec, inputs: Files, outputs: Files, context: Context) -> 
     from firstorder.training import bag_of_words
 
     words, splits = documents.load(inputs["documents"])
-    fitted = bag_of_words.fit(len(words), *(splits[n] for n in ("train", "validation", "test")))
+    train = splits["train"]
+    fewer = train.take(np.arange(len(train))[: spec["bag"]])
+    fitted = bag_of_words.fit(len(words), fewer, splits["validation"], splits["test"])
     classes = (
         valence_classes()
         if spec["valences"]
