@@ -201,7 +201,7 @@ def _few_sentences(scale: dict[str, Any]) -> None:
     corpus = scale["corpora"]["synthetic"]
     corpus["cells"] = ["gru"]
     corpus["text"].update(train=2000, test=200, validation=0.1, bag=500)
-    corpus["recipe"].update(embedding=8, units=12)
+    corpus["recipe"].update(embedding=8, units=12, lr=0.02)
     corpus["search"] = {
         "documents": 40,
         "starts": 24,

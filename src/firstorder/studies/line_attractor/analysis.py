@@ -118,8 +118,8 @@ def _states(subject: Subject, states: Tensor, plane: Principal) -> tuple[Arrays,
     control = dynamics.principal(networks.visited(subject.untrained, documents))
     flat = _flat(plane, states)
     label = np.repeat(documents.labels, documents.lengths)
-    edges = [np.linspace(*np.quantile(flat[:, i], (0.001, 0.999)), BINS + 1) for i in (0, 1)]
-    density = [np.histogram2d(*flat[label == each].T, bins=edges)[0] for each in (0, 1)]
+    edges = [np.linspace(*np.quantile(flat[:, i], (0.001, 0.999)), BINS + 1) for i in (0, 1)]  # type: ignore[call-overload]
+    density = [np.histogram2d(*flat[label == each].T, bins=edges)[0] for each in (0, 1)]  # type: ignore[call-overload]
     offset = parameters["readout"] @ plane.mean + parameters["bias"]
     arrays = {
         "state_shares": _shares(plane),

@@ -14,6 +14,7 @@ FILES = {"synthetic": 0, "sst": 3, "imdb": 1, "yelp": 1, "csv": 2}
 def check(config: Config, study_file: Path, scale_file: Path) -> None:
     """Refuse a configuration whose parts do not fit together, naming file, key and mend."""
     study = declared(config)
+    cells: dict[str, str] = {str(name): label for name, label in study.cells.items()}
     for name, corpus in study.corpora.items():
         _check_corpus(corpus, f"{study_file}: corpora.{name}")
     for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
@@ -22,12 +23,12 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
             for corpus_name in entry.select.corpora or ():
                 lookup(study.corpora, corpus_name, "corpus", f"{where}.corpora")
             for cell in entry.select.cells or ():
-                lookup(study.cells, cell, "cell", f"{where}.cells")
+                lookup(cells, cell, "cell", f"{where}.cells")
     for name, chosen in scale(config).corpora.items():
         where = f"{scale_file}: corpora.{name}"
         _check_set(lookup(study.corpora, name, "corpus", where), chosen, where)
         for cell in chosen.cells:
-            lookup(study.cells, cell, "cell", f"{where}.cells")
+            lookup(cells, cell, "cell", f"{where}.cells")
 
 
 def _check_corpus(corpus: Corpus, where: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.statistics import Cell, Direction, difference, effect, resample
+from firstorder.publish.statistics import Cell, Direction, average, difference, effect, resample
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.studies.line_attractor import frames
 
@@ -39,7 +39,7 @@ def measured(
         effects.append(
             effect(
                 drawn,
-                lambda means: means["value"],
+                average("value"),
                 threshold=threshold,
                 direction=direction,
                 scale=scale,
@@ -205,7 +205,7 @@ def accurate(results: Results, *, accuracy: float = 0.93) -> Verdict:
     effects = [
         effect(
             drawn,
-            lambda means, key=key: means[key],
+            average(key),
             threshold=100 * accuracy,
             scale=100.0,
             unit="%",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -73,7 +75,7 @@ def _drawn(
 @figure("low-dimensional", reads=("dynamics.npz",))
 def low_dimensional(results: Results) -> Drawing:
     """Figure 2: variance of states, states in the plane, fixed points."""
-    drawn = {
+    drawn: dict[str, panels.Panel] = {
         "States are low-dimensional": panels.variance,
         "States in the plane": panels.states,
         "Fixed points": panels.fixed_points,
@@ -86,7 +88,7 @@ def low_dimensional(results: Results) -> Drawing:
 @figure("spectra", reads=("dynamics.npz",))
 def spectra(results: Results) -> Drawing:
     """Figure 3: eigenvalues and time constants at fixed points."""
-    drawn = {
+    drawn: dict[str, panels.Panel] = {
         "Three fixed points": panels.marked_points,
         "Eigenvalues there": panels.spectra,
         "Slowest modes along the manifold": panels.time_constants,
@@ -101,8 +103,7 @@ def spectra(results: Results) -> Drawing:
 def integration(results: Results) -> Drawing:
     """Figure 4: what words do at fixed points, and along which direction the slowest mode shows."""
     drawn: dict[str, panels.Panel] = {
-        f"Inputs at {name}": (lambda axes, found, i=i: panels.inputs(axes, found, i))
-        for i, name in enumerate(panels.NAMES)
+        f"Inputs at {name}": partial(panels.inputs, which=i) for i, name in enumerate(panels.NAMES)
     }
     drawn |= {
         "Slowest right vectors": panels.right_vectors,
@@ -117,7 +118,7 @@ def integration(results: Results) -> Drawing:
 @figure("linear-steps", reads=("dynamics.npz",))
 def linear_steps(results: Results) -> Drawing:
     """Figure 5: one linear step against the network's, and states left alone."""
-    drawn = {
+    drawn: dict[str, panels.Panel] = {
         "A document": panels.predicted,
         "All test steps": panels.errors,
         "States left alone": panels.relaxation,
@@ -200,7 +201,7 @@ def _pair(axes: Axes, found: panels.Arrays) -> pd.DataFrame:
 @figure("eight-panels", reads=("dynamics.npz",))
 def eight_panels(results: Results) -> Drawing:
     """Figures 7 to 18: one network on one corpus."""
-    drawn = {
+    drawn: dict[str, panels.Panel] = {
         "Variance of states": panels.variance,
         "States": panels.states,
         "Fixed points": panels.fixed_points,

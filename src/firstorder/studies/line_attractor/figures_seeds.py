@@ -29,7 +29,7 @@ def tolerances(results: Results) -> Drawing:
     for name in QUANTITIES:
         data[name] = data[name].astype(float)
     shown = data.groupby(keys, sort=False)[list(QUANTITIES)].agg(["mean", "std", "count"])
-    shown.columns = [f"{name}_{what}" for name, what in shown.columns]
+    shown.columns = pd.Index(["_".join(map(str, each)) for each in shown.columns.to_flat_index()])
     shown = shown.reset_index()
     titles = list(dict.fromkeys(data["title"]))
     figure, axes = style.panels(len(titles), 4, height=2.0, width=8.4, sharex=True)
@@ -73,14 +73,14 @@ def negation(results: Results) -> Drawing:
         1, len(networks), height=2.3, width=min(style.WIDE, 2.4 * len(networks) + 1), sharey="row"
     )
     for each, (_, part) in zip(axes[0], networks, strict=True):
-        for name, line in part.groupby("words", sort=False):
+        for words, line in part.groupby("words", sort=False):
             by_k = line.groupby("k")["effect"]
-            colour = panels.OF_CLASS[str(name)]
+            colour = panels.OF_CLASS[str(words)]
             look = style.Look(colour, "o", "-")
             std = by_k.std().fillna(0.0)
-            style.band(each, by_k.mean().index, by_k.mean(), std, look, f"{name} words")
+            style.band(each, by_k.mean().index, by_k.mean(), std, look, f"{words} words")
             each.axhline(line["before"].mean(), color=colour, linestyle="--", linewidth=0.8)
-        each.set_title(heading(part.iloc[0].to_dict()).replace(", ", "\n"))
+        each.set_title(heading(frames.Keys(part.iloc[0])).replace(", ", "\n"))
         each.set_xlabel("Tokens after “not”")
     axes[0, 0].set_ylabel("Mean l₁ · J_inp x")
     axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8, label="before “not”")

@@ -57,6 +57,7 @@ def networks(config: Config, select: Select) -> list[Network]:
 def reading(config: Config) -> Iterator[tuple[Select, tuple[str, ...]]]:
     """What every artefact and claim selects, and the files that it reads of it."""
     study = declared(config)
+    wanted: list[tuple[str, str, Select]]
     wanted = [(each.kind, each.draw, each.select) for each in study.artefacts.values()]
     wanted += [("claim", each.predicate, each.select) for each in study.claims.values()]
     for kind, name, select in wanted:

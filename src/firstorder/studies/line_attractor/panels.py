@@ -100,14 +100,17 @@ def boundary(axes: Axes, found: Arrays, extent: tuple[float, ...]) -> None:
     axes.plot(*line.T, color="black", linestyle="--", linewidth=0.9, label="readout = 0")
     end = 0.18 * (extent[1] - extent[0]) * readout / length
     axes.annotate(
-        "", xy=foot + end, xytext=foot, arrowprops={"arrowstyle": "-|>", "color": "black"}
+        "",
+        xy=tuple(foot + end),
+        xytext=tuple(foot),
+        arrowprops={"arrowstyle": "-|>", "color": "black"},
     )
 
 
 def fixed_points(axes: Axes, found: Arrays) -> pd.DataFrame:
     """2c: fixed points by their coordinate along the manifold; inset: their variance."""
     points, theta = found["points"], found["theta"]
-    drawn = axes.scatter(*points.T, c=theta, cmap="viridis", s=8, linewidths=0)
+    drawn = axes.scatter(points[:, 0], points[:, 1], c=theta, cmap="viridis", s=8, linewidths=0)
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02, aspect=25)
     bar.set_label("θ")
     bar.set_ticks([-1, 0, 1])
@@ -138,7 +141,7 @@ def around(axes: Axes, found: Arrays, margin: float = 0.12) -> None:
 def marked_points(axes: Axes, found: Arrays) -> pd.DataFrame:
     """3a: fixed points, three marked."""
     points = found["points"]
-    axes.scatter(*points.T, color=GREY, s=8, linewidths=0)
+    axes.scatter(points[:, 0], points[:, 1], color=GREY, s=8, linewidths=0)
     for which, colour, name in zip(found["marked"], MARKED, NAMES, strict=True):
         axes.plot(*points[which], color=colour, marker="o", markersize=6, label=name, linestyle="")
     around(axes, found)
@@ -195,7 +198,7 @@ def inputs(axes: Axes, found: Arrays, which: int = 1) -> pd.DataFrame:
     parts, reach = [], 0.0
     for name in ("neutral", "negative", "positive"):
         moved = found[f"inputs_{name}"][which]
-        axes.scatter(*moved.T, color=OF_CLASS[name], s=5, linewidths=0, alpha=0.55)
+        axes.scatter(moved[:, 0], moved[:, 1], color=OF_CLASS[name], s=5, linewidths=0, alpha=0.55)
         reach = max(reach, float(np.quantile(np.linalg.norm(moved, axis=1), 0.95)))
         parts.append(tidy("inputs", point=NAMES[which], words=name, x=moved[:, 0], y=moved[:, 1]))
     left = found["left"][which]
@@ -228,7 +231,7 @@ def right_vectors(axes: Axes, found: Arrays) -> pd.DataFrame:
     points, right = found["points"], found["right"]
     few = found["theta"].argsort()[:: -(-len(points) // 30)]
     span = np.ptp(points[:, 0])
-    axes.scatter(*points.T, color=GREY, s=8, linewidths=0)
+    axes.scatter(points[:, 0], points[:, 1], color=GREY, s=8, linewidths=0)
     axes.quiver(
         *points[few].T, *(0.18 * span * right[few]).T, color=MODE, angles="xy",
         scale_units="xy", scale=1, width=0.006, zorder=3,
@@ -244,7 +247,7 @@ def right_vectors(axes: Axes, found: Arrays) -> pd.DataFrame:
 def effects(axes: Axes, found: Arrays) -> pd.DataFrame:
     """4c: mean input projection of each class over the fixed points."""
     values = found["effects"][:, :3]
-    bins = np.linspace(*_limits(values), 41)
+    bins = np.linspace(*_limits(values), 41).tolist()
     parts = []
     for column, name in enumerate(OF_CLASS):
         axes.hist(
@@ -263,7 +266,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 def overlap(axes: Axes, found: Arrays) -> pd.DataFrame:
     """4d: overlap of the slowest mode with the manifold, and of random vectors."""
-    bins = np.linspace(-1, 1, 41)
+    bins = np.linspace(-1, 1, 41).tolist()
     parts = []
     for name, colour in (("null", GREY), ("overlap", MODE)):
         label = "random vectors" if name == "null" else "slowest mode"

@@ -92,7 +92,7 @@ def linearize_dynamics(spec: Spec, inputs: Files, outputs: Files, context: Conte
         )
         arrays, record = analysis.analyse(subject, spec["search"], seed)
         with files.replacing(own["dynamics.npz"]) as temporary:
-            np.savez_compressed(temporary, **arrays)
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         record = {"spec": part, **record} | context.record(read.values())
         files.write_json(own["dynamics.json"], record)
         context.keep(identity, own)

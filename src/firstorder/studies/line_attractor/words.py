@@ -38,7 +38,7 @@ def count_words(spec: Spec, inputs: Files, outputs: Files, context: Context) -> 
     )
     arrays = {"coefficients": fitted.coefficients, "correct": fitted.correct, **classes}
     with files.replacing(outputs["words.npz"]) as temporary:
-        np.savez(temporary, **arrays)
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
     record = {
         "spec": dict(spec),
         "accuracy": float(fitted.correct.mean()),
