@@ -75,7 +75,7 @@ def analyse(subject: Subject, search: dict[str, Any], seed: int) -> tuple[Arrays
     numbers: Numbers = {}
     for part in (
         _states(subject, states, plane),
-        _documents(subject, states, plane, found, seed),
+        _documents(subject, states, plane, found, int(marks[1]), seed),
         _points(subject, states, plane, found, theta, seed),
         _inputs(subject, plane, found, marks),
     ):
@@ -146,9 +146,9 @@ def _states(subject: Subject, states: Tensor, plane: Principal) -> tuple[Arrays,
 
 
 def _documents(
-    subject: Subject, states: Tensor, plane: Principal, found: Read, seed: int
+    subject: Subject, states: Tensor, plane: Principal, found: Read, middle: int, seed: int
 ) -> tuple[Arrays, Numbers]:
-    """Trajectories, and how well linear systems predict them."""
+    """Trajectories, and how well linear systems predict them; `middle` is a position of a point."""
     network, documents = subject.network, subject.documents
     arrays: Arrays = {}
     for name, which in zip(DRAWN, along.examples(network, documents), strict=False):
@@ -174,12 +174,13 @@ def _documents(
     quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=change.dtype, device=change.device)
     arrays["errors"] = errors[:KEPT_ERRORS].cpu().numpy()
     arrays["relaxation"] = change.quantile(quartiles, dim=1).mT.cpu().numpy()
-    whole, linear = along.run_accuracies(network, found, documents)
+    whole, linear, single = along.run_accuracies(network, found, documents, middle)
     return arrays, {
         "linear_error": finite(errors.median()),
         "relaxation_10": finite(change[9].median()),
         "run_accuracy": whole,
         "linear_run_accuracy": linear,
+        "single_run_accuracy": single,
     }
 
 

@@ -90,15 +90,23 @@ def predictions(network: Network, found: Read, tokens: np.ndarray, path: Tensor)
     return predicted
 
 
-def run_accuracies(network: Network, found: Read, documents: Documents) -> tuple[float, float]:
-    """Accuracies of the network, and of it wholly linearised, on the first RUN documents."""
+def run_accuracies(
+    network: Network, found: Read, documents: Documents, at: int
+) -> tuple[float, float, float]:
+    """Accuracies on the first RUN documents: of the network, and of it wholly linearised.
+
+    About the nearest fixed point at every step, and about the point `at` alone.
+    """
     few = documents.take(np.arange(min(RUN, len(documents))))
     true = trajectories.classify(network.cell, network.parameters, few).cpu().numpy()
     sequences = Sequences(few, network.parameters["b"].device)
     tokens, lengths = sequences.batch(torch.arange(len(few)))
     inputs = networks.embedded(network, tokens.cpu().numpy())
     starts = network.parameters["start"].expand(len(few), -1)
-    states = dynamics.linear_run(found.linear, starts, inputs)
-    last = recurrent.last(states, lengths)
-    linear = (recurrent.logits(network.parameters, last) > 0).long().cpu().numpy()
-    return float((true == few.labels).mean()), float((linear == few.labels).mean())
+    linear = []
+    for which in (None, at):
+        states = dynamics.linear_run(found.linear, starts, inputs, which)
+        last = recurrent.last(states, lengths)
+        guessed = (recurrent.logits(network.parameters, last) > 0).long().cpu().numpy()
+        linear.append(float((guessed == few.labels).mean()))
+    return float((true == few.labels).mean()), linear[0], linear[1]

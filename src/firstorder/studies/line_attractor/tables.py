@@ -99,7 +99,8 @@ COLUMNS = (
     ("effect_strong_negative", "strong negative", 1.0, 2),
     ("linear_error", "error of a linear step (%)", 100.0, 1),
     ("run_accuracy", "accuracy of the network (%)", 100.0, 1),
-    ("linear_run_accuracy", "wholly linearised (%)", 100.0, 1),
+    ("linear_run_accuracy", "linearised at the nearest points (%)", 100.0, 1),
+    ("single_run_accuracy", "linearised at the middle point (%)", 100.0, 1),
 )
 """Number of dynamics.json, how it is printed, its scale and digits."""
 
