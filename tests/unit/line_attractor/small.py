@@ -35,7 +35,8 @@ def run(config: Config, step: str, *key: str) -> Job:
     """Run a step; its job."""
     found = job(config, step, *key)
     module, _, name = steps(config)[step].run.rpartition(":")
-    context = Context(device="cpu", checkpoints=Path("results/tiny/checkpoints"))
+    kept = Path("results/tiny/checkpoints")
+    context = Context(device="cpu", checkpoints=kept, aside=found.aside)
     getattr(import_module(module), name)(found.spec, found.inputs, found.outputs, context)
     return found
 
