@@ -125,19 +125,24 @@ TINY_RECIPES = {
 }
 
 
-def make_project(folder: Path) -> Project:
-    """A project of all studies at the scale `tiny`, with nothing run yet."""
+USUAL = ("symmetrization", "linearized", "robust_kernels")
+"""The studies of the tiny project, unless others are asked for."""
+
+
+def make_project(folder: Path, studies: tuple[str, ...] = USUAL) -> Project:
+    """A project of `studies` at the scale `tiny`, with nothing run yet."""
     for name in ("config", "paper"):
         shutil.copytree(ROOT / name, folder / name)
     project = Project(folder)
-    project.edit("config.yaml", lambda value: value.update(scale="tiny", device="cpu"))
+    main = {"scale": "tiny", "device": "cpu", "studies": list(studies)}
+    project.edit("config.yaml", lambda value: value.update(main))
     project.edit("recipes.yaml", lambda value: value.update(TINY_RECIPES))
     tiny = {"tiny": {"data": "tiny", "hardware": "any"}}
     project.edit("scales.yaml", lambda value: value.update(tiny))
-    for name, shrink in SHRUNK.items():
-        studies = folder / "config" / "studies" / name
-        shutil.copy(studies / "smoke.yaml", studies / "tiny.yaml")
-        project.edit(f"studies/{name}/tiny.yaml", shrink)
+    for name in studies:
+        own = folder / "config" / "studies" / name
+        shutil.copy(own / "smoke.yaml", own / "tiny.yaml")
+        project.edit(f"studies/{name}/tiny.yaml", SHRUNK[name])
     return project
 
 
@@ -192,10 +197,27 @@ def _few_points(scale: dict[str, Any]) -> None:
         network.update(recipe="tiny-tangent", epochs=[0, 6], points=30)
 
 
+def _few_sentences(scale: dict[str, Any]) -> None:
+    """The same for the study of line attractors: one small cell."""
+    scale["seeds"] = [1]
+    corpus = scale["corpora"]["synthetic"]
+    corpus["cells"] = ["gru"]
+    corpus["text"].update(train=2000, test=200, validation=0.1, bag=500)
+    corpus["recipe"].update(embedding=8, units=12, lr=0.02)
+    corpus["search"] = {
+        "documents": 40,
+        "starts": 24,
+        "steps": 150,
+        "tolerances": [0.01, 0.001, 0.0001],
+        "tolerance": 0.01,
+    }
+
+
 SHRUNK = {
     "symmetrization": _few_trainings,
     "linearized": _few_tasks,
     "robust_kernels": _few_points,
+    "line_attractor": _few_sentences,
 }
 """What makes the smallest scale of every study that still has every kind of job."""
 

@@ -110,7 +110,7 @@ def test_what_computes_knows_no_paths_jobs_or_studies(pure: str) -> None:
 def test_no_shared_source_names_a_study() -> None:
     """`grep -rlE 'symmetrization|linearized' src/firstorder`, outside the packages of that name."""
     names = re.compile("|".join(STUDIES))
-    assert STUDIES == ["linearized", "robust_kernels", "symmetrization"]
+    assert STUDIES == ["line_attractor", "linearized", "robust_kernels", "symmetrization"]
     named = [
         name
         for name, path in MODULES.items()

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "unknown study": (
         "config.yaml",
         {"studies": ["both"]},
-        ["studies: 'both' is unknown", "allowed: linearized"],
+        ["studies: 'both' is unknown", "allowed: line_attractor"],
     ),
     "either type": (
         "losses.yaml",

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from projects import Project, make_project
+from projects import SHRUNK, Project, make_project
 
 from firstorder import files
 from firstorder.jobs import code, plan
@@ -71,7 +71,7 @@ def ordered(jobs: dict[tuple[str, ...], Job]) -> Iterator[Job]:
 def traces(tmp_path_factory: pytest.TempPathFactory) -> Traces:
     """Every job of a tiny project, run in this process on a spec that notes its reads."""
     folder = tmp_path_factory.mktemp("traced")
-    project: Project = make_project(folder)
+    project: Project = make_project(folder, tuple(SHRUNK))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.folder)
         return trace(plan.make("config", {}))

@@ -105,7 +105,7 @@ def train(
                 if row is None:
                     status = "diverged"
                     break
-                report(row | {"test_accuracy": row["validation_accuracy"]})
+                report(row | {"train_accuracy": None, "test_accuracy": row["validation_accuracy"]})
                 saver.save_if_due()
         best = training.best if at.best_epoch else training.parameters
         correct = None

@@ -1,0 +1,58 @@
+"""Checks that span files: unknown corpora and cells, tolerances that are not kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from firstorder.config import Config, ConfigError, lookup
+from firstorder.studies.line_attractor.settings import Corpus, Set, declared, scale
+
+FILES = {"synthetic": 0, "sst": 3, "imdb": 1, "yelp": 1, "csv": 2}
+"""How many raw files each reader reads."""
+
+
+def check(config: Config, study_file: Path, scale_file: Path) -> None:
+    """Refuse a configuration whose parts do not fit together, naming file, key and mend."""
+    study = declared(config)
+    cells: dict[str, str] = {str(name): label for name, label in study.cells.items()}
+    for name, corpus in study.corpora.items():
+        _check_corpus(corpus, f"{study_file}: corpora.{name}")
+    for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
+        for name, entry in entries.items():
+            where = f"{study_file}: {kind}.{name}.select"
+            for corpus_name in entry.select.corpora or ():
+                lookup(study.corpora, corpus_name, "corpus", f"{where}.corpora")
+            for cell in entry.select.cells or ():
+                lookup(cells, cell, "cell", f"{where}.cells")
+    for name, chosen in scale(config).corpora.items():
+        where = f"{scale_file}: corpora.{name}"
+        _check_set(lookup(study.corpora, name, "corpus", where), chosen, where)
+        for cell in chosen.cells:
+            lookup(cells, cell, "cell", f"{where}.cells")
+
+
+def _check_corpus(corpus: Corpus, where: str) -> None:
+    if len(corpus.files) != FILES[corpus.reader]:
+        raise ConfigError(
+            f"{where}.files: {len(corpus.files)} given; the reader {corpus.reader} reads "
+            f"{FILES[corpus.reader]}"
+        )
+    if corpus.in_place and corpus.content is None:
+        raise ConfigError(f"{where}.content: missing: what is in place is verified by it")
+
+
+def _check_set(corpus: Corpus, chosen: Set, where: str) -> None:
+    search, text = chosen.search, chosen.text
+    if search.tolerance not in search.tolerances:
+        kept = ", ".join(f"{value:g}" for value in search.tolerances)
+        raise ConfigError(
+            f"{where}.search.tolerance: {search.tolerance:g} is not kept; kept are {kept}"
+        )
+    if corpus.reader == "synthetic" and None in (text.train, text.test):
+        raise ConfigError(f"{where}.text: say how many documents to draw: train and test")
+    if corpus.reader == "sst" and text.model_fields_set & {"train", "test", "validation"}:
+        raise ConfigError(f"{where}.text: SST has splits of its own; leave train, test, validation")
+    if corpus.reader != "sst" and not 0 < text.validation < 1:
+        raise ConfigError(
+            f"{where}.text.validation: {text.validation:g} is not allowed; between 0 and 1"
+        )

@@ -1,0 +1,115 @@
+"""Figures over all seeds: tolerances, contextual effects, the words that modify others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from firstorder.publish import style
+from firstorder.publish.registry import Results, figure
+from firstorder.publish.style import Drawing
+from firstorder.studies.line_attractor import frames, panels
+from firstorder.studies.line_attractor.figures import heading
+
+QUANTITIES = {
+    "found": "Points found",
+    "distinct": "Distinct points",
+    "share": "First PC of the points (%)",
+    "tau1": "Slowest mode (tokens)",
+}
+KEPT_WORDS = 12
+"""Words that are named in the plane of displacements."""
+
+
+@figure("tolerances", reads=("dynamics.json",))
+def tolerances(results: Results) -> Drawing:
+    """What the search finds at every tolerance: means over seeds, bars of one deviation."""
+    data = frames.tolerances(results)
+    keys = ["corpus", "title", "cell", "label", "tolerance"]
+    for name in QUANTITIES:
+        data[name] = data[name].astype(float)
+    shown = data.groupby(keys, sort=False)[list(QUANTITIES)].agg(["mean", "std", "count"])
+    shown.columns = pd.Index(["_".join(map(str, each)) for each in shown.columns.to_flat_index()])
+    shown = shown.reset_index()
+    titles = list(dict.fromkeys(data["title"]))
+    figure, axes = style.panels(len(titles), 4, height=2.0, width=8.4, sharex=True)
+    look = style.looks(data["label"])
+    for row, title in zip(axes, titles, strict=True):
+        of = shown[shown["title"] == title]
+        for each, (name, label) in zip(row, QUANTITIES.items(), strict=True):
+            for cell, line in of.groupby("label", sort=False):
+                x, mean, std = (line[c] for c in ("tolerance", f"{name}_mean", f"{name}_std"))
+                style.whiskers(each, x, mean, std, look[str(cell)], str(cell))
+            each.set_xscale("log")
+            each.invert_xaxis()
+            each.set_ylabel(label)
+            if name == "share":
+                style.percent(each)
+            elif name == "tau1":
+                style.log_values(each)
+        row[0].set_title(title)
+    for each in axes[-1]:
+        each.set_xlabel("Tolerance of q")
+    style.legend_below(figure, axes[0, :1])
+    return Drawing(figure, shown)
+
+
+@figure("negation", reads=("dynamics.npz",))
+def negation(results: Results) -> Drawing:
+    """Input projections of words k tokens after "not".
+
+    Means over seeds, bands of one deviation; dashed: before it.
+    """
+    rows = []
+    for keys in frames.networks(results):
+        found = frames.arrays(results, keys, "negation", "negation_before")
+        for column, name in enumerate(panels.OF_CLASS):
+            before = found["negation_before"][column]
+            for k, value in enumerate(found["negation"][:, column]):
+                rows.append({**keys, "words": name, "k": k, "effect": value, "before": before})
+    data = pd.DataFrame(rows)
+    networks = list(data.groupby(["corpus", "cell"], sort=False))
+    figure, axes = style.panels(
+        1, len(networks), height=2.3, width=min(style.WIDE, 2.4 * len(networks) + 1), sharey="row"
+    )
+    for each, (_, part) in zip(axes[0], networks, strict=True):
+        for words, line in part.groupby("words", sort=False):
+            by_k = line.groupby("k")["effect"]
+            colour = panels.OF_CLASS[str(words)]
+            look = style.Look(colour, "o", "-")
+            std = by_k.std().fillna(0.0)
+            style.band(each, by_k.mean().index, by_k.mean(), std, look, f"{words} words")
+            each.axhline(line["before"].mean(), color=colour, linestyle="--", linewidth=0.8)
+        each.set_title(heading(frames.Keys(part.iloc[0])).replace(", ", "\n"))
+        each.set_xlabel("Tokens after “not”")
+    axes[0, 0].set_ylabel("Mean l₁ · J_inp x")
+    axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8, label="before “not”")
+    style.legend_below(figure, axes[0, :1])
+    return Drawing(figure, data.drop(columns=["title", "reader"]))
+
+
+@figure("modifiers", reads=("dynamics.npz", "dynamics.json"))
+def modifiers(results: Results) -> Drawing:
+    """The words that change the effects of others most, and where they move the state."""
+    keys = frames.first(results)
+    listed = frames.record(results, keys)["modifiers"]
+    moved = frames.arrays(results, keys, "modifiers")["modifiers"]
+    figure, axes = style.panels(1, 2, height=3.0)
+    left, right = axes[0]
+    strengths = np.array([each["strength"] for each in listed])
+    words = [each["word"] for each in listed]
+    place = np.arange(len(words))[::-1]
+    left.barh(place, strengths, color="#555555", height=0.7)
+    left.set_yticks(place, words)
+    left.tick_params(axis="y", labelsize=6)
+    left.set_xlabel("Relative change of input projections")
+    left.set_title(f"{heading(keys)}: strongest modifiers")
+    right.scatter(*moved.T, color=panels.MODE, s=10)
+    for word, at in list(zip(words, moved, strict=True))[:KEPT_WORDS]:
+        right.annotate(word, at, textcoords="offset points", xytext=(3, 2), fontsize=6.5)
+    right.set_xlabel("PC 1 of displacements")
+    right.set_ylabel("PC 2 of displacements")
+    right.margins(0.15)
+    right.set_title("Where they move the state")
+    data = pd.DataFrame({"word": words, "strength": strengths, "x": moved[:, 0], "y": moved[:, 1]})
+    return Drawing(figure, data)

@@ -1,0 +1,80 @@
+"""What is planned at each scale, and configurations that cannot be meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import ROOT, load
+
+from firstorder.config import ConfigError
+from firstorder.jobs import study as studies
+from firstorder.studies.line_attractor import jobs
+
+SMOKE = "studies/line_attractor/smoke.yaml"
+STUDY = "studies/line_attractor/study.yaml"
+
+
+@pytest.mark.parametrize(
+    ("scale", "networks", "figures"),
+    [("smoke", 2, 10), ("small", 4, 14), ("cifar", 4, 14), ("paper", 12, 22)],
+)
+def test_every_scale_plans_its_networks_and_figures(
+    scale: str, networks: int, figures: int
+) -> None:
+    config = load(ROOT / "config", {"scale": scale, "studies": ["line_attractor"]})
+    steps = studies.steps(config)
+    for name in ("train_rnn", "find_fixed_points", "linearize_dynamics"):
+        assert len(list(steps[name].every(config))) == networks
+    drawn = [artefact for _, _, artefact in studies.artefacts(config) if artefact.kind == "figure"]
+    assert len(drawn) == figures
+
+
+def test_another_container_that_is_in_place_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load(ROOT / "config", {"scale": "cifar", "studies": ["line_attractor"]})
+    assert jobs.raw_names(config, "imdb") == ("aclImdb_v1.tar.gz",)
+    assert "content" in studies.steps(config)["read_text"].job(config, "imdb").spec
+    place = tmp_path / "resources" / "imdb" / "aclImdb_labelled.tar.xz"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert jobs.raw_names(config, "imdb") == ("aclImdb_labelled.tar.xz",)
+    spec = studies.steps(config)["read_text"].job(config, "imdb").spec
+    assert spec["content"] and spec["files"] == ["aclImdb_labelled.tar.xz"]
+
+
+def test_titles_and_times_are_in_no_spec() -> None:
+    config = load(ROOT / "config", {"scale": "small", "studies": ["line_attractor"]})
+    for step in ("read_text", "count_words"):
+        spec = studies.steps(config)[step].job(config, "sst").spec
+        assert not {"title", "source", "note", "minutes"} & set(spec)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        (SMOKE, {"corpora.synthetic.cells": ["gruu"]}, "'gruu'"),
+        (SMOKE, {"corpora.synthetic.search.tolerance": 1e-7, "corpora.synthetic.search.tolerances":
+            [1e-5]}, "search.tolerance: 1e-07 is not kept; kept are 1e-05"),
+        (SMOKE, {"corpora.synthetic.text": {"train": 100}}, "documents to draw: train and test"),
+        (SMOKE, {"corpora.synthetic.text.validation": 0.0}, "validation: 0 is not allowed"),
+        (SMOKE, {"corpora.synthetik": {"cells": ["gru"], "recipe": {}}}, "'synthetik' is unknown"),
+        (SMOKE, {"corpora.sst": {"cells": ["gru"], "recipe": {}, "text": {"train": 5}}},
+            "SST has splits of its own"),
+        (STUDY, {"artefacts.pair.select.corpora": ["yelpp"]}, "'yelpp' is unknown"),
+        (STUDY, {"corpora.imdb.content": None}, "content: missing: what is in place"),
+        (STUDY, {"corpora.sst.files": []}, "0 given; the reader sst reads 3"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_one_line(
+    edited: Any, file: str, changes: dict[str, Any], message: str
+) -> None:
+    root = edited(file, changes)
+    with pytest.raises(ConfigError) as caught:
+        load(root, {"scale": "smoke", "studies": ["line_attractor"]})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert Path(file).name in str(caught.value)
