@@ -61,7 +61,7 @@ def _fixed(own: Candidate, declared: Candidate) -> Candidate:
 
 def _penalties(protocol: Tuning, loss: Loss) -> dict[str, tuple[Scalar, ...]]:
     if loss.l1:
-        return {"l1": tuple(sorted(loss.l1 * factor for factor in protocol.l1_factors))}
+        return {"l1": tuple(_times(loss.l1, each) for each in sorted(protocol.l1_factors))}
     return {"weight_decay": tuple(sorted(protocol.weight_decays))}
 
 
@@ -79,7 +79,7 @@ def _budget(protocol: Tuning, found: Cell, published: Candidate) -> dict[str, An
     first = {name: published[name] for name in ("lr", *others)}
     lines = []
     for factor in sorted(budget.lr_factors):
-        rate: Candidate = {"lr": float(f"{factor * found.recipe.lr:.12g}")}
+        rate: Candidate = {"lr": _times(found.recipe.lr, factor)}
         line: list[Candidate] = [
             {**rate, **dict(zip(others, values, strict=True))}
             for values in product(*others.values())
@@ -87,6 +87,11 @@ def _budget(protocol: Tuning, found: Cell, published: Candidate) -> dict[str, An
         lines.append(sorted((each for each in line if each != first), key=_mixed))
     turns = [each for turn in zip_longest(*lines) for each in turn if each is not None]
     return _stage([first, *turns][: budget.configurations], published)
+
+
+def _times(value: float, factor: float) -> float:
+    """The product without the noise of its last digits, so that a factor of 1 changes nothing."""
+    return float(f"{value * factor:.12g}")
 
 
 def _mixed(candidate: Candidate) -> str:

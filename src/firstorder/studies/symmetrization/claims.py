@@ -27,7 +27,6 @@ from firstorder.studies.symmetrization.effects import both, diverged, measure, t
 ANY = (0, 10**9)
 """Numbers of classes: all."""
 ABSENT = "The losses, noise or number of classes that the claim is about are not run at this scale."
-ACCURACIES = ("summary.json", "correct.npz")
 
 # Options that several claims have:
 # classes: the least and the most classes of the datasets that count.
@@ -56,7 +55,7 @@ def rates_of(runs: pd.DataFrame) -> dict[str, float]:
     return dict(zip(runs["noise"], runs["rate"], strict=True))
 
 
-@claim("close", reads=ACCURACIES)
+@claim("close", reads=("summary.json", "correct.npz"))
 def close(
     results: Results,
     *,
@@ -88,7 +87,7 @@ def close(
     return told(combine(pairs, "all", text), diverged(runs))
 
 
-@claim("underfits", reads=ACCURACIES)
+@claim("underfits", reads=("summary.json", "correct.npz"))
 def underfits(
     results: Results,
     *,
@@ -113,7 +112,7 @@ def underfits(
     return told(combine(below, "all", text), diverged(runs))
 
 
-@claim("gain", reads=ACCURACIES)
+@claim("gain", reads=("summary.json", "correct.npz"))
 def gain(
     results: Results,
     *,
@@ -169,7 +168,7 @@ def _named(results: Results, pairs: Sequence[tuple[str, str]]) -> list[tuple[str
     return [(frames.named(results, a), frames.named(results, b)) for a, b in pairs]
 
 
-@claim("little-to-win", reads=ACCURACIES)
+@claim("little-to-win", reads=("summary.json", "correct.npz"))
 def little_to_win(
     results: Results,
     *,
@@ -200,7 +199,7 @@ def little_to_win(
     return told(combine(list(gains.values()), "all", text), diverged(runs))
 
 
-@claim("competitive", reads=ACCURACIES)
+@claim("competitive", reads=("summary.json", "correct.npz"))
 def competitive(
     results: Results,
     *,

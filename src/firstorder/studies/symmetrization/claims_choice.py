@@ -16,7 +16,7 @@ from firstorder.publish.verdict import (
     not_run,
 )
 from firstorder.studies.symmetrization import effects, frames
-from firstorder.studies.symmetrization.claims import ACCURACIES, ANY, labels, rates_of, under
+from firstorder.studies.symmetrization.claims import ANY, labels, rates_of, under
 from firstorder.studies.symmetrization.effects import both, diverged, told
 
 
@@ -52,7 +52,7 @@ def optimum_differs(results: Results) -> Verdict:
     return both(*(Verdict(status, "") for status in statuses), Verdict(HOLDS, text, tuple(least)))
 
 
-@claim("reuse", reads=ACCURACIES)
+@claim("reuse", reads=("summary.json", "correct.npz"))
 def reuse(
     results: Results,
     *,

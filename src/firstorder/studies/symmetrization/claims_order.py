@@ -9,11 +9,11 @@ from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import bootstrap
 from firstorder.publish.verdict import Verdict, combine, judge, not_run, share_needed
 from firstorder.studies.symmetrization import frames
-from firstorder.studies.symmetrization.claims import ABSENT, ACCURACIES, ANY, rates_of, under
+from firstorder.studies.symmetrization.claims import ABSENT, ANY, rates_of, under
 from firstorder.studies.symmetrization.effects import LAST, Measured, both, diverged, measure, told
 
 
-@claim("order", reads=ACCURACIES)
+@claim("order", reads=("summary.json", "correct.npz"))
 def order(
     results: Results,
     *,
