@@ -13,8 +13,8 @@ FIGURES = [name for name, entry in made_up.ARTEFACTS.items() if entry["kind"] ==
 
 
 @pytest.mark.parametrize("artefact", FIGURES)
-def test_every_figure_is_drawn_with_its_data(tiny: Config, artefact: str) -> None:
-    found = made_up.make(tiny, artefact)
+def test_every_figure_is_drawn_with_its_data(made: Config, artefact: str) -> None:
+    found = made_up.make(made, artefact)
     assert len(pd.read_csv(found["csv"])) > 0
     for suffix, start in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")):
         content = found[suffix].read_bytes()
@@ -23,14 +23,14 @@ def test_every_figure_is_drawn_with_its_data(tiny: Config, artefact: str) -> Non
     assert not list(found["csv"].parent.glob(".*"))
 
 
-def test_a_figure_repeats_to_the_byte(tiny: Config) -> None:
-    first = [path.read_bytes() for path in made_up.make(tiny, "learning-curves").values()]
-    again = [path.read_bytes() for path in made_up.make(tiny, "learning-curves").values()]
+def test_a_figure_repeats_to_the_byte(made: Config) -> None:
+    first = [path.read_bytes() for path in made_up.make(made, "learning-curves").values()]
+    again = [path.read_bytes() for path in made_up.make(made, "learning-curves").values()]
     assert again == first
 
 
-def test_the_unhinged_gradient_is_flat_and_every_loss_starts_at_zero(tiny: Config) -> None:
-    data = pd.read_csv(made_up.make(tiny, "loss-shapes")["csv"])
+def test_the_unhinged_gradient_is_flat_and_every_loss_starts_at_zero(made: Config) -> None:
+    data = pd.read_csv(made_up.make(made, "loss-shapes")["csv"])
     unhinged = data[data["loss"] == "unhinged"]["gradient"]
     assert unhinged.to_numpy() == pytest.approx(np.sqrt(0.9))
     nearest = data[(data["probability"] - 0.1).abs() < 0.003]
