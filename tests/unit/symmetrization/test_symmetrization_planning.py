@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from firstorder.config import Config, load
 from firstorder.errors import ConfigError, DataError
 from firstorder.jobs import study as studies
 from firstorder.publish import declared
-from firstorder.publish.registry import Results
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.settings import NAME
 
@@ -36,19 +36,10 @@ def refusal(file: str, changes: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("artefact", made_up.ARTEFACTS)
 def test_every_artefact_opens_the_files_that_it_lists_and_no_others(
-    made: Config, artefact: str, monkeypatch: pytest.MonkeyPatch
+    artefact_of: Callable[[str], Any], artefact: str
 ) -> None:
-    opened, find = set(), Results.path
-
-    def path(results: Results, *parts: str | int) -> str:
-        found = find(results, *parts)
-        opened.add(found)
-        return found
-
-    monkeypatch.setattr(Results, "path", path)
-    made_up.make(made, artefact)
-    inputs = made_up.job(made, artefact).inputs
-    assert opened == {path for name, path in inputs.items() if name != "published"}
+    made = artefact_of(artefact)
+    assert made.opened == made.listed
 
 
 @pytest.mark.parametrize(

@@ -33,5 +33,5 @@ def _pairs(part: Split, count: int, name: str) -> Split:
         for value in range(10):
             of_value, at = np.flatnonzero(part.labels == value), np.flatnonzero(digit == value)
             chosen[at] = random.choice(of_value, size=len(at))
-        halves.append(part.images[chosen])
+        halves.append(np.asarray(part.images)[chosen])
     return Split(np.concatenate(halves, axis=3), labels)
