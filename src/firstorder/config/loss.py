@@ -17,9 +17,10 @@ class LossChange(Strict):
 
     parameters: dict[str, Scalar] = {}
     """`tuned`: chosen by the tuning protocol from the loss's `choices`."""
-    score_norm: Literal["none", "l2", "bn"] | None = None
+    score_norm: Literal["none", "l2", "bn", "tuned"] | None = None
     l1: Annotated[float, Field(ge=0)] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | Literal["tuned"] | None = None
+    lr: Annotated[float, Field(gt=0)] | Literal["tuned"] | None = None
 
 
 class Loss(Strict):
@@ -32,12 +33,15 @@ class Loss(Strict):
     parameters: dict[str, Scalar] = {}
     choices: dict[str, Some[Scalar]] = {}
     """The values from which tuning chooses a parameter that is `tuned` on a dataset."""
-    score_norm: Literal["none", "l2", "bn"] = "none"
+    score_norm: Literal["none", "l2", "bn", "tuned"] = "none"
     """Normalisation of the scores before the loss: none, Euclidean norm, batch norm."""
     l1: Annotated[float, Field(ge=0)] = 0.0
     """Coefficient of the L1 norm of all trainable parameters, added to the loss."""
     weight_decay: Annotated[float, Field(ge=0)] | Literal["tuned"] | None = None
     """Instead of the recipe's; `tuned`: chosen by the tuning protocol."""
+    lr: Annotated[float, Field(gt=0)] | Literal["tuned"] | None = None
+    """Instead of the recipe's learning rate. What is `tuned` here or in `score_norm` is chosen
+    under an equal budget, together with all else that is tuned."""
     datasets: dict[str, LossChange] = {}
     source: str = ""
 
@@ -49,7 +53,7 @@ class Loss(Strict):
     @property
     def tuned(self) -> bool:
         """Whether the tuning protocol chooses anything of this loss."""
-        return bool(self.tuned_parameters) or self.weight_decay == TUNED
+        return bool(self.tuned_parameters) or TUNED in (self.weight_decay, self.score_norm, self.lr)
 
     def on(self, dataset: str) -> Loss:
         """This loss with what `dataset` changes."""

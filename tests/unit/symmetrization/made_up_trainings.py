@@ -60,6 +60,7 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
         "kind": "figure", "draw": "score-norms", "options": {"variants": "norms"},
         "select": {"cells": "curves", "losses": "norms"},
     },
+    "ranks": {"kind": "figure", "draw": "critical-difference", "select": SYMMETRIC},
     "loss-shapes": {
         "kind": "figure", "draw": "loss-shapes", "select": {"losses": "comparison"},
     },
@@ -94,7 +95,7 @@ def write_config(root: Path) -> None:
                     "symmetric-0.0", "symmetric-0.2", "symmetric-0.4", "symmetric-0.8"]},
                 "curves": {"settings": ["images"], "noises": ["symmetric-0.4", "symmetric-0.8"]},
             },
-            "tuning": {"weight_decays": [0.0, 0.01]},
+            "tuning": {"weight_decays": [0.0, 0.01], "budget": {"configurations": 3}},
         },
         f"studies/{NAME}/study.yaml": {
             "title": "Symmetrized losses", "paper": "A paper.",
@@ -109,6 +110,9 @@ def write_config(root: Path) -> None:
                           "label": "{label}, {value}"},
                 "tuned": {"losses": ["ce", "gce"], "vary": "weight_decay", "values": ["tuned"],
                           "slug": "{loss}-{value}", "label": "{label}, tuned"},
+                "equal": {"losses": ["ce", "sgce", "unhinged"], "vary": "budget",
+                          "values": ["tuned"], "slug": "{loss}-equal",
+                          "label": "{label}, equal budget"},
             },
             "artefacts": {
                 name: {**SHARE, "title": f"Made-up {name}", **entry}
@@ -190,8 +194,29 @@ def write_records(config: Config) -> None:
         if "/runs/" in path:
             _write_run(Path(path))
         else:
-            chosen = {"chosen": {"weight_decay": 0.01}, "validation_accuracy": 0.75}
-            Path(path).write_text(json.dumps(chosen))
+            Path(path).write_text(json.dumps(tuned(0.01)))
+
+
+def tuned(value: float, tied: tuple[float, ...] = ()) -> dict[str, Any]:
+    """The record of a tuning that chose a weight decay, with those that are as good."""
+    values = [0.0, 0.001, 0.01]
+    stage = {
+        "candidates": [{"weight_decay": each} for each in values],
+        "default": 0,
+        "chosen": values.index(value),
+        "tied": [values.index(each) for each in (tied or (value,))],
+        "accuracy": [0.7, 0.72, 0.75],
+        "wins": [0.1, 0.2, 0.7],
+        "kept": [0.2, 0.2, 0.6],
+    }
+    return {"chosen": {"weight_decay": value}, "validation_accuracy": 0.75, "stages": [stage]}
+
+
+def write_correct(path: Path, accuracy: float, *, diverged: bool = False) -> None:
+    """Which of 200 test examples are right: the easiest ones, the same for every training."""
+    right = np.zeros(0 if diverged else 200, bool)
+    right[: round(200 * accuracy)] = True
+    np.savez(path, correct=np.packbits(right), count=len(right))
 
 
 def _write_run(path: Path) -> None:
@@ -199,7 +224,7 @@ def _write_run(path: Path) -> None:
     rate, random = float(noise.split("-")[1]), numpy_stream(int(seed[4:]), f"{noise} {loss}")
     base = loss.split("-q")[0].split("-")[0] if loss not in FINAL else loss
     epoch = np.arange(1, EPOCHS + 1)
-    final = FINAL[base] + 0.1 - 0.35 * rate * (1.2 - FINAL[base]) + random.normal(0, 0.01)
+    final = FINAL[base] + 0.1 - 0.35 * rate * (1.2 - FINAL[base]) + random.normal(0, 0.002)
     rise = 1 - np.exp(-epoch / 3)
     fitted = (1 - FINAL[base]) * 2 * np.clip((epoch - 5) / EPOCHS, 0, 1)
     accuracy = np.clip(final * rise + 0.3 * rate * rise * (1 - epoch / EPOCHS), 0.0, 1.0)
@@ -224,6 +249,8 @@ def _write_run(path: Path) -> None:
         },
         "seconds": 1.5,
         "seconds_per_step": 0.001 + 0.0001 * len(loss),
+        "kappa": 0.5,
+        "effective_steps": 12.0,
         "device": "cpu",
         "peak_memory_bytes": 1,
         "versions": {"torch": "2.11"},
@@ -233,5 +260,6 @@ def _write_run(path: Path) -> None:
     }
     (path.parent / "summary.json").write_text(json.dumps(summary))
     top1 = float(accuracy[-1])
+    write_correct(path.parent / "correct.npz", 0.0 if diverged else top1, diverged=diverged)
     tests = {"last_accuracy": top1, "top5_accuracy": 0.5 + top1 / 2, "other_accuracy": top1 / 2}
     (path.parent / "tests.json").write_text(json.dumps({"accuracies": tests}))

@@ -19,6 +19,7 @@ from firstorder.streams import numpy_stream
 from firstorder.studies.symmetrization.settings import NAME
 
 SCALE = f"studies/{NAME}/tiny.yaml"
+TUNING = {"weight_decays": [0.0, 0.1], "budget": {"configurations": 2}}
 CELL = ("images", "symmetric-0.4", "ce")
 
 
@@ -26,7 +27,7 @@ def write_project(root: Path) -> None:
     """The made-up configuration with a short recipe and two seeds; no records."""
     made_up.write_config(root)
     made_up.edit("recipes.yaml", {"short.epochs": 2, "short.batch": 16})
-    made_up.edit(SCALE, {"seeds": [1, 2], "tuning": {"weight_decays": [0.0, 0.1], "seeds": [1]}})
+    made_up.edit(SCALE, {"seeds": [1, 2], "tuning": TUNING})
     write_images(made_up.load())
 
 

@@ -20,91 +20,149 @@ NOTHING = Select()
 MATRICES = Select(cells="curves", losses="comparison")
 
 
-def test_cross_entropy_memorises_where_it_falls_by_more_than_the_threshold(tiny: Config) -> None:
-    assert made_up.judge(tiny, "memorises", RUNS, drop=0.01, fitted=0.5).status == "holds"
-    verdict = made_up.judge(tiny, "memorises", RUNS, drop=0.5, fitted=0.5)
+def test_cross_entropy_memorises_where_it_falls_by_more_than_the_threshold(made: Config) -> None:
+    assert made_up.judge(made, "memorises", RUNS, drop=0.01, fitted=0.5).status == "holds"
+    verdict = made_up.judge(made, "memorises", RUNS, drop=0.5, fitted=0.5)
     assert verdict.status == "fails"
-    assert verdict.numbers["largest_drop"] < 0.5
+    assert verdict.numbers["images/symmetric-0.8/ce"] == pytest.approx(57)  # of the wrong labels
+    assert verdict.margin < 0
 
 
-def test_cross_entropy_memorises_only_where_it_fits_the_wrong_labels(tiny: Config) -> None:
-    verdict = made_up.judge(tiny, "memorises", RUNS, drop=0.01)
-    assert verdict.status == "fails"
-    assert verdict.numbers["wrong_fitted"] == pytest.approx(0.57)
+def test_cross_entropy_memorises_only_where_it_fits_the_wrong_labels(made: Config) -> None:
+    assert made_up.judge(made, "memorises", RUNS, drop=0.01).status == "fails"
 
 
-def test_an_order_of_losses_holds_one_way_only(tiny: Config) -> None:
+def test_an_order_of_losses_holds_one_way_only(made: Config) -> None:
     tiers = [["ce"], ["gce"], ["nce+rce"], ["sgce"]]
-    assert made_up.judge(tiny, "order", RUNS, tiers=tiers, rate=0.8, growing=True).status == "holds"
-    assert made_up.judge(tiny, "order", RUNS, tiers=tiers[::-1], rate=0.8).status == "fails"
+    assert made_up.judge(made, "order", RUNS, tiers=tiers, rate=0.8).status == "holds"
+    assert made_up.judge(made, "order", RUNS, tiers=tiers[::-1], rate=0.8).status == "fails"
 
 
-def test_a_gain_is_judged_against_its_threshold(tiny: Config) -> None:
+def test_an_order_holds_only_as_far_as_the_growth_of_its_gap_does(made: Config) -> None:
+    tiers = [["ce"], ["gce"], ["nce+rce"], ["sgce"]]
+    found = made_up.judge(made, "order", RUNS, tiers=tiers, rate=0.8, growing=True)
+    (growth,) = (effect for effect in found.effects if effect.name.startswith("growth"))
+    assert growth.low < 0 < growth.value  # the losses are in order, the growth is not resolved
+    assert found.status == "not resolved"
+
+
+def test_a_gain_is_judged_against_its_threshold(made: Config) -> None:
     options = {"pairs": [["ce", "sgce"]], "rates": [0.4, 0.8]}
-    assert made_up.judge(tiny, "gain", RUNS, gap=0.05, **options).status == "holds"
-    assert made_up.judge(tiny, "gain", RUNS, gap=0.9, **options).status == "fails"
+    found = made_up.judge(made, "gain", RUNS, gap=0.05, **options)
+    assert found.status == "holds"
+    for effect in found.effects:
+        assert effect.low < effect.value < effect.high
+        assert (effect.seeds, effect.examples) == (3, 200)
+    assert made_up.judge(made, "gain", RUNS, gap=0.9, **options).status == "fails"
 
 
-def test_every_pair_gains_unless_a_share_is_enough(tiny: Config) -> None:
+def test_a_gain_near_its_threshold_is_not_resolved(made: Config) -> None:
+    options = {"pairs": [["ce", "sgce"]], "rates": [0.8]}
+    (effect,) = made_up.judge(made, "gain", RUNS, gap=0.05, **options).effects
+    found = made_up.judge(made, "gain", RUNS, gap=effect.value / 100 - 0.001, **options)
+    assert found.status == "not resolved"
+    assert found.flip > 0.2
+
+
+def test_every_pair_gains_unless_a_share_is_enough(made: Config) -> None:
     options = {"pairs": [["ce", "sgce"], ["sgce", "ce"]], "rates": [0.4, 0.8], "gap": 0.05}
-    verdict = made_up.judge(tiny, "gain", RUNS, **options)
-    assert verdict.status == "fails"
-    assert verdict.numbers["share"] == 0.5
-    assert made_up.judge(tiny, "gain", RUNS, share=0.5, **options).status == "holds"
+    assert made_up.judge(made, "gain", RUNS, **options).status == "fails"
+    assert made_up.judge(made, "gain", RUNS, share=0.5, **options).status == "holds"
 
 
-def test_every_variant_that_is_run_is_compared_with_the_loss_that_it_varies(tiny: Config) -> None:
+def test_every_variant_that_is_run_is_compared_with_the_loss_that_it_varies(made: Config) -> None:
     select = Select(cells="curves", losses="decay")
-    verdict = made_up.judge(tiny, "gain", select, variants="tuned", rates=[0.8], gap=-1.0)
+    verdict = made_up.judge(made, "gain", select, variants="tuned", rates=[0.8], gap=-1.0)
     assert verdict.status == "holds"
-    assert set(verdict.numbers) == {"share", "gap_ce-tuned_ce", "gap_gce-tuned_gce"}
+    pairs = {name.split(" at ")[0] for name in verdict.numbers}
+    assert pairs == {"ce-tuned - ce", "gce-tuned - gce"}
 
 
-def test_losses_are_close_within_a_gap(tiny: Config) -> None:
+def test_losses_are_close_within_a_gap(made: Config) -> None:
     losses = ["sgce", "alpha_mae", "unhinged"]
-    assert made_up.judge(tiny, "close", RUNS, losses=losses, gap=0.1).status == "holds"
-    assert made_up.judge(tiny, "close", RUNS, losses=["ce", *losses], gap=0.1).status == "fails"
-    assert made_up.judge(tiny, "close", RUNS, losses=["ce"]).status == "not run"
+    assert made_up.judge(made, "close", RUNS, losses=losses, gap=0.1).status == "holds"
+    assert made_up.judge(made, "close", RUNS, losses=["ce", *losses], gap=0.1).status == "fails"
+    assert made_up.judge(made, "close", RUNS, losses=["ce"]).status == "not run"
 
 
-def test_a_variant_that_varies_nothing_takes_its_place_in_an_order(tiny: Config) -> None:
+def test_a_loss_is_competitive_in_the_cells_where_it_is_near_the_best(made: Config) -> None:
+    def status(loss: str, share: float) -> str:
+        rivals = {"losses": [loss], "baselines": ["ce", "gce", "alpha_mae"], "share": share}
+        return made_up.judge(made, "competitive", RUNS, gap=0.1, **rivals).status
+
+    assert (status("sgce", 1.0), status("unhinged", 0.5)) == ("holds", "holds")
+    assert status("mae", 0.5) == "fails"
+
+
+def test_a_variant_that_varies_nothing_takes_its_place_in_an_order(made: Config) -> None:
     select = Select(cells="curves", losses="q")
     tiers = [["sgce-q1.0"], ["sgce-q0.7"], ["sgce-q0.4"]]  # 0.7 is the loss's own value
-    assert made_up.judge(tiny, "order", select, tiers=tiers, rate=0.8, share=0.0).status == "holds"
+    verdict = made_up.judge(made, "order", select, tiers=tiers, rate=0.8)
+    assert any("sgce - sgce-q1.0" in name for name in verdict.numbers)
 
 
-@pytest.mark.parametrize(("decay", "status"), [(0.01, "fails"), (0.001, "holds")])
-def test_the_tuned_weight_decays_differ_or_do_not(tiny: Config, decay: float, status: str) -> None:
+@pytest.mark.parametrize(
+    ("decay", "tied", "status"),
+    [(0.01, (), "fails"), (0.001, (), "holds"), (0.001, (0.001, 0.01), "not resolved")],
+)
+def test_the_tuned_weight_decays_differ_or_do_not(
+    tiny: Config, decay: float, tied: tuple[float, ...], status: str
+) -> None:
     select = Select(cells="curves", losses="tuned")
     files = made_up.results(tiny, "tuning.json", **select.model_dump()).files
-    for path, chosen in zip(files.values(), (0.01, decay), strict=True):
-        record = {"chosen": {"weight_decay": chosen}, "validation_accuracy": 0.75}
+    records = made_up.tuned(0.01), made_up.tuned(decay, tied)
+    for path, record in zip(files.values(), records, strict=True):
         Path(path).write_text(json.dumps(record))
     assert made_up.judge(tiny, "optimum-differs", select).status == status
 
 
-def test_many_classes_are_said_to_be_missing_not_failed(tiny: Config) -> None:
-    verdict = made_up.judge(tiny, "underfits", RUNS, classes=[50, 10000])
+def test_many_classes_are_said_to_be_missing_not_failed(made: Config) -> None:
+    verdict = made_up.judge(made, "underfits", RUNS, classes=[50, 10000])
     assert verdict.status == "not run"
     assert verdict.text
 
 
-def test_diverged_runs_count_as_scores_without_bound(tiny: Config) -> None:
+def test_diverged_runs_count_as_scores_without_bound(made: Config) -> None:
     select = Select(cells="curves", losses="norms")
     options = {"raw": ["unhinged-none"], "normalised": ["unhinged-l2", "unhinged-bn"]}
     # Scores grow 20-fold in the made-up histories; one raw seed diverged, the others did not.
-    assert made_up.judge(tiny, "scores-explode", select, factor=19.0, **options).status == "fails"
-    verdict = made_up.judge(tiny, "scores-explode", select, factor=19.9, **options)
-    assert verdict.numbers["raw_growth"] == pytest.approx(20.0)
+    assert made_up.judge(made, "scores-explode", select, factor=19.0, **options).status == "fails"
+    verdict = made_up.judge(made, "scores-explode", select, factor=19.9, **options)
+    assert verdict.numbers["images/symmetric-0.8/unhinged-none"] > 10  # a power of ten
+    assert verdict.numbers["images/symmetric-0.8/unhinged-l2"] == pytest.approx(np.log10(20))
+    assert "2 of 18 trainings diverged" in verdict.text
 
 
-@pytest.mark.parametrize("predicate", ["constant-gradient", "same-first-steps", "noise-identity"])
-def test_what_follows_from_the_definitions_holds(tiny: Config, predicate: str) -> None:
-    assert made_up.judge(tiny, predicate, NOTHING).status == "holds"
+def test_diverged_runs_are_named_in_a_claim_and_count_as_wrong(made: Config) -> None:
+    select = Select(cells="curves", losses="norms")
+    options = {"pairs": [["unhinged-none", "unhinged-l2"]], "rates": [0.8], "gap": 0.2}
+    verdict = made_up.judge(made, "gain", select, **options)
+    assert "diverged (Unhinged, none); they count as right nowhere" in verdict.text
+    (effect,) = verdict.effects
+    assert 20 < effect.value < 50
 
 
-def test_first_steps_are_alike_only_from_nearly_equal_scores(tiny: Config) -> None:
-    assert made_up.judge(tiny, "same-first-steps", NOTHING, scale=1.0).status == "fails"
+@pytest.mark.parametrize(
+    "predicate", ["constant-gradient", "same-first-steps", "noise-identity", "smooth"]
+)
+def test_what_follows_from_the_definitions_holds(made: Config, predicate: str) -> None:
+    assert made_up.judge(made, predicate, NOTHING).status == "holds"
+
+
+@pytest.mark.parametrize("predicate", ["decomposes", "only-convex", "equal-components"])
+def test_what_is_certain_holds_of_every_loss(made: Config, predicate: str) -> None:
+    verdict = made_up.judge(made, predicate, Select(losses="comparison"))
+    assert verdict.status == "holds"
+    assert set(made_up.COMPARISON) <= set(verdict.numbers)
+
+
+def test_a_loss_that_bends_is_not_taken_for_linear(made: Config) -> None:
+    select = Select(losses="comparison")
+    assert made_up.judge(made, "only-convex", select, linear=["ce", "gce"]).status == "fails"
+
+
+def test_first_steps_are_alike_only_from_nearly_equal_scores(made: Config) -> None:
+    assert made_up.judge(made, "same-first-steps", NOTHING, scale=1.0).status == "fails"
 
 
 @pytest.mark.parametrize(
@@ -119,10 +177,11 @@ def test_first_steps_are_alike_only_from_nearly_equal_scores(tiny: Config) -> No
         ("underfits", {}),
         ("stays", {"losses": ["ce"], "rates": [0.4]}),
         ("exact-counts", {}),
+        ("competitive", {"losses": ["sgce"], "baselines": ["ce"]}),
     ],
 )
-def test_a_claim_without_data_is_not_run(tiny: Config, predicate: str, options: Any) -> None:
-    verdict = made_up.judge(tiny, predicate, NOTHING, **options)
+def test_a_claim_without_data_is_not_run(made: Config, predicate: str, options: Any) -> None:
+    verdict = made_up.judge(made, predicate, NOTHING, **options)
     assert verdict.status == "not run"
 
 
@@ -136,17 +195,20 @@ def label_files(config: Config, select: Select) -> list[Path]:
 
 
 def test_the_exact_count_of_moved_labels_is_checked(tiny: Config) -> None:
+    floor = {f"symmetric-{rate}": {"kind": "symmetric", "rate": rate, "sampler": "floor"}
+             for rate in (0.4, 0.8)}  # fmt: skip
+    config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"noises": floor})
     clean = np.repeat(np.arange(10), 100)
-    for path in label_files(tiny, MATRICES):
+    for path in label_files(config, MATRICES):
         rate = float(path.parent.name.split("-")[1])
         moved = np.floor(rate / 9 * 100 + 1e-9) / 100
         realised = np.full((10, 10), moved)
         np.fill_diagonal(realised, 1 - 9 * moved)
         np.savez(path, realised=realised, clean=clean)
-    assert made_up.judge(tiny, "exact-counts", MATRICES).status == "holds"
+    assert made_up.judge(config, "exact-counts", MATRICES).status == "holds"
     realised[0, 1] += 0.02
     np.savez(path, realised=realised, clean=clean)
-    verdict = made_up.judge(tiny, "exact-counts", MATRICES)
+    verdict = made_up.judge(config, "exact-counts", MATRICES)
     assert verdict.numbers["largest_difference"] == pytest.approx(2)
 
 
@@ -158,13 +220,13 @@ def test_asymmetric_noise_changes_the_classes_of_its_map(
     cells = {"settings": ["images"], "noises": ["asymmetric-0.25"]}
     config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"cells.asymmetric": cells})
     select = Select(cells="asymmetric", losses="comparison")
-    clean, drawn = np.repeat(np.arange(10), 11), noise(config, "asymmetric-0.25")
+    clean, drawn = np.repeat(np.arange(10), 12), noise(config, "asymmetric-0.25")
     for seed, path in enumerate(label_files(config, select)):
         realised = corrupt(clean, drawn, config.datasets["cifar10"], seed).realised
         np.savez(path, realised=realised, clean=clean)
     verdict = made_up.judge(config, "exact-counts", select)
     assert verdict.status == "holds"
     assert verdict.numbers["least_changed"] == (10 if pairs == "blocks" else 3)
-    realised[0], realised[2, 4] = realised[1], 1 / 11
+    realised[0], realised[2, 4] = realised[1], 1 / 12
     np.savez(path, realised=realised, clean=clean)
     assert made_up.judge(config, "exact-counts", select).status == "fails"

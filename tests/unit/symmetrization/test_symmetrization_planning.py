@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from firstorder.config import Config, load
 from firstorder.errors import ConfigError, DataError
 from firstorder.jobs import study as studies
 from firstorder.publish import declared
-from firstorder.publish.registry import Results
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.settings import NAME
 
@@ -36,19 +36,10 @@ def refusal(file: str, changes: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("artefact", made_up.ARTEFACTS)
 def test_every_artefact_opens_the_files_that_it_lists_and_no_others(
-    tiny: Config, artefact: str, monkeypatch: pytest.MonkeyPatch
+    artefact_of: Callable[[str], Any], artefact: str
 ) -> None:
-    opened, find = set(), Results.path
-
-    def path(results: Results, *parts: str | int) -> str:
-        found = find(results, *parts)
-        opened.add(found)
-        return found
-
-    monkeypatch.setattr(Results, "path", path)
-    made_up.make(tiny, artefact)
-    inputs = made_up.job(tiny, artefact).inputs
-    assert opened == {path for name, path in inputs.items() if name != "published"}
+    made = artefact_of(artefact)
+    assert made.opened == made.listed
 
 
 @pytest.mark.parametrize(
@@ -130,8 +121,8 @@ def test_every_declared_claim_and_artefact_has_its_function_and_inputs(scale: st
         assert bool(selected.files) == bool(source.reads and selected.available)
 
 
-def test_runs_are_one_row_per_cell_and_seed_in_the_order_of_the_configuration(tiny: Config) -> None:
-    found = made_up.results(tiny, "summary.json", cells="symmetric", losses="comparison")
+def test_runs_are_one_row_per_cell_and_seed_in_the_order_of_the_configuration(made: Config) -> None:
+    found = made_up.results(made, "summary.json", cells="symmetric", losses="comparison")
     runs = frames.runs(found)
     assert len(runs) == 4 * len(made_up.COMPARISON) * 3
     assert list(dict.fromkeys(runs["loss"])) == made_up.COMPARISON
@@ -140,8 +131,8 @@ def test_runs_are_one_row_per_cell_and_seed_in_the_order_of_the_configuration(ti
     assert runs[runs["rate"] > 0]["wrong_fitted"].notna().all()
 
 
-def test_a_diverged_run_is_kept_and_says_so(tiny: Config) -> None:
-    runs = frames.runs(made_up.results(tiny, "summary.json", cells="curves", losses="norms"))
+def test_a_diverged_run_is_kept_and_says_so(made: Config) -> None:
+    runs = frames.runs(made_up.results(made, "summary.json", cells="curves", losses="norms"))
     diverged = runs[runs["status"] == "diverged"]
     assert set(diverged["loss"]) == {"unhinged-none"}
     assert len(diverged) == 2

@@ -11,7 +11,7 @@ import made_up_trainings as made_up
 import numpy as np
 import pytest
 from safetensors.torch import load_file
-from small_trainings import CELL, SCALE, content, job_of, perform
+from small_trainings import CELL, SCALE, TUNING, content, job_of, perform
 
 from firstorder.config import Config
 from firstorder.errors import DataError
@@ -78,7 +78,7 @@ def test_a_changed_split_is_tuned_anew(small: Config, changes: dict[str, Any]) -
     before = content(perform(small, "tune", "images", "ce-tuned"))
     again = content(perform(small, "tune", "images", "ce-tuned"))
     assert again == before
-    tuning = {"weight_decays": [0.0, 0.1], "seeds": [1], **changes}
+    tuning = {**TUNING, **changes}
     config = made_up.edit(SCALE, {"tuning": tuning})
     job = perform(config, "tune", "images", "ce-tuned")
     record = json.loads(Path(job.outputs["chosen.json"]).read_text())

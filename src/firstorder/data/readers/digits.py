@@ -10,6 +10,9 @@ from firstorder.data.readers import Files, reader
 from firstorder.data.subset import stratified_subset
 from firstorder.streams import numpy_stream
 
+HELD_OUT = 397
+"""How many of the 1,797 digits are for testing in every dataset that is made of them."""
+
 
 @reader("digits")
 def digits(dataset: Dataset, files: Files) -> dict[str, Split]:

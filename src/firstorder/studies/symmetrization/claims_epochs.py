@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+
 from firstorder.publish.measures import number_range
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.verdict import Verdict, judged, not_run
+from firstorder.publish.verdict import Verdict, combine, not_run
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.claims import ABSENT, ANY, under
+from firstorder.studies.symmetrization.effects import diverged, per_cell, told, values
+
+BEYOND = float(np.log10(np.finfo(np.float32).max))
+"""Growth, as a power of ten, that stands for a training that diverged: the end of float32."""
 
 
 @claim("memorises", reads=("summary.json",))
@@ -33,17 +40,20 @@ def memorises(
     runs = runs[(runs["loss"] == loss) & runs["rate"].between(low, high)]
     if runs.empty:
         return not_run(f"{loss} is not run at noise rates from {low:g} to {high:g}.")
-    falls = (runs["best_accuracy"] - runs["last_accuracy"]).groupby(runs["rate"]).mean()
-    wrong = runs.groupby("rate")["wrong_fitted"].mean().dropna()
-    return judged(
-        bool((falls >= drop).all()) and bool((wrong >= fitted).all()),
+    runs = falling(runs)
+    falls = per_cell(runs, "fall", scale=100, unit="points", threshold=100 * drop)
+    wrong = per_cell(runs, "wrong_fitted", scale=100, unit="%", threshold=100 * fitted)
+    text = (
         f"{runs['label'].iloc[0]} falls from its best test accuracy to the last by "
-        f"{number_range(100 * falls, 1)} points at noise rates {number_range(falls.index, 1)}, and "
-        f"fits {number_range(100 * wrong, 0)} % of the wrong labels.",
-        least_drop=float(falls.min()),
-        largest_drop=float(falls.max()),
-        wrong_fitted=float(wrong.min()),
+        f"{number_range(values(falls), 1)} points at noise rates {number_range(runs['rate'], 1)}, "
+        f"and fits {number_range(values(wrong), 0)} % of the wrong labels."
     )
+    return told(combine([*falls, *wrong], "all", text), diverged(runs))
+
+
+def falling(runs: pd.DataFrame) -> pd.DataFrame:
+    """With a column fall: best test accuracy minus last."""
+    return runs.assign(fall=runs["best_accuracy"] - runs["last_accuracy"])
 
 
 @claim("scores-explode", reads=("summary.json", "history.csv"))
@@ -53,32 +63,33 @@ def scores_explode(
     """P4: without normalised scores the unhinged loss drives them without bound.
 
     `raw`, `normalised`: losses; `factor`: growth of the largest |score| from the first epoch to
-    the largest. Diverged runs count as unbounded.
+    the largest, compared as powers of ten. Diverged runs count as unbounded.
     """
     histories = frames.histories(results)
     if histories.empty:
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
-    runs = frames.runs(results)
     keys = ["setting", "noise", "loss", "seed"]
-    growth = histories.groupby(keys)["score_max"].agg(lambda s: s.max() / s.iloc[0])
-    diverged = runs.set_index(keys)["status"].eq("diverged")
-    growth = growth.mask(diverged.reindex(growth.index, fill_value=False), float("inf"))
-    loss = growth.index.get_level_values("loss")
+    grown = histories.groupby(keys)["score_max"].agg(lambda s: np.log10(s.max() / s.iloc[0]))
+    runs = frames.runs(results).merge(grown.rename("grown").reset_index(), on=keys, how="left")
+    runs["grown"] = runs["grown"].mask(runs["status"] == "diverged", BEYOND)
     free, bound = ([frames.named(results, name) for name in group] for group in (raw, normalised))
-    without, within = growth[loss.isin(free)], growth[loss.isin(bound)]
-    if without.empty or within.empty:
+    limit, power = float(np.log10(factor)), "powers of ten"
+    without, within = runs[runs["loss"].isin(free)], runs[runs["loss"].isin(bound)]
+    least = per_cell(without, "grown", unit=power, threshold=limit)
+    most = per_cell(within, "grown", unit=power, threshold=limit, direction="below")
+    if not least or not most:
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
     accuracy = runs.groupby("loss")["last_accuracy"].mean()
-    least, most = float(without.min()), float(within.max())
-    return judged(
-        least > factor > most,
-        f"The largest raw score grows {least:.2g}-fold or more without normalisation and at most "
-        f"{most:.2g}-fold with it; last test accuracies are "
+    text = (
+        f"The largest raw score grows {10 ** values(least).min():.2g}-fold or more without "
+        f"normalisation and at most {10 ** values(most).max():.2g}-fold with it (means over "
+        f"seeds); last test accuracies are "
         f"{number_range(100 * accuracy[accuracy.index.isin(free)], 1)} % and "
-        f"{number_range(100 * accuracy[accuracy.index.isin(bound)], 1)} %.",
-        raw_growth=least,
-        normalised_growth=most,
+        f"{number_range(100 * accuracy[accuracy.index.isin(bound)], 1)} %."
     )
+    failed = int((runs["status"] == "diverged").sum())
+    also = f"{failed} of {len(runs)} trainings diverged: without bound." if failed else ""
+    return told(combine([*least, *most], "all", text), also)
 
 
 @claim("stays", reads=("summary.json",))
@@ -100,9 +111,8 @@ def stays(
     runs = runs[runs["loss"].isin(losses) & runs["rate"].isin(rates)]
     if runs.empty:
         return not_run("The losses or noise rates of the claim are not run at this scale.")
-    falls = (runs["best_accuracy"] - runs["last_accuracy"]).groupby(runs["loss"]).mean()
-    return judged(
-        bool((falls <= drop).all()),
-        f"From best to last test accuracy they fall by {number_range(100 * falls, 1)} points.",
-        largest_drop=float(falls.max()),
+    falls = per_cell(
+        falling(runs), "fall", scale=100, unit="points", threshold=100 * drop, direction="below"
     )
+    text = f"From best to last test accuracy they fall by {number_range(values(falls), 1)} points."
+    return told(combine(falls, "all", text), diverged(runs))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from firstorder.publish.measures import number_range
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.verdict import Verdict, judged, not_run
+from firstorder.publish.verdict import Verdict, exact, judge, not_run
 from firstorder.studies.symmetrization import frames
 
 
@@ -35,16 +37,19 @@ def exact_counts(results: Results) -> Verdict:
             changed.append(int((moved > 0.5).any(axis=1).sum()))
     if not off:
         return not_run("No such noise is drawn by counts at this scale.")
-    return judged(
-        max(off) < 1e-6,
+    text = (
         f"In {len(off)} draws the number of labels moved between any two classes differs from "
         f"T n, as its sampler rounds, by at most {max(off):.3g}; where there is noise it "
-        f"moves labels of {number_range(np.array(changed), 0)} classes.",
-        largest_difference=max(off),
-        draws=len(off),
-        least_changed=min(changed, default=0),
-        largest_changed=max(changed, default=0),
+        f"moves labels of {number_range(np.array(changed), 0)} classes."
     )
+    verdict = judge(exact(max(off), 1e-6, "below", name="largest_difference"), text)
+    counts = {
+        "draws": len(off),
+        "least_changed": min(changed, default=0),
+        "largest_changed": max(changed, default=0),
+    }
+    also = tuple(exact(count, nan, name=name) for name, count in counts.items())
+    return replace(verdict, effects=(*verdict.effects, *also))
 
 
 def _beyond(sampler: str, moved: np.ndarray, expected: np.ndarray) -> float:

@@ -12,9 +12,12 @@ from firstorder import files, memory
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
+from firstorder.studies.symmetrization.training import read_tuned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from firstorder.losses.normalisation import ScoreNorm
 
 GUESSES = 5
 
@@ -30,9 +33,12 @@ def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
     device = context.torch_device(spec["recipe"]["threads"])
     prepared = read_prepared(inputs["dataset"])
     splits = {"": (prepared.test_images, prepared.test_labels), **prepared.extra_tests}
+    norm = spec["score_norm"]
+    if "tuned" in inputs:
+        norm = read_tuned(inputs["tuned"])["chosen"]["score_norm"]
     for seed in spec["seeds"]:
         weights = inputs[f"{seed}/weights.safetensors"]
-        module = _network(spec, weights).to(device)
+        module = _network(spec, norm, weights).to(device)
         found: dict[str, float] = {}
         for name, (images, labels) in splits.items():
             with memory.advising("ask for more memory: evaluation takes images in small batches"):
@@ -46,7 +52,7 @@ def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
         )
 
 
-def _network(spec: Spec, weights: str) -> nn.Module:
+def _network(spec: Spec, norm: ScoreNorm, weights: str) -> nn.Module:
     """The trained network and its score normalisation, in evaluation mode."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -61,7 +67,7 @@ def _network(spec: Spec, weights: str) -> nn.Module:
         "network": models.build(
             recipe["model"], classes, shape, generator=None, **recipe["model_parameters"]
         ),
-        "normaliser": normalisation.build(spec["score_norm"], classes),
+        "normaliser": normalisation.build(norm, classes),
     }
     try:
         state = load_file(weights)

@@ -6,7 +6,7 @@ What is selected is in `results.spec` (see `selection.select`): rows, one for ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ def runs(results: Results) -> pd.DataFrame:
     """One row per training (summary.json).
 
     Columns: its keys, status, epochs, last_accuracy, best_accuracy, best_epoch, train_accuracy,
-    clean_accuracy, wrong_fitted, wrong_corrected, score_max, seconds, seconds_per_step, device.
+    clean_accuracy, wrong_fitted, wrong_corrected, score_max, seconds, seconds_per_step, kappa,
+    effective_steps, device.
     Accuracies are fractions; a diverged run keeps what it reached.
     """
     rows = []
@@ -70,6 +71,8 @@ def _run(summary: dict[str, Any]) -> dict[str, Any]:
         "score_max": _number(last.get("score_max")),
         "seconds": _number(summary.get("seconds")),
         "seconds_per_step": _number(summary.get("seconds_per_step")),
+        "kappa": _number(summary.get("kappa")),
+        "effective_steps": _number(summary.get("effective_steps")),
         "device": summary.get("device", ""),
     }
 
@@ -81,17 +84,24 @@ def _number(value: Any) -> float:
 def tests(results: Results) -> pd.DataFrame:
     """One row per test set and number of guesses of every training (tests.json).
 
-    Columns: the training's keys, metric (as in tests.json), accuracy (a fraction).
+    Columns: the training's keys, status (summary.json), metric (as in tests.json), accuracy (a
+    fraction).
     """
     rows = []
+    status = {_place(row): row["status"] for row in runs(results).to_dict("records")}
     for keys in cells(results):
         path = _path(results, keys, "tests.json")
         try:
             for metric, accuracy in read_json(path)["accuracies"].items():
-                rows.append({**keys, "metric": metric, "accuracy": _number(accuracy)})
+                shown = {"metric": metric, "accuracy": _number(accuracy)}
+                rows.append({**keys, "status": status[_place(keys)], **shown})
         except (KeyError, TypeError, AttributeError):
             raise broken(path) from None
     return pd.DataFrame(rows)
+
+
+def _place(keys: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return keys["setting"], keys["noise"], keys["loss"], keys["seed"]
 
 
 def histories(results: Results) -> pd.DataFrame:
@@ -115,7 +125,11 @@ def correctness(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]
 
 
 def tunings(results: Results) -> pd.DataFrame:
-    """One row per tuned loss of every setting: the keys of its first cell, the chosen fields."""
+    """One row per tuned loss of every setting: the keys of its first cell, the chosen fields.
+
+    Also stages (see `tuning.tune`) and tied: the candidates of the last stage within one standard
+    error of its best.
+    """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for row in results.spec["rows"]:
         where = (row["setting"], row["loss"])
@@ -123,8 +137,10 @@ def tunings(results: Results) -> pd.DataFrame:
             path = results.path(*where, "tuning.json")
             record = read_json(path)
             try:
-                rows[where] = row | record | record["chosen"]
-            except (KeyError, TypeError):
+                last = record["stages"][-1]
+                tied = [last["candidates"][place] for place in last["tied"]]
+                rows[where] = row | record | record["chosen"] | {"tied": tied}
+            except (KeyError, TypeError, IndexError):
                 raise broken(path) from None
     return pd.DataFrame(list(rows.values()))
 

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 
 from firstorder.config import (
-    TUNED,
     Config,
     ConfigError,
     Dataset,
@@ -14,7 +13,6 @@ from firstorder.config import (
     Loss,
     Noise,
     Recipe,
-    Scalar,
     Strict,
     choose,
     lookup,
@@ -69,22 +67,6 @@ def tuning(config: Config, loss: str) -> Tuning:
             f"{config.root}/studies/{NAME}/{name}.yaml"
         )
     return protocol
-
-
-def tuning_grids(config: Config, loss: Loss) -> list[tuple[str, tuple[Scalar, ...]]]:
-    """From what the tuning protocol chooses each hyper-parameter of a loss, one after the other.
-
-    First the loss's own, then its penalty: `weight_decay` or, where a loss has it, `l1`.
-    """
-    grids = [(name, loss.choices[name]) for name in loss.tuned_parameters]
-    protocol = scale(config).tuning
-    if loss.weight_decay == TUNED and protocol is not None:
-        if loss.l1:
-            factors = sorted(loss.l1 * factor for factor in protocol.l1_factors)
-            grids.append(("l1", tuple(factors)))
-        else:
-            grids.append(("weight_decay", tuple(sorted(protocol.weight_decays))))
-    return grids
 
 
 def label_seeds(config: Config) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from firstorder.jobs import functions
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Step
-from firstorder.studies.symmetrization import grid
+from firstorder.studies.symmetrization import candidates, grid
 from firstorder.studies.symmetrization.grid import Cell, cell
 from firstorder.studies.symmetrization.settings import NAME, scale
 
@@ -21,7 +21,7 @@ TRAINED = ("history.csv", "summary.json", "weights.safetensors", "correct.npz")
 """What a training leaves."""
 CHANNELS = {"mean", "std"}
 UNREAD_OF_RECIPE = {"source", "minutes", "memory_mb", *CHANNELS}
-READ_OF_LOSS = {"function", "parameters", "score_norm", "l1", "weight_decay"}
+READ_OF_LOSS = {"function", "parameters", "score_norm", "l1", "weight_decay", "lr"}
 KEPT_AS_FLOAT = 2048
 """MiB of float32 pixels that training keeps at most: see `training.data.KEEP_BYTES`."""
 
@@ -163,8 +163,8 @@ def _tune_job(config: Config, setting: str, loss: str) -> Job:
     found = cell(config, setting, protocol.noise, loss)
     if not found.loss.tuned:
         raise ConfigError(f"loss {loss!r} has nothing that is `{TUNED}` on {found.dataset}")
-    grids = grid.tuning_grids(config, found.loss)
-    trainings = len(protocol.seeds) * sum(len(values) for _, values in grids)
+    stages = candidates.stages(config, loss, found)
+    trainings = len(protocol.seeds) * sum(len(stage["candidates"]) for stage in stages)
     return Job(
         step="tune",
         key=(setting, loss),
@@ -172,8 +172,7 @@ def _tune_job(config: Config, setting: str, loss: str) -> Job:
             "seeds": list(protocol.seeds),
             **_training(config, found),
             "split": {"validation": protocol.validation, "seed": protocol.split_seed},
-            # A list: the order decides, and a digest sorts the keys of a mapping.
-            "grids": [[name, list(values)] for name, values in grids],
+            "stages": stages,
         },
         inputs=_labels(config, found.dataset, protocol.noise, protocol.seeds),
         outputs=_tuned(config, setting, loss),
@@ -197,6 +196,9 @@ def _evaluate_job(config: Config, setting: str, noise: str, loss: str) -> Job:
         if name.endswith("weights.safetensors")
     }
     recipe = found.recipe.model_dump(mode="json")
+    inputs = {"dataset": paths(config).dataset(found.dataset), **weights}
+    if found.loss.score_norm == TUNED:
+        inputs["tuned"] = grid.tuning_file(config, setting, loss)
     return Job(
         step="evaluate",
         key=(setting, noise, loss),
@@ -208,7 +210,7 @@ def _evaluate_job(config: Config, setting: str, noise: str, loss: str) -> Job:
             "images": _images(config, found),
             "score_norm": found.loss.score_norm,
         },
-        inputs={"dataset": paths(config).dataset(found.dataset), **weights},
+        inputs=inputs,
         outputs=_evaluated(config, setting, noise, loss),
         code=(f"{MODULE}.evaluation:evaluate", *_network(found)),
         demand=_demand(config, found, 30),

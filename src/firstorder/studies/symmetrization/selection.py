@@ -93,6 +93,8 @@ def printed(config: Config, selection: Select) -> Iterator[tuple[str, tuple[str,
 def _noise_label(config: Config, name: str) -> str:
     """A noise as a column heading: `clean`, `40 %`, `worst`, or the name the scale gave it."""
     own = scale(config).noises.get(name)
+    if own is not None and own.sampler == "iid" and _is_spelled_by(name.removesuffix("-iid"), own):
+        return f"{100 * own.rate:g} %, i.i.d."
     if own is not None and not _is_spelled_by(name, own):
         return name
     found = Noise.parse(name)

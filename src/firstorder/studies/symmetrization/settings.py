@@ -35,7 +35,8 @@ class Variants(Strict):
     """A family of losses that differ in one setting; each gets a slug of its own."""
 
     losses: Distinct[str]
-    vary: Literal["parameter", "score_norm", "weight_decay"]
+    vary: Literal["parameter", "score_norm", "weight_decay", "budget"]
+    """`budget`: everything that can be tuned of a loss is, under an equal budget."""
     parameter: str | None = None
     values: Distinct[Scalar]
     slug: str
@@ -89,16 +90,34 @@ CellGroup = Annotated[
 """A product of settings and noises, or a list of such products; an empty one leaves them out."""
 
 
+class Budget(Strict):
+    """Tuning under an equal budget: so many configurations for every loss, chosen together.
+
+    The published configuration is one of them, the others are spread over the product of learning
+    rates, penalties, normalisations (of losses that have one) and the loss's own `choices`.
+    """
+
+    configurations: Annotated[int, Field(ge=2)] = 8
+    lr_factors: Some[Annotated[float, Field(gt=0)]] = (0.3, 1.0, 3.0)
+    """Multiples of the recipe's learning rate."""
+    score_norms: Some[Literal["none", "l2", "bn"]] = ("none", "l2", "bn")
+
+
 class Tuning(Strict):
-    """The tuning protocol: train on a noisy part, choose by clean accuracy on the rest."""
+    """The tuning protocol: train on a noisy part, choose by clean accuracy on the rest.
+
+    Seeds are pooled. Of the values within one standard error of the best the published one is
+    chosen, else the one of the smallest step, else the first.
+    """
 
     noise: Slug = "symmetric-0.8"
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.3
     split_seed: Seed = 42
     weight_decays: Some[Annotated[float, Field(ge=0)]]
     l1_factors: Some[Annotated[float, Field(gt=0)]] = (0.1, 0.3, 1.0, 3.0, 10.0)
     """For losses with an L1 penalty: multiples of its coefficient, in place of weight decays."""
-    seeds: Some[Seed] = (1,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=3)] = (1, 2, 3)
+    budget: Budget = Budget()
 
 
 class Scale(Strict):

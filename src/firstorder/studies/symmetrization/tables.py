@@ -10,9 +10,15 @@ import pandas as pd
 
 from firstorder.publish import grid
 from firstorder.publish.registry import Results, table
-from firstorder.publish.table import Table, by_seed, mark_best, plus_minus, spread
+from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.symmetrization import frames
-from firstorder.studies.symmetrization.tables_accuracy import SPREAD, in_sections
+from firstorder.studies.symmetrization.equals import mark_equals
+from firstorder.studies.symmetrization.tables_accuracy import (
+    SPREAD,
+    daggered,
+    diverged_note,
+    in_sections,
+)
 
 
 def capital(title: str) -> str:
@@ -20,24 +26,28 @@ def capital(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-@table("fixed-tuned", reads=("summary.json",))
-def fixed_tuned(results: Results, *, variants: str) -> Table:
-    """Accuracy with the recipe's weight decay, and with the decay tuned for the loss.
+@table("fixed-tuned", reads=("summary.json", "correct.npz"))
+def fixed_tuned(
+    results: Results,
+    *,
+    variants: str,
+    fixed: str = "fixed decay",
+    tuned: str = "tuned decay",
+    steps: bool = False,
+) -> Table:
+    """Accuracy of losses as published, and with what is tuned for each.
 
-    `variants` names the family of variants with tuned weight decay.
+    `variants` names the family of tuned variants; `fixed` and `tuned` head the columns; `steps`
+    adds kappa and the effective steps of both.
     """
     runs = in_sections(frames.runs(results))
     rows: list[dict[str, Any]] = []
     for member in frames.variants(results, variants):
-        base, tuned = member["base"], member["loss"]
-        if tuned not in set(runs["loss"]):
+        if member["loss"] not in set(runs["loss"]):
             continue  # a scale may run fewer losses
+        pair = {fixed: member["base"], tuned: member["loss"]}
         for (section, noise), cell in runs.groupby(["section", "noise"], sort=False):
             label = cell["noise_label"].iloc[0]
-            fixed, own = (
-                cell[cell["loss"] == loss].set_index("seed")["last_accuracy"]
-                for loss in (base, tuned)
-            )
             shared = {
                 "section": section,
                 "row": member["base_label"],
@@ -46,18 +56,82 @@ def fixed_tuned(results: Results, *, variants: str) -> Table:
                 "dataset": cell["dataset"].iloc[0],
                 "noise": noise,
             }
-            for loss, what, values in (
-                (base, "fixed decay", fixed),
-                (tuned, "tuned decay", own),
-                (tuned, "gain", own - fixed),
-            ):
-                mean, std, n = spread(100.0 * values)
-                gain = what == "gain"
-                text = grid.signed(mean) if gain and n else plus_minus(mean, std)
-                named = {"loss": loss, "column": f"{label}, {what}", "eligible": not gain}
-                named["seeds"] = by_seed(100.0 * values)
-                rows.append({**shared, **named, "mean": mean, "std": std, "n": n, "text": text})
-    return Table(mark_best(pd.DataFrame(rows)), (SPREAD, "Gains are paired by seed, in points."))
+            parts = {what: cell[cell["loss"] == loss] for what, loss in pair.items()}
+            for what, part in parts.items():
+                named = {"loss": pair[what], "column": f"{label}, {what}"}
+                rows.append({**shared, **named, **_mean(part, eligible=True)})
+            named = {"loss": pair[tuned], "column": f"{label}, gain"}
+            rows.append({**shared, **named, **_gained(*parts.values()), "eligible": False})
+        if steps:
+            rows += _first_steps(runs, member["base_label"], pair)
+    frame, note = mark_equals(pd.DataFrame(rows), results, runs)
+    notes = [SPREAD, "Gains are paired by seed, in points.", note, *diverged_note(runs)]
+    return Table(frame, (*notes, STEPS) if steps else tuple(notes))
+
+
+STEPS = (
+    "κ is the size of the first step against that of the unhinged loss; effective steps are the "
+    "sum of the learning rates times κ / (1 − momentum), on the scores that the loss sees."
+)
+
+
+def _mean(part: pd.DataFrame, *, eligible: bool) -> dict[str, Any]:
+    """Mean, spread and print of the last accuracies of some seeds, in percent."""
+    finished = part[part["status"] != "diverged"]
+    failed = len(part) - len(finished)
+    mean, std, n = spread(100.0 * finished["last_accuracy"])
+    return {
+        "mean": mean,
+        "std": std,
+        "n": n,
+        "seeds": by_seed(100.0 * finished.set_index("seed")["last_accuracy"]),
+        "text": daggered(plus_minus(mean, std), failed),
+        "eligible": eligible and not failed,
+    }
+
+
+def _gained(first: pd.DataFrame, second: pd.DataFrame, *, spreads: bool = False) -> dict[str, Any]:
+    """What the second loss gains on the first, paired by seed, in points.
+
+    Pairs of which a training diverged are left out.
+    """
+    a, b = (
+        part[part["status"] != "diverged"].set_index("seed")["last_accuracy"]
+        for part in (first, second)
+    )
+    mean, std, n = spread(100.0 * (b - a))
+    text = grid.signed(mean) if n else ""
+    if spreads and n and not np.isnan(std):
+        text += f" ± {std:.2f}"
+    failed = max(len(first), len(second)) - n
+    seeds = by_seed(100.0 * (b - a))
+    return {"mean": mean, "std": std, "n": n, "seeds": seeds, "text": daggered(text, failed)}
+
+
+def _first_steps(runs: pd.DataFrame, label: str, pair: dict[str, str]) -> list[dict[str, Any]]:
+    """kappa and effective steps of both trainings of a loss, in every section."""
+    rows = []
+    for section, part in runs.groupby("section", sort=False):
+        both = {what: part[part["loss"] == loss] for what, loss in pair.items()}
+        shown = {"κ": next(iter(both.values()))["kappa"].mean()}
+        for what, each in both.items():
+            shown[f"effective steps, {what}"] = each["effective_steps"].mean()
+        for column, value in shown.items():
+            rows.append(
+                {
+                    "section": section,
+                    "row": label,
+                    "corner": "Loss",
+                    "loss": next(iter(pair.values())),
+                    "column": column,
+                    "mean": value,
+                    "std": np.nan,
+                    "n": 1,
+                    "text": "" if np.isnan(value) else f"{value:.3g}",
+                    "eligible": False,
+                }
+            )
+    return rows
 
 
 @table("cost-table", reads=("summary.json",))
@@ -106,16 +180,16 @@ PENALTIES = {"weight_decay": "", "l1": " (L1)"}
 
 @table("chosen", reads=("tuning.json",))
 def chosen_values(results: Results) -> Table:
-    """What the tuning protocol chose for every loss, and the accuracy that it reached.
+    """What the tuning protocol chose for every loss, and how sure the choice is.
 
     A penalty is the coefficient of the L1 norm for losses that have it, else the weight decay.
     """
     chosen = frames.tunings(results)
     rows: list[dict[str, Any]] = []
-    accuracies: list[dict[str, Any]] = []  # their columns come last
+    last: list[dict[str, Any]] = []  # their columns come last
     for record in chosen.to_dict("records"):
         base = {
-            "section": "",
+            "section": capital(record["title"]),
             "row": record["label"],
             "corner": "Loss",
             "setting": record["setting"],
@@ -123,23 +197,46 @@ def chosen_values(results: Results) -> Table:
             "std": np.nan,
             "n": 1,
         }
-        title = capital(record["title"])
         for name, value in record["chosen"].items():
-            text = f"{value:g}".replace("-", "−") + PENALTIES.get(name, "")
-            column = "penalty" if name in PENALTIES else grid.SYMBOLS.get(name, name)
-            rows.append({**base, "column": f"{title}: {column}", "mean": value, "text": text})
-        reached = 100.0 * record["validation_accuracy"]
-        accuracies.append(
-            {
-                **base,
-                "column": f"{title}: validation accuracy (%)",
-                "mean": reached,
-                "text": f"{reached:.2f}",
-            }
-        )
+            column = "penalty" if name in PENALTIES else AXES.get(name, name)
+            text = _value(name, value)
+            number = value if isinstance(value, int | float) else np.nan
+            rows.append({**base, "column": column, "mean": number, "text": text})
+        for column, value, text in _sureness(record["stages"][-1], record["validation_accuracy"]):
+            last.append({**base, "column": column, "mean": value, "text": text})
     noise = results.spec["tuning_noise"]
-    note = f"Chosen on {noise} noise by clean validation accuracy." if noise else ""
-    return Table(pd.DataFrame(rows + accuracies).assign(best=False), (note,) if note else ())
+    chosen_on = f"Chosen on {noise} noise by clean validation accuracy, seeds pooled. "
+    return Table(pd.DataFrame(rows + last).assign(best=False), (chosen_on + SURE,))
+
+
+SURE = (
+    "Of the values within one standard error of the best (tied) the published one is kept, else "
+    "the one of the smallest step, else the first; best in: share of resamples over seeds and "
+    "validation examples in which the chosen value has the highest accuracy; kept in: in which "
+    "the whole rule chooses it. With several tuned quantities, of the last that was chosen."
+)
+AXES = {**grid.SYMBOLS, "lr": "learning rate", "score_norm": "normalisation"}
+NORMS = {"none": "none", "l2": "Euclidean", "bn": "batch norm"}
+
+
+def _value(name: str, value: Any) -> str:
+    if not isinstance(value, int | float):
+        return NORMS.get(value, str(value))
+    return f"{value:g}".replace("-", "−") + PENALTIES.get(name, "")
+
+
+def _sureness(stage: dict[str, Any], reached: float) -> list[tuple[str, float, str]]:
+    """Columns, numbers and texts on how sure the choice of a stage is."""
+    place, count = stage["chosen"], len(stage["candidates"])
+    tied = [stage["candidates"][each] for each in stage["tied"]]
+    values = [_value(*item) for each in tied for item in each.items()]
+    listed = ", ".join(values) if len(stage["candidates"][0]) == 1 else f"{len(tied)}"
+    shares = {"best in (%)": stage["wins"][place], "kept in (%)": stage["kept"][place]}
+    return [
+        ("tied", float(len(tied)), f"{listed} of {count}" if tied else "all diverged"),
+        *((name, 100.0 * share, f"{100 * share:.0f}") for name, share in shares.items()),
+        ("validation accuracy (%)", 100.0 * reached, f"{100 * reached:.2f}"),
+    ]
 
 
 @table("pairs", reads=("summary.json",))
@@ -153,30 +250,19 @@ def differences(results: Results, *, pairs: Sequence[tuple[str, str]]) -> Table:
         if not {first, second} <= set(runs["loss"]):
             continue  # a scale may run fewer losses
         for (section, noise), cell in runs.groupby(["section", "noise"], sort=False):
-            a, b = (
-                cell[cell["loss"] == loss].set_index("seed")["last_accuracy"]
-                for loss in (first, second)
-            )
-            labels = [known[loss] for loss in (first, second)]
-            mean, std, n = spread(100.0 * (b - a))
-            text = grid.signed(mean) + ("" if np.isnan(std) else f" ± {std:.2f}")
+            both = (cell[cell["loss"] == loss] for loss in (first, second))
             rows.append(
                 {
                     "section": section,
-                    "row": f"{labels[1]} − {labels[0]}",
+                    "row": f"{known[second]} − {known[first]}",
                     "column": cell["noise_label"].iloc[0],
                     "corner": "Difference in points",
                     "noise": noise,
                     "loss": second,
                     "reference": first,
-                    "mean": mean,
-                    "std": std,
-                    "n": n,
-                    "seeds": by_seed(100.0 * (b - a)),
-                    "text": text if n else "",
+                    **_gained(*both, spreads=True),
                     "best": False,
                 }
             )
-    return Table(
-        pd.DataFrame(rows), ("Differences are paired by seed: mean ± standard deviation.",)
-    )
+    note = "Differences are paired by seed: mean ± standard deviation."
+    return Table(pd.DataFrame(rows), (note, *diverged_note(runs)))

@@ -14,12 +14,12 @@ from firstorder.publish.table import (
     Table,
     agrees,
     by_seed,
-    mark_best,
     plus_minus,
     published,
     spread,
 )
 from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization.equals import BY_SEED, mark_equals
 
 SPREAD = "Entries are mean ± standard deviation (n − 1) over seeds, in percent."
 COMPARED = (
@@ -40,7 +40,7 @@ KINDS = {
 }
 
 
-@table("accuracy", reads=("summary.json",))
+@table("accuracy", reads=("summary.json", "correct.npz"))
 def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
     """Losses by noises, one section per setting and kind of noise; published numbers beside.
 
@@ -54,12 +54,49 @@ def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
         for _, cell in runs.groupby(keys, sort=False)
     ]
     compared = _comparison(rows)
-    rows = _settled(rows) + _unnamed(rows, anchors)
+    rows, sources = with_sources(_settled(rows) + _unnamed(rows, anchors))
+    compared += sources
     notes = [SPREAD] if runs["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
-    notes += compared
-    if (runs["status"] == "diverged").any():
-        notes.append("† some seeds diverged and are left out of the mean; `diverged`: all did.")
-    return Table(mark_best(pd.DataFrame(rows)), tuple(notes))
+    frame, marked = mark_equals(pd.DataFrame(rows), results, runs, metric)
+    return Table(frame, (*notes, marked, *compared, *diverged_note(runs)))
+
+
+def daggered(text: str, diverged: int) -> str:
+    """A printed mean, marked where seeds that diverged are left out of it."""
+    if not diverged:
+        return text
+    return f"{text} †" if text else "diverged"
+
+
+def diverged_note(runs: pd.DataFrame) -> tuple[str, ...]:
+    """What the marks of `daggered` mean, where there are any."""
+    if not (runs["status"] == "diverged").any():
+        return ()
+    return ("† some seeds diverged and are left out of the mean; `diverged`: all did.",)
+
+
+def with_sources(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows with a letter for the source of every published number, and what they stand for.
+
+    A table with one source has no letters.
+    """
+    sources = list(dict.fromkeys(row["source"] for row in rows if row["published_text"]))
+    if len(sources) < 2:
+        return rows, [f"Published: {source}." for source in sources]
+    letters = {source: _letter(place) for place, source in enumerate(sources)}
+    said = "; ".join(f"[{letter}] {source}" for source, letter in letters.items())
+    lettered = [
+        {**row, "published_text": f"{row['published_text']} [{letters[row['source']]}]"}
+        if row["published_text"]
+        else row
+        for row in rows
+    ]
+    return lettered, [f"Published: {said}."]
+
+
+def _letter(place: int) -> str:
+    """a to z, then a1 to z1 and so on."""
+    return chr(ord("a") + place % 26) + (str(place // 26) if place >= 26 else "")
 
 
 def in_sections(runs: pd.DataFrame) -> pd.DataFrame:
@@ -78,9 +115,7 @@ def _entry(
     finished = cell[cell["status"] != "diverged"]
     diverged = len(cell) - len(finished)
     mean, std, n = spread(100.0 * finished[metric])
-    text = plus_minus(mean, std)
-    if diverged:
-        text = f"{text} †" if text else "diverged"
+    text = daggered(plus_minus(mean, std), diverged)
     entry = {
         "section": first["section"],
         "row": first["label"],
@@ -196,13 +231,13 @@ def _unnamed(
     return extra
 
 
-@table("test-sets", reads=("tests.json",))
+@table("test-sets", reads=("tests.json", "summary.json"))
 def test_sets(results: Results) -> Table:
     """Losses by test sets and number of guesses, one section per setting and noise.
 
     The published numbers of a column are those of its metric.
     """
-    tests = in_sections(frames.tests(results)).assign(status="finished")
+    tests = in_sections(frames.tests(results))
     rows = []
     for metric, part in tests.groupby("metric", sort=False):
         anchors = published(results.published, str(metric))
@@ -214,8 +249,23 @@ def test_sets(results: Results) -> Table:
             noise = "" if clean else f", {entry['column']}"
             rows.append({**entry, "section": section + noise, "column": _test_set(str(metric))})
     notes = [SPREAD] if tests["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
-    notes += _comparison(rows)
-    return Table(mark_best(pd.DataFrame(_settled(rows))), tuple(notes))
+    notes += [*_comparison(rows), *diverged_note(tests)]
+    settled, sources = with_sources(_settled(rows))
+    return Table(_marked(pd.DataFrame(settled), results, tests), (*notes, BY_SEED, *sources))
+
+
+def _marked(frame: pd.DataFrame, results: Results, tests: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the equals of the best in every column, each of one metric."""
+    parts = [
+        mark_equals(
+            frame[frame["metric"] == f"{metric}, %"],
+            results,
+            part.rename(columns={"accuracy": str(metric)}),
+            f"{metric}",
+        )[0]
+        for metric, part in tests.groupby("metric", sort=False)
+    ]
+    return pd.concat(parts)
 
 
 def _test_set(metric: str) -> str:

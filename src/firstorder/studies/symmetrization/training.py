@@ -20,6 +20,7 @@ from firstorder.jobs.job import Files, Spec
 from firstorder.studies.symmetrization.labels import read_labels
 
 if TYPE_CHECKING:
+    from firstorder.losses.registry import Loss
     from firstorder.training.loop import Result
 
 log = logging.getLogger("firstorder")
@@ -51,7 +52,8 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         _write_weights(own["weights.safetensors"], run)
         _write_correct(own["correct.npz"], run.result)
         files.write_json(
-            own["summary.json"], summary(training, run.result) | context.record(read.values())
+            own["summary.json"],
+            {**summary(training, run.result), **run.first_steps, **context.record(read.values())},
         )
         context.keep(identity, own)
         run.discard_checkpoint()
@@ -64,6 +66,10 @@ def with_chosen(loss: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str,
     if loss["weight_decay"] == TUNED:
         found["weight_decay"] = chosen.get("weight_decay", 0.0 if loss["l1"] else None)
         found["l1"] = chosen.get("l1", loss["l1"])
+    if loss["lr"] == TUNED:
+        found["lr"] = chosen["lr"]
+    if loss["score_norm"] == TUNED:
+        found["score_norm"] = chosen["score_norm"]
     return found
 
 
@@ -93,6 +99,8 @@ class Run:
     weights: dict[str, Any]
     """The network's and the normaliser's state, by prefixed name."""
     checkpoint: Path
+    first_steps: dict[str, float]
+    """See `first_steps`."""
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint: the results are on disk."""
@@ -111,6 +119,8 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
 
     recipe, seed = Recipe.model_validate(training["recipe"]), training["seed"]
     pixels, chosen = training["images"], training["loss"]
+    if chosen["lr"] is not None:
+        recipe = recipe.model_copy(update={"lr": float(chosen["lr"])})
     classes, mean, std = pixels["classes"], pixels["mean"], pixels["std"]
     device = context.torch_device(recipe.threads)
     module = models.build(
@@ -144,7 +154,26 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         for prefix, trained in (("network", module), ("normaliser", normaliser))
         for name, tensor in trained.state_dict().items()
     }
-    return Run(result, weights, checkpoint)
+    return Run(result, weights, checkpoint, first_steps(loss, recipe, len(data.labels)))
+
+
+def first_steps(loss: Loss, recipe: Recipe, examples: int) -> dict[str, float]:
+    """kappa of a loss, and the effective steps of its schedule (see `losses.equal_components`).
+
+    Both are about the scores that the loss sees, after normalisation if there is any.
+    """
+    from firstorder.losses.equal_components import effective_steps, equal_components
+    from firstorder.training.data import batch_sizes
+    from firstorder.training.schedule import learning_rate
+
+    count = len(batch_sizes(examples, recipe))
+    rates = (
+        learning_rate(recipe, epoch, step, count)
+        for epoch in range(1, recipe.epochs + 1)
+        for step in range(count)
+    )
+    kappa = equal_components(loss).kappa
+    return {"kappa": kappa, "effective_steps": effective_steps(rates, kappa, recipe.momentum)}
 
 
 def read_data(training: Mapping[str, Any], read: Files) -> Any:

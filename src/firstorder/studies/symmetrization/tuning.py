@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from firstorder import files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
+from firstorder.publish.statistics.bootstrap import Cell
+from firstorder.publish.statistics.selection import choose
 from firstorder.studies.symmetrization.training import (
     advising,
     fit,
@@ -24,50 +27,90 @@ log = logging.getLogger("firstorder")
 
 
 def tune(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
-    """Choose the hyper-parameters of a loss that are `tuned`, one after the other.
+    """Choose what is `tuned` of a loss, one stage after the other (see `candidates.stages`).
 
     The tuning protocol: noise on the whole training set, a fixed split, training on the noisy
-    part, the mean clean accuracy at the last epoch on the rest decides. A tie goes to the value
-    that is listed first. What comes later has meanwhile its first value, a penalty the recipe's.
+    part for every seed; clean correctness at the last epoch on the rest decides, by the
+    one-standard-error rule. What a later stage chooses has meanwhile its first value, a penalty
+    the recipe's. chosen.json has of every stage its candidates and, by place: default, chosen,
+    tied (within one standard error of the best), accuracy, wins and kept (how often a candidate
+    is best, and is chosen, when seeds and examples are drawn anew).
     """
     own = context.identity(spec, inputs)
     if context.restore(own, outputs):
         log.info("tuned before; its files are put back")
         return
-    grids = spec["grids"]
-    chosen = {name: values[0] for name, values in grids if name in spec["loss"]["parameters"]}
+    chosen = {
+        name: stage["candidates"][0][name]
+        for stage in spec["stages"]
+        for name in stage["candidates"][0]
+        if name in spec["loss"]["parameters"]
+    }
     rows: list[dict[str, Any]] = []
-    reached = 0.0
-    for name, values in grids:
-        means: list[float] = []
-        for value in values:
-            loss = with_chosen(spec["loss"], {**chosen, name: value})
-            accuracies = []
+    stages = []
+    for number, stage in enumerate(spec["stages"], start=1):
+        tried = []
+        for candidate in stage["candidates"]:
+            loss = with_chosen(spec["loss"], {**chosen, **candidate})
+            right = []
             for seed in spec["seeds"]:
                 with advising(spec):
-                    accuracies.append(validation_accuracy(spec, loss, seed, inputs, context))
-                keys = {"parameter": name, "value": value, "seed": seed}
-                rows.append({**keys, "validation_accuracy": accuracies[-1]})
-            means.append(float(np.mean([accuracy or 0.0 for accuracy in accuracies])))
-        reached = max(means)
-        chosen[name] = values[means.index(reached)]
+                    right.append(validation(spec, loss, seed, inputs, context))
+                keys = {"stage": number, "configuration": json.dumps(candidate), "seed": seed}
+                accuracy = float(right[-1].mean()) if len(right[-1]) else None
+                rows.append({**keys, "validation_accuracy": accuracy})
+            tried.append(right)
+        stages.append({**stage, **chosen_of(stage, tried, spec["seeds"])})
+        chosen |= stage["candidates"][stages[-1]["chosen"]]
     files.write_text(outputs["tried.csv"], table(rows))
-    record = {"chosen": chosen, "validation_accuracy": reached, "spec": dict(spec)}
-    files.write_json(outputs["chosen.json"], record | context.record(inputs.values()))
+    reached = stages[-1]["accuracy"][stages[-1]["chosen"]]
+    record = {"chosen": chosen, "validation_accuracy": reached, "stages": stages}
+    files.write_json(
+        outputs["chosen.json"], {**record, "spec": dict(spec), **context.record(inputs.values())}
+    )
     context.keep(own, outputs)
 
 
-def validation_accuracy(
+def chosen_of(
+    stage: Mapping[str, Any], tried: list[list[np.ndarray]], seeds: list[int]
+) -> dict[str, Any]:
+    """The choice of a stage from bits (N,) by candidate and seed; empty bits where it diverged.
+
+    A candidate that diverged under any seed is not chosen; where all did, it is the default.
+    """
+    count = len(tried)
+    alive = [place for place in range(count) if all(len(bits) for bits in tried[place])]
+    default = stage["default"]
+    if not alive:
+        none = [0.0] * count
+        return {"chosen": default or 0, "tied": [], "accuracy": none, "wins": none, "kept": none}
+    steps = {place: float(stage["candidates"][place].get("lr", 0.0)) for place in alive}
+    found = choose(
+        {place: Cell(np.array(tried[place]), tuple(seeds)) for place in alive},
+        default=default,
+        steps=steps,
+    )
+    shares = {"accuracy": found.means, "wins": found.wins, "kept": found.kept}
+    return {
+        "chosen": found.value,
+        "tied": sorted(found.tied),
+        **{name: [by.get(place, 0.0) for place in range(count)] for name, by in shares.items()},
+    }
+
+
+def validation(
     spec: Spec, loss: Mapping[str, Any], seed: int, inputs: Files, context: Context
-) -> float | None:
-    """Clean accuracy on the held-out part after a training; None when that diverged."""
+) -> np.ndarray:
+    """Which held-out examples a training gets right at its end, bool (N,); empty if it diverged."""
     training, read = part(spec, loss, seed), inputs_of(inputs, seed)
     identity = context.identity(training, read)
     found = context.recall(identity)
     if found is None:
         run = fit(training, read, identity, context)
-        last = run.result.last if run.result.status == "finished" else None
-        found = {"accuracy": last["test_accuracy"] if last else None}
+        right = run.result.correct if run.result.status == "finished" else None
+        bits = np.zeros(0, bool) if right is None else right.numpy()
+        found = {"correct": np.packbits(bits).tobytes().hex(), "count": len(bits)}
         context.remember(identity, found)
         run.discard_checkpoint()
-    return found["accuracy"]
+    packed = np.frombuffer(bytes.fromhex(found["correct"]), np.uint8)
+    return np.unpackbits(packed, count=found["count"]).astype(bool)

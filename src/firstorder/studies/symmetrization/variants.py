@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from firstorder.config import Config, Loss, Scalar
+from firstorder.config import TUNED, Config, Loss, Scalar
 from firstorder.studies.symmetrization.settings import Variants, declared, scale
 
 Names = ParamSpec("Names")
@@ -97,6 +97,8 @@ def _vary(loss: Loss, variants: Variants, value: Scalar) -> Loss:
             )
             for name, change in loss.datasets.items()
         }
+    elif variants.vary == "budget":
+        update |= _budgeted(loss)
     else:
         update[variants.vary] = value
         update["datasets"] = {
@@ -104,6 +106,30 @@ def _vary(loss: Loss, variants: Variants, value: Scalar) -> Loss:
             for name, change in loss.datasets.items()
         }
     return loss.model_copy(update=update)
+
+
+def _budgeted(loss: Loss) -> dict[str, Any]:
+    """Everything of a loss that can be tuned is: rate, penalty, normalisation, own parameters."""
+    own = {"lr": TUNED, "weight_decay": TUNED}
+    if loss.score_norm != "none":
+        own["score_norm"] = TUNED
+    chosen = dict.fromkeys(loss.choices, TUNED)
+    return {
+        **own,
+        "parameters": {**loss.parameters, **chosen},
+        "datasets": {
+            name: change.model_copy(update={**own, "parameters": {**change.parameters, **chosen}})
+            for name, change in loss.datasets.items()
+        },
+    }
+
+
+def untuned(config: Config, name: str) -> Loss:
+    """The declared loss behind a name: itself, or the one that the variant is made from."""
+    if name in config.losses:
+        return config.losses[name]
+    bases = {variant: base for variant, base, _ in _varied(config)}
+    return config.losses[bases[name]]
 
 
 def group(config: Config, name: str) -> tuple[str, ...]:

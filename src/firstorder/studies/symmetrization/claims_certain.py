@@ -1,0 +1,151 @@
+"""Statements of the paper that are certain, checked in float64 on every loss of a selection.
+
+Nothing here is drawn from trainings: effects are exact, a claim holds or fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Effect, Verdict, combine, exact
+from firstorder.streams import numpy_stream
+
+if TYPE_CHECKING:
+    from firstorder.losses.registry import Loss
+
+ROUNDING = 1e-9
+"""Largest error of an identity in float64, relative to the values that it is about."""
+
+# torch and the losses are imported where they are used: most claims need neither.
+
+
+def _losses(results: Results, classes: int) -> Iterator[tuple[str, str, Loss]]:
+    """Name, label and loss of all that is selected, for a number of classes."""
+    from firstorder.losses import build
+
+    for each in results.spec["definitions"]:
+        built = build(each["function"], num_classes=classes, **each["parameters"])
+        yield each["loss"], each["label"], built
+
+
+def _scores(classes: int, spread: float = 3.0, examples: int = 200) -> Any:
+    import torch
+
+    drawn = numpy_stream(0, "claims").normal(size=(examples, classes))
+    return torch.from_numpy(spread * drawn)
+
+
+@claim("decomposes")
+def decomposes(results: Results, *, classes: int = 10) -> Verdict:
+    """D1: every loss is a symmetric part plus a part without label, in one way only (Prop. 4.1)."""
+    from firstorder.losses.decomposition import decomposition
+
+    scores, found, free = _scores(classes), {}, 0
+    for name, _, loss in _losses(results, classes):
+        parts = decomposition(loss, scores)
+        found[name] = max(parts.class_sum, parts.label, parts.unique)
+        free = max(free, parts.solutions)
+    errors = [exact(error, ROUNDING, "below", name=name) for name, error in found.items()]
+    text = (
+        f"On random scores of {classes} classes the parts of {len(found)} losses are symmetric, "
+        f"free of the label and the only solution to {max(found.values()):.1e} of the values; the "
+        f"equations leave {free} dimensions free."
+    )
+    return combine([*errors, exact(free, 0.5, "below", name="free dimensions")], "all", text)
+
+
+@claim("only-convex")
+def only_convex(
+    results: Results, *, linear: Sequence[str] = ("ce", "unhinged"), classes: int = 10
+) -> Verdict:
+    """D2: of the symmetric parts of all losses only multiples of unhinged are convex (Thm. 5.1).
+
+    For every loss but those named `linear` two scores must be found between which its symmetric
+    part bends the wrong way; for those none may be found.
+    """
+    from firstorder.losses import symmetrize
+    from firstorder.losses.convexity import violating_pair
+
+    bends: dict[str, float] = {}
+    straight: dict[str, float] = {}
+    for name, _, loss in _losses(results, classes):
+        pair = violating_pair(symmetrize(loss))
+        excess = 0.0 if pair is None else pair.excess
+        (straight if name in linear else bends)[name] = excess
+    found: list[Effect] = [exact(excess, ROUNDING, name=name) for name, excess in bends.items()]
+    found += [exact(excess, ROUNDING, "below", name=name) for name, excess in straight.items()]
+    text = (
+        f"A pair of scores between which the symmetric part is not convex is found for "
+        f"{sum(excess > ROUNDING for excess in bends.values())} of {len(bends)} losses (least "
+        f"excess {min(bends.values(), default=0.0):.1e}), and for "
+        f"{sum(excess > ROUNDING for excess in straight.values())} of the {len(straight)} whose "
+        "symmetric part is linear."
+    )
+    return combine(found, "all", text)
+
+
+@claim("equal-components")
+def equal_components(results: Results, *, classes: int = 10) -> Verdict:
+    """D3: at equal scores every loss has kappa times the gradient of unhinged (Prop. 5.2)."""
+    from firstorder.losses import equal_components as at_equal_scores
+
+    found, kappas = {}, {}
+    for name, label, loss in _losses(results, classes):
+        parts = at_equal_scores.equal_components(loss)
+        found[name], kappas[label] = parts.residual, parts.kappa
+    effects = [exact(rest, ROUNDING, "below", name=name) for name, rest in found.items()]
+    effects += [exact(kappa, 0.0, name=f"kappa {label}") for label, kappa in kappas.items()]
+    least, most = min(kappas, key=kappas.__getitem__), max(kappas, key=kappas.__getitem__)
+    text = (
+        f"At equal scores of {classes} classes the gradients of {len(found)} losses are κ times "
+        f"that of the unhinged loss to {max(found.values()):.1e}; κ goes from {kappas[least]:.3g} "
+        f"({least}) to {kappas[most]:.3g} ({most})."
+    )
+    return combine(effects, "all", text)
+
+
+@claim("smooth")
+def smooth(
+    results: Results,
+    *,
+    qs: Sequence[float] = (0.01, 0.05, 0.1, 0.3),
+    alphas: Sequence[float] = (0.25, 0.5, 1.0, 2.0),
+    spread: float = 2.0,
+    classes: int = 10,
+) -> Verdict:
+    """D4: SGCE and alpha-MAE bend less, the smaller q and alpha, on scores within `spread`.
+
+    The largest curvature that a search finds stays under a bound that is proportional to q, and
+    grows with q and with alpha. Values in ascending order.
+    """
+    from firstorder.losses import build
+    from firstorder.losses.smoothness import (
+        alpha_mae_smoothness,
+        largest_curvature,
+        sgce_bound,
+    )
+
+    of_q = [largest_curvature(build("sgce", classes, q=q), spread) for q in qs]
+    of_alpha = [largest_curvature(build("alpha_mae", classes, alpha=a), spread) for a in alphas]
+    found = [
+        exact(bend / sgce_bound(q, spread, classes), 1.0, "below", name=f"sgce q = {q:g}")
+        for q, bend in zip(qs, of_q, strict=True)
+    ]
+    found += [
+        exact(bend / alpha_mae_smoothness(a, classes), 1 + ROUNDING, "below", name=f"alpha = {a:g}")
+        for a, bend in zip(alphas, of_alpha, strict=True)
+    ]
+    for name, bends in (("q", of_q), ("alpha", of_alpha)):
+        found += [
+            exact(upper - lower, 0.0, name=f"step of {name}") for lower, upper in pairwise(bends)
+        ]
+    text = (
+        f"Where the scores of {classes} classes differ by at most {spread:g}, the largest "
+        f"curvature of SGCE goes from {of_q[0]:.2g} at q = {qs[0]:g} to {of_q[-1]:.2g} at q = "
+        f"{qs[-1]:g}, that of α-MAE from {of_alpha[0]:.2g} at α = {alphas[0]:g} to "
+        f"{of_alpha[-1]:.2g} at α = {alphas[-1]:g}, each below its bound."
+    )
+    return combine(found, "all", text)

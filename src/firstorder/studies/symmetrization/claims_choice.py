@@ -1,0 +1,104 @@
+"""Claims about hyper-parameters: what tuning chooses, and where else that is a good choice."""
+
+from __future__ import annotations
+
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.statistics import bootstrap
+from firstorder.publish.statistics.bootstrap import Cell, resample
+from firstorder.publish.verdict import (
+    FAILS,
+    HOLDS,
+    NOT_RESOLVED,
+    Effect,
+    Verdict,
+    combine,
+    exact,
+    not_run,
+)
+from firstorder.studies.symmetrization import effects, frames
+from firstorder.studies.symmetrization.claims import ANY, labels, rates_of, under
+from firstorder.studies.symmetrization.effects import both, diverged, told
+
+
+@claim("optimum-differs", reads=("tuning.json",))
+def optimum_differs(results: Results) -> Verdict:
+    """P7: no weight decay is among the best of all losses (those with L1 aside).
+
+    Values within one standard error of a loss's best are among its best. The claim holds where
+    no value is so for all losses, and fails where all losses have one best value.
+    """
+    chosen = frames.tunings(results)
+    if "weight_decay" not in chosen:
+        return not_run("No weight decay is tuned at this scale.")
+    chosen = chosen.dropna(subset="weight_decay")
+    chosen = chosen[chosen.groupby("setting")["loss"].transform("size") > 1]
+    if chosen.empty:
+        return not_run("The weight decay of one loss only is tuned at this scale.")
+    data = frames.printed(results, "title", "setting")
+    statuses, said, least = [], [], []
+    for setting, part in chosen.groupby("setting", sort=False):
+        common = set.intersection(
+            *({each["weight_decay"] for each in tied} for tied in part["tied"])
+        )
+        count = part["weight_decay"].value_counts().sort_index()
+        statuses.append(HOLDS if not common else FAILS if len(count) == 1 else NOT_RESOLVED)
+        values = ", ".join(f"{decay:g} for {number}" for decay, number in count.items())
+        said.append(
+            f"{values} of {count.sum()} losses on {data[str(setting)]} ({len(common)} values are "
+            "within one standard error of the best of every loss)"
+        )
+        least.append(exact(len(count), name=f"distinct values, {setting}", threshold=1.0))
+    text = f"Tuning chose a weight decay of {'; '.join(said)}."
+    return both(*(Verdict(status, "") for status in statuses), Verdict(HOLDS, text, tuple(least)))
+
+
+@claim("reuse", reads=("summary.json", "correct.npz"))
+def reuse(
+    results: Results,
+    *,
+    chosen: float = 0.8,
+    rates: tuple[float, float] = (0.2, 0.6),
+    tolerance: float = 0.02,
+    classes: tuple[int, int] = ANY,
+) -> Verdict:
+    """P14: the parameter that is best at high noise is nearly best at lower noise.
+
+    Chosen at the rate `chosen` on every other test example, judged on the rest at the other
+    rates (least and most of `rates`): no value may be better there by more than `tolerance`.
+    """
+    runs = under(results, "symmetric", classes)
+    if runs.empty or chosen not in set(runs["rate"]):
+        return not_run("Variants of the parameter are not run at this scale.")
+    known = rates_of(runs)
+    halves = [
+        {key: Cell(cell.results[:, half::2], cell.seeds, f"{cell.examples} {half}")
+         for key, cell in effects.bits(results, runs).items()}
+        for half in (0, 1)
+    ]  # fmt: skip
+    drawn, label = resample(halves[1]), labels(results)
+    gains: list[Effect] = []
+    said: list[str] = []
+    for setting in dict.fromkeys(runs["setting"]):
+        at = {key[2]: cell for key, cell in halves[0].items()
+              if key[0] == setting and known[key[1]] == chosen}  # fmt: skip
+        if not at:
+            continue
+        best = max(at, key=lambda loss: at[loss].results.mean())
+        lower = [key for key in halves[1]
+                 if key[0] == setting and rates[0] <= known[key[1]] <= rates[1]]  # fmt: skip
+        gains += [
+            bootstrap.effect(
+                drawn, bootstrap.difference(key, (*key[:2], best)), scale=100, unit="points",
+                threshold=100 * tolerance, direction="below", name=f"{key[2]} - {best} at {key[1]}",
+            )
+            for key in lower if key[2] != best
+        ]  # fmt: skip
+        said.append(label[best])
+    if not gains:
+        return not_run("The parameter is not varied at lower noise rates at this scale.")
+    text = (
+        f"The value that is best at rate {chosen:g} ({', '.join(said)}) "
+        f"loses at most {max(0.0, float(effects.values(gains).max())):.1f} points against another "
+        f"value at rates from {rates[0]:g} to {rates[1]:g}."
+    )
+    return told(combine(gains, "all", text), diverged(runs))

@@ -1,0 +1,45 @@
+"""Which losses can be told apart over all (dataset, noise) cells: a critical-difference diagram."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from firstorder.errors import DataError
+from firstorder.publish import style
+from firstorder.publish.registry import Results, figure
+from firstorder.publish.statistics import critical_difference
+from firstorder.publish.statistics.paired import ranking
+from firstorder.publish.style import Drawing
+from firstorder.studies.symmetrization import frames
+
+
+@figure("critical-difference", reads=("summary.json",))
+def ranks(results: Results) -> Drawing:
+    """Mean ranks of the losses by last test accuracy; bars join losses that are not told apart.
+
+    The cells are the units: seeds are averaged before, a training that diverged counting as 0.
+    Cells that miss a loss are left out.
+    """
+    runs = frames.runs(results)
+    accuracy = runs["last_accuracy"].mask(runs["status"] == "diverged", 0.0)
+    means = runs.assign(accuracy=accuracy).pivot_table(
+        index=["setting", "noise"], columns="label", values="accuracy", sort=False
+    )
+    means = means[list(dict.fromkeys(runs["label"]))].dropna()
+    if min(means.shape) < 2 or means.shape[1] < 3:
+        raise DataError("critical-difference: fewer than 2 cells or 3 losses; select more")
+    found = ranking({str(label): list(means[label]) for label in means})
+    figure, axes = style.panels(1, 1, height=critical_difference.height(found), width=style.WIDE)
+    critical_difference.draw(axes[0, 0], found)
+    place = {name: number for number, group in enumerate(found.groups) for name in group}
+    data = pd.DataFrame(
+        {
+            "label": found.methods,
+            "rank": found.ranks,
+            "cells": found.cells,
+            "friedman": found.statistic,
+            "p": found.p,
+            "last_group": [place.get(name, -1) for name in found.methods],
+        }
+    )
+    return Drawing(figure, data)
