@@ -79,10 +79,15 @@ def compute_kernel(spec: Spec, inputs: Files, outputs: Files, context: Context) 
     memory = context.demand.block_gib
     train = spec["support"]["train"]
     with advising(f"lower train (now {train}) of the support in config/studies/linearized/"):
-        gram = ntk(module, images, memory_gib=memory, progress=partial(_say, "kernel"))
+        ntk(
+            module,
+            images,
+            memory_gib=memory,
+            out=outputs["kernel.npy"],
+            progress=partial(_say, "kernel"),
+        )
         scores = outputs_of(module, images).cpu().numpy()
     write_array(outputs["outputs.npy"], scores)
-    write_array(outputs["kernel.npy"], gram.numpy())
 
 
 def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -402,10 +407,10 @@ def _in_function_space(
         recipe = recipe.model_copy(update={"lr": scale * recipe.lr})
         test_labels = torch.stack([task.test_labels for task in group], 1)
         trajectory = function_space.train(
-            own.to(device).contiguous(),
+            own.to(device),
             outputs[task.rows].to(device),
             torch.stack([task.train_labels for task in group], 1).to(device),
-            test.to(device).contiguous(),
+            test.to(device),
             outputs[task.test_from :].to(device),
             test_labels.to(device),
             recipe,
