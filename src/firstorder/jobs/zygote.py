@@ -35,7 +35,7 @@ def prepare(modules: str) -> None:
         import_module(module)
     from firstorder.jobs import code, plan
 
-    with suppress(UserError):  # without a plan, or with a broken one, jobs say so themselves
+    with suppress(UserError, OSError):  # without a plan, or a broken one, jobs say so themselves
         for entries in plan.read(os.environ.get(plan.VARIABLE, "")).codes:
             code.code(*entries.split())
     gc.collect()
