@@ -28,12 +28,14 @@ class Source:
 @cache
 def source(study: str, kind: str, name: str) -> Source | None:
     """The function that `study`, or the project for all studies, registers; None when absent."""
-    own = studies.find(study)
-    for package in (own.package, "firstorder.publish"):
-        for each in code.registry(package):
-            if (each.decorator, each.name) == (kind, name):
-                reads = each.keywords.get("reads")
-                return Source(each.entry, tuple(ast.literal_eval(reads)) if reads else ())
+    for package in (studies.find(study).package, "firstorder.publish"):
+        found = [e for e in code.registry(package) if (e.decorator, e.name) == (kind, name)]
+        if len(found) > 1:
+            places = " and ".join(each.entry for each in found)
+            raise ConfigError(f"{kind} {name!r} is registered twice: {places}")
+        for each in found:
+            reads = each.keywords.get("reads")
+            return Source(each.entry, tuple(ast.literal_eval(reads)) if reads else ())
     return None
 
 

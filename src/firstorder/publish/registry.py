@@ -21,9 +21,6 @@ from firstorder.jobs.job import Files, Spec
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
-"""(kind, name) -> function, of the studies that were imported."""
-
 
 @dataclass(frozen=True)
 class Results:
@@ -44,28 +41,24 @@ class Results:
         return path
 
 
-def _register(kind: str, name: str) -> Callable[[Function], Function]:
-    def keep(function: Function) -> Function:
-        assert (kind, name) not in REGISTRY, (kind, name)
-        REGISTRY[kind, name] = function
-        return function
-
-    return keep
+def _named(function: Function) -> Function:
+    """The function itself: its name is read from the decorator, in the source."""
+    return function
 
 
 def table(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
     """Register a function (results, *, options) -> Table."""
-    return _register("table", name)
+    return _named
 
 
 def figure(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
     """Register a function (results, *, options) -> Drawing."""
-    return _register("figure", name)
+    return _named
 
 
 def claim(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
     """Register a function (results, *, options) -> Verdict."""
-    return _register("claim", name)
+    return _named
 
 
 PUBLISHED = "published"

@@ -10,7 +10,7 @@ import pytest
 
 from firstorder.config import Config
 from firstorder.errors import DataError
-from firstorder.publish import registry, style
+from firstorder.publish import style
 from firstorder.studies.linearized.spikes import spikes
 
 from .made_up import ARTEFACTS, results
@@ -63,7 +63,6 @@ def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
     with style.house():
         drawing = figures_kernels.rotated_kernel(found, model=model)
     assert set(drawing.data["label"]) == {label}
-    assert ("figure", "rotated-kernel") in registry.REGISTRY
 
 
 def test_spikes_are_those_of_their_definition() -> None:

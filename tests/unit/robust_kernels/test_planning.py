@@ -53,7 +53,7 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
     [
         (SMOKE, {"networks.digits.rate": 0.6}, r"networks\.digits\.rate: two classes"),
         (SMOKE, {"networks.digits.positive": [12]}, r"positive: name some of the classes 0 to 9"),
-        (SMOKE, {"networks.digits.epochs": [500]}, "recipe digits has 100 epochs"),
+        (SMOKE, {"networks.digits.epochs": [500]}, "recipe digits has 80 epochs"),
         (SMOKE, {"kernels.digits.train": 5000}, "train: digits has 1400, not 5000"),
         (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
         (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),
