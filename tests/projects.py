@@ -149,10 +149,20 @@ def make_project(folder: Path, studies: tuple[str, ...] = USUAL) -> Project:
 def _few_trainings(scale: dict[str, Any]) -> None:
     """Turn the smoke scale into the smallest one that still has every kind of job."""
     scale["seeds"] = [1, 2]
-    for setting in scale["settings"].values():
-        setting["recipe"] = "tiny"
-    for cells in scale["cells"].values():
-        cells["noises"] = cells["noises"][:2]
+    scale["settings"] = {"digits": {"dataset": "digits", "recipe": "tiny"}}
+    noises = {
+        "symmetric": ["symmetric-0.0", "symmetric-0.2"],
+        "asymmetric": ["asymmetric-0.2", "asymmetric-0.4"],
+        "curves": ["symmetric-0.4", "symmetric-0.8"],
+        "instance": ["instance-0.2", "instance-0.4"],
+        "webvision": ["instance-0.2"],
+        "every-loss": ["symmetric-0.4"],
+        "score-norms": ["symmetric-0.4"],
+        "sensitivity": ["symmetric-0.4", "symmetric-0.8"],
+        "decay": ["symmetric-0.8"],
+    }
+    scale["cells"] = {name: {"settings": ["digits"], "noises": own} for name, own in noises.items()}
+    scale["noises"] = {}
     scale["losses"] = {
         "comparison": ["ce", "gce", "sgce"],
         "curves": ["ce", "sgce"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_diverged_runs_count_as_scores_without_bound(made: Config) -> None:
     verdict = made_up.judge(made, "scores-explode", select, factor=19.9, **options)
     assert verdict.numbers["images/symmetric-0.8/unhinged-none"] > 10  # a power of ten
     assert verdict.numbers["images/symmetric-0.8/unhinged-l2"] == pytest.approx(np.log10(20))
-    assert "2 of 18 trainings diverged" in verdict.text
+    assert re.search(r"\b2 of \d+ trainings diverged", verdict.text)
 
 
 def test_diverged_runs_are_named_in_a_claim_and_count_as_wrong(made: Config) -> None:

@@ -67,7 +67,7 @@ def linearize_dynamics(spec: Spec, inputs: Files, outputs: Files, context: Conte
 
     device = context.torch_device(1)
     words, splits = documents.load(inputs["documents"])
-    with np.load(inputs["words"]) as stored:
+    with np.load(inputs["words"], allow_pickle=False) as stored:
         chosen = {name: stored[name] for name in analysis.CLASSES}
     for seed in spec["seeds"]:
         own = {name: outputs[f"{seed}/{name}"] for name in READ}
