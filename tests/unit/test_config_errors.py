@@ -256,7 +256,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "unknown kind of tasks": (
         LINEAR,
         {"families.binary.kind": "ternary"},
-        ["families.binary.kind: 'ternary'", "'eigenfunctions', 'binary' or 'nads'"],
+        ["families.binary.kind: 'ternary'", "'eigenfunctions', 'inductive', 'binary' or 'nads'"],
     ),
     # functions and their options
     "option of a predicate": (

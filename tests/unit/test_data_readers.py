@@ -221,7 +221,7 @@ def test_what_is_wrong_with_ones_own_data_is_seen_when_it_is_planned(tmp_path: P
     absent = declaration("npz", found, path=str(tmp_path / "absent.npz"), content={}, files=())
     with pytest.raises(DataError, match=r"d: no such file: \S*absent\.npz"):
         locate.check("d", absent, tmp_path)
-    with pytest.raises(DataError, match=r"reader absent\.py:read: no such file"):
+    with pytest.raises(DataError, match=r"reader 'absent\.py:read': no such file"):
         locate.check("d", declaration("absent.py:read", found), tmp_path)
     locate.check("d", declaration("cifar", found), tmp_path)  # it can be fetched later
 
