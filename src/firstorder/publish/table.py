@@ -100,7 +100,7 @@ def _published(path: str) -> pd.DataFrame:
             f"{path}: expected the columns {wanted} and, if needed, {REASON}, or {more}, {REASON}"
         )
     text = {
-        name: frame[name].fillna("") if name in frame else ""
+        name: frame[name].astype(object).fillna("") if name in frame else ""
         for name in ("dataset", "noise", *PROTOCOL, REASON)
     }
     return frame.assign(**text)
