@@ -31,7 +31,7 @@ if REASON := missing():
     pytest.skip(REASON, allow_module_level=True)
 # Limits are for a machine that others load; alone, a test takes a minute or two. The first that
 # hangs must end, and say so, before .ci/run gives up on all of them.
-PATIENCE = 480.0
+PATIENCE = 900.0
 pytestmark = pytest.mark.timeout(PATIENCE + 60)
 
 # The profile is that of the project; only how often SLURM is asked is quicker than on a real one.
