@@ -1,6 +1,11 @@
 # Trainings under label noise. A job is a cell: a setting, a noise and a loss, with all seeds.
 
 
+# Seconds, not worth a place in a queue.
+localrules:
+    corrupt,
+
+
 rule corrupt:
     input:
         inputs_of("corrupt"),
