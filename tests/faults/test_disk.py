@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from projects import environment
 
-from .conftest import CELL, DATASET, FAMILY, KERNEL, LABELS, RUN, TANGENT, Project
+from .conftest import CELL, DATASET, KERNEL, LABELS, RUN, TANGENT, Project
 
 VERBS = {
     "prepare": (("prepare", "digits"), DATASET),
@@ -91,7 +91,7 @@ def test_arrays_that_do_not_fit_name_their_file_and_the_reason(project: Project)
     assert done.line() == f"{TANGENT}/kernel.npy: File too large"
     assert not (project.folder / TANGENT / "kernel.npy").exists() and project.partial() == []
     assert project.run(*KERNEL).status == 0
-    done = project.run("rotate", *FAMILY, bytes=3000)
+    done = project.run("decompose", *KERNEL[1:], bytes=3000)
     assert done.line() == f"{TANGENT}/spectrum.npz: File too large"
     assert not (project.folder / TANGENT / "spectrum.npz").exists() and project.partial() == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
     return Run(result, weights, checkpoint, first_steps(loss, recipe, len(data.labels)))
 
 
-def first_steps(loss: Loss, recipe: Recipe, examples: int) -> dict[str, float]:
+def first_steps(loss: Loss, recipe: Recipe, examples: int) -> dict[str, float | None]:
     """kappa of a loss, and the effective steps of its schedule (see `losses.equal_components`).
 
     Both are about the scores that the loss sees, after normalisation if there is any.
@@ -173,6 +174,8 @@ def first_steps(loss: Loss, recipe: Recipe, examples: int) -> dict[str, float]:
         for step in range(count)
     )
     kappa = equal_components(loss).kappa
+    if not math.isfinite(kappa):  # of a loss of the user's that is not a number
+        return {"kappa": None, "effective_steps": None}
     return {"kappa": kappa, "effective_steps": effective_steps(rates, kappa, recipe.momentum)}
 
 
