@@ -100,7 +100,7 @@ class Run:
     weights: dict[str, Any]
     """The network's and the normaliser's state, by prefixed name."""
     checkpoint: Path
-    first_steps: dict[str, float]
+    first_steps: dict[str, float | None]
     """See `first_steps`."""
 
     def discard_checkpoint(self) -> None:
