@@ -113,21 +113,6 @@ def file_of(entry: str) -> Path | None:
     return _path(entry.rpartition(":")[0])
 
 
-def files_of(entries: tuple[str, ...]) -> list[Path]:
-    """The source files whose definitions the entries reach."""
-    found: dict[Path, None] = {}
-    for entry in entries:
-        module, _, name = entry.rpartition(":")
-        if module.startswith(f"{PACKAGE}."):
-            for reached, _ in sorted(reach((module, name))):
-                path = _file(reached)
-                assert path is not None
-                found[path] = None
-        else:
-            found.update(dict.fromkeys(_local_files(module)))
-    return list(found)
-
-
 @dataclass(frozen=True)
 class Registered:
     """A definition with a decorator `@decorator("name", ...)`."""
