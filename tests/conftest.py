@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from projects import TOY, Project, make_toy
+
+from firstorder.jobs import plan
 
 
 def pytest_configure() -> None:
     """Take interrupts again where a shell started the tests in the background, without them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_plan_of_another_test() -> Iterator[None]:
+    """A plan that a test froze in this process is not announced to the processes of the next."""
+    yield
+    os.environ.pop(plan.VARIABLE, None)
 
 
 @pytest.fixture
