@@ -98,10 +98,10 @@ def train(
 ) -> Trajectory:
     """Minimise the mean binary cross-entropy of f_0 + K c for all T targets.
 
-    `kernel` (N, N) and `outputs` f_0 (N,) of the training examples, `test_kernel` (M, N) of test
-    with training examples; `targets` (N, T) and `test_targets` (M, T) are 0 or 1. Zero outputs
-    give the linearization without f_0. Measured are every so many epochs, and the last. Raises
-    ConfigError for a recipe that leaves the span.
+    `kernel` (N, N) and `outputs` f_0 of the training examples, (N,) or (N, T), one for each
+    target; `test_kernel` (M, N) of test with training examples; `targets` (N, T) and
+    `test_targets` (M, T) are 0 or 1. Zero outputs give the linearization without f_0. Measured
+    are every so many epochs, and the last. Raises ConfigError for a recipe that leaves the span.
     """
     if recipe.weight_decay or recipe.clip or recipe.augment:
         raise ConfigError(
@@ -111,9 +111,13 @@ def train(
     with full_precision():
         return _train(
             kernel,
-            outputs,
+            outputs.reshape(len(outputs), -1),
             targets.to(kernel.dtype),
-            _Part(test_kernel, test_outputs, test_targets.to(kernel.dtype)),
+            _Part(
+                test_kernel,
+                test_outputs.reshape(len(test_outputs), -1),
+                test_targets.to(kernel.dtype),
+            ),
             recipe,
             batches,
             every,
@@ -126,11 +130,12 @@ class _Part:
 
     kernel: Tensor
     outputs: Tensor
+    """(rows, 1) or (rows, T)"""
     targets: Tensor
 
     def scores(self, coefficients: Tensor) -> Tensor:
         """f_0 + K c, for coefficients (T, N)."""
-        return gram(self.kernel, coefficients).add_(self.outputs[:, None])
+        return gram(self.kernel, coefficients).add_(self.outputs)
 
 
 def _train(
@@ -196,7 +201,7 @@ def _note(first: dict[float, Tensor], step: int, loss: Tensor) -> None:
 def _measure(coefficients: Tensor, train: _Part, test: _Part) -> tuple[Tensor, ...]:
     """Losses, accuracies and squared distance of every target, on the host in float64."""
     scores, test_scores = train.scores(coefficients), test.scores(coefficients)
-    moved = scores - train.outputs[:, None]
+    moved = scores - train.outputs
     values = (
         cross_entropy(scores, train.targets),
         ((scores > 0) == (train.targets > 0.5)).double().mean(0),

@@ -155,16 +155,18 @@ def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     tasks = _tasks(spec, inputs, labels)
     fields = _described(spec, gram, tasks)
     zero, read = torch.zeros_like(scores), list(inputs.values())
-    arms = {
-        "linear": lambda: _in_function_space(spec, gram, scores, tasks, device),
-        "linear0": lambda: _in_function_space(spec, gram, zero, tasks, device),
+    began = time.perf_counter()
+    trained = _in_function_space(spec, gram, torch.stack((scores, zero), 1), tasks, device)
+    for arm, outcomes in zip(("linear", "linear0"), trained, strict=True):
+        write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
+    solved = {
         "converged": lambda: solve(logistic, gram, scores, tasks, device),
         "converged0": lambda: solve(logistic, gram, zero, tasks, device),
         "ridge": lambda: solve(ridge, gram, scores, tasks, device),
     }
-    for arm, trained in arms.items():
+    for arm, outcome in solved.items():
         began = time.perf_counter()
-        write_arm(arm, trained(), fields, spec, read, outputs, context, began, device)
+        write_arm(arm, outcome(), fields, spec, read, outputs, context, began, device)
 
 
 def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -320,7 +322,7 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
         trained[index], peak = found.outcome, max(peak, found.peak)
         gram = ntk(module, images, images[:count], memory_gib=memory)
         scores = outputs_of(module, images).cpu()
-        linear |= _in_function_space(spec, gram, scores, [task], device)
+        linear |= _in_function_space(spec, gram, scores[:, None], [task], device)[0]
         converged |= solve(logistic, gram, scores, [task], device)
         fields |= _described(spec, gram, [task])
     read = list(made.values())
@@ -387,12 +389,12 @@ def _in_function_space(
     tasks: Sequence[Task],
     device: torch.device,
     scale: float = 1.0,
-) -> dict[int, Outcome]:
-    """Train the linearization of every task; those with the same training set together.
+) -> list[dict[int, Outcome]]:
+    """Train the linearization of every task from every f_0; those with one training set together.
 
     `kernel` has the rows of all examples and the columns of at least the training ones,
-    `outputs` (N,) is f_0. The training is that of `scale` times the kernel: of the kernel itself
-    with so many times the learning rate.
+    `outputs` (N, A) are A choices of f_0; the outcomes of each. The training is that of `scale`
+    times the kernel: of the kernel itself with so many times the learning rate.
     """
     import torch
 
@@ -400,27 +402,33 @@ def _in_function_space(
     from firstorder.linearized.outcome import of_trajectory
     from firstorder.linearized.tasks import by_training_set
 
-    found: dict[int, Outcome] = {}
+    starts = outputs.shape[1]
+    found: list[dict[int, Outcome]] = [{} for _ in range(starts)]
     for group, own, test in by_training_set(kernel, tasks):
         began, task = time.perf_counter(), group[0]
         recipe = recipe_of(spec, task)
         recipe = recipe.model_copy(update={"lr": scale * recipe.lr})
-        test_labels = torch.stack([task.test_labels for task in group], 1)
+        # The columns: all tasks from the first f_0, then all from the next.
+        labels = torch.stack([task.train_labels for task in group], 1).repeat(1, starts)
+        test_labels = torch.stack([task.test_labels for task in group], 1).repeat(1, starts)
+        starting = outputs.repeat_interleave(len(group), 1)
         trajectory = function_space.train(
             own.to(device),
-            outputs[task.rows].to(device),
-            torch.stack([task.train_labels for task in group], 1).to(device),
+            starting[task.rows].to(device),
+            labels.to(device),
             test.to(device),
-            outputs[task.test_from :].to(device),
+            starting[task.test_from :].to(device),
             test_labels.to(device),
             recipe,
             function_space.batches(len(task.rows), recipe, spec["seed"], device),
-            recipe.evaluate_every if spec.get("steps") else 1,
+            recipe.evaluate_every,
         )
         trajectory = replace(trajectory, distance=trajectory.distance / scale)
         outcomes = of_trajectory(trajectory, test_labels, time.perf_counter() - began)
-        found |= {task.index: outcome for task, outcome in zip(group, outcomes, strict=True)}
-    return {task.index: found[task.index] for task in tasks}
+        for start in range(starts):
+            own_outcomes = outcomes[start * len(group) : (start + 1) * len(group)]
+            found[start] |= {t.index: each for t, each in zip(group, own_outcomes, strict=True)}
+    return [{task.index: each[task.index] for task in tasks} for each in found]
 
 
 def _digest(state: State) -> str:
@@ -471,11 +479,11 @@ def _rotate(
     ((_, trained, _),) = by_training_set(gram, [task])
     ((_, untrained, _),) = by_training_set(initial, [task])
     scale = scale_to(trained, untrained)
-    train = partial(_in_function_space, spec, outputs=zero, tasks=[task], device=device)
+    train = partial(_in_function_space, spec, outputs=zero[:, None], tasks=[task], device=device)
     found = {
-        "retrained": train(kernel=gram),
-        "retrained-scaled": train(kernel=gram, scale=scale),
-        "linear0-scaled": train(kernel=initial, scale=1 / scale),
+        "retrained": train(kernel=gram)[0],
+        "retrained-scaled": train(kernel=gram, scale=scale)[0],
+        "linear0-scaled": train(kernel=initial, scale=1 / scale)[0],
         "retrained-converged": solve(logistic, gram, zero, [task], device),
     }
     return {
