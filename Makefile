@@ -32,8 +32,10 @@ all: .venv/installed ## rebuild all results, the paper and the report (SCALE=sma
 
 env: .venv/installed ## only create the environment
 
+# Long files first. Tests of one file share what they make.
 test: .venv/installed ## run the tests
-	@$(RUN) pytest tests/unit tests/property tests/faults tests/workflow
+	@$(RUN) OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  tests/workflow tests/faults tests/unit tests/property
 
 fuzz: .venv/installed ## try hostile configurations, arguments and records for an hour or more
 	@$(RUN) env FIRSTORDER_FUZZ=1 pytest --timeout 36000 tests/property/test_configuration_fuzz.py \
