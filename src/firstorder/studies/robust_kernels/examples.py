@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstorder import files, streams
-from firstorder.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -110,13 +109,6 @@ def write_array(path: str, values: np.ndarray) -> None:
 
 def read_kernels(inputs: Mapping[str, str]) -> tuple[Tensor, Tensor]:
     """The centred kernels (N, N) and (M, N). Raises DataError for a damaged file."""
-    import torch
+    from firstorder.linearized.mapped import opened
 
-    found = []
-    for name in ("kernel.npy", "test.npy"):
-        try:
-            found.append(torch.from_numpy(np.load(inputs[name], mmap_mode="c")))
-        except (ValueError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{inputs[name]}: damaged ({reason}); delete it, run again") from None
-    return found[0], found[1]
+    return opened(inputs["kernel.npy"]), opened(inputs["test.npy"])
