@@ -23,53 +23,50 @@ RECORDS = 2
 
 
 def of_kernel(config: Config, model: str, support: str) -> Demand:
-    """A kernel: the matrix twice, the working blocks, the examples; on disk once, and weights."""
+    """A kernel: the working blocks and the examples; the matrix streams to disk, with weights."""
     return _demand(
         config,
         scale_of(config).threads,
-        BASE
-        + 2 * _matrix_megabytes(config, support)
-        + _blocks_megabytes(config)
-        + _examples_megabytes(config, support),
+        BASE + _blocks_megabytes(config) + _examples_megabytes(config, support),
         scale_of(config).kernel_minutes,
         _matrix_megabytes(config, support) + _weights_megabytes(config, model),
     )
 
 
 def of_spectrum(config: Config, support: str, inductive: int) -> Demand:
-    """The decomposition of a kernel.
+    """The decomposition of a kernel, which stays mapped.
 
-    One that may be decomposed as a whole: the matrix, and in float64 its copy, its eigenvectors
-    and the work space of divide and conquer. A larger one: the matrix twice, and the bases of a
-    Krylov space. Then, with the matrix still mapped, the gradients of the network on a batch. On
-    disk: the eigenvectors in float64, and so many `inductive` ones.
+    One that may be decomposed as a whole: in float64 its copy, its eigenvectors and the work
+    space of divide and conquer. A larger one: the bases of a Krylov space. Then the gradients of
+    the network on a batch. On disk: the eigenvectors in float64, and so many `inductive` ones.
     """
     scale = scale_of(config)
     count = scale.supports[support].train + scale.supports[support].test
-    matrix = _matrix_megabytes(config, support)
     if count <= DENSE:
-        needed = 9 * matrix
+        needed = 9 * _matrix_megabytes(config, support)
     else:
-        bases = 3 * 8 * count * krylov_dimensions(scale.eigenvectors) // 2**20
-        needed = 2 * matrix + bases
+        needed = 3 * 8 * count * krylov_dimensions(scale.eigenvectors) // 2**20
     megabytes = BASE + _examples_megabytes(config, support) + max(needed, NETWORK)
     disk = 8 * count * (min(scale.eigenvectors, count) + inductive) // 2**20 + 1
     return _demand(config, scale.threads, megabytes, scale.kernel_minutes, disk)
 
 
-def of_family(config: Config, family: Family, threads: int, model: str | None = None) -> Demand:
-    """Trainings of a family of tasks: the recipe's memory, two kernels and parts of them.
+def of_family(
+    config: Config, family: Family, threads: int, kernels: int, model: str | None = None
+) -> Demand:
+    """Trainings of a family of tasks: the recipe's memory, and so many kernels that are not mapped.
 
-    On disk: records, and the weights of a network for every task where `model` is trained.
+    A kernel counts as the square of all examples. On disk: records, and the weights of a network
+    for every task where `model` is trained.
     """
     recipe = config.recipes[family.recipe]
     megabytes = BASE + recipe.memory_mb + _blocks_megabytes(config)
     if family.support is not None:
-        megabytes += 3 * _matrix_megabytes(config, family.support)
+        megabytes += kernels * _matrix_megabytes(config, family.support)
         megabytes += _examples_megabytes(config, family.support)
     else:
         train, test = family.directions.train, family.directions.test
-        megabytes += 3 * 4 * train * (train + test) // 2**20
+        megabytes += kernels * 4 * train * (train + test) // 2**20
     weights = _weights_megabytes(config, model) if model else 0
     disk = (RECORDS + weights) * len(family.tasks)
     return _demand(config, threads, megabytes, 5 + recipe.minutes * len(family.tasks), disk)

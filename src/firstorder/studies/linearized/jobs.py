@@ -101,7 +101,7 @@ def linearize_job(config: Config, model: str, support: str, seed: str, family: s
         },
         outputs=family_files(config, "linearize", model, support, seed, family),
         code=(f"{RUN}:linearize",),
-        demand=demand.of_family(config, declared, threads),
+        demand=demand.of_family(config, declared, threads, kernels=1),
     )
 
 
@@ -126,7 +126,9 @@ def fit_job(config: Config, model: str, support: str, seed: str, family: str) ->
         },
         outputs=family_files(config, "fit", model, support, seed, family),
         code=_code(config, "fit", model),
-        demand=demand.of_family(config, declared, config.recipes[declared.recipe].threads, model),
+        demand=demand.of_family(
+            config, declared, config.recipes[declared.recipe].threads, kernels=0, model=model
+        ),
     )
 
 
@@ -153,7 +155,7 @@ def rotate_job(config: Config, model: str, support: str, seed: str, family: str)
         },
         outputs=family_files(config, "rotate", model, support, seed, family),
         code=_code(config, "rotate", model),
-        demand=demand.of_family(config, declared, threads),
+        demand=demand.of_family(config, declared, threads, kernels=2),
     )
 
 
@@ -173,7 +175,9 @@ def directions_job(config: Config, model: str, seed: str, family: str) -> Job:
         inputs={},
         outputs=directions_files(config, model, seed, family),
         code=_code(config, "find_directions", model),
-        demand=demand.of_family(config, declared, config.recipes[declared.recipe].threads),
+        demand=demand.of_family(
+            config, declared, config.recipes[declared.recipe].threads, kernels=2
+        ),
     )
 
 
