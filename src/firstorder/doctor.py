@@ -123,7 +123,7 @@ def _data(jobs: list[Job]) -> Iterator[Finding]:
     for job in jobs:
         if job.step == "prepare" and not job.inputs:
             yield Finding(f"{job.key[0]}: bundled, nothing to download")
-        if job.step == "fetch":
+        if "receipt" in job.outputs:
             yield _source(job)
 
 

@@ -100,18 +100,34 @@ def copy_of(file: File, places: Sequence[Path]) -> tuple[Path | None, list[str]]
 def fingerprint(found: Source) -> str:
     """SHA-256 of all files that a reader reads, by its names for them; of folders all in them."""
     hashes = {
-        f"{key}/{path.relative_to(root).as_posix()}": sha256(path)
-        for key, root in found.files.items()
-        for path in ([root] if root.is_file() else sorted(root.rglob("*")))
-        if path.is_file() and not is_clutter(path.name)
+        f"{key}/{name}": digest for key, root in found.files.items() for name, digest in _all(root)
     }
     text = json.dumps({"reader": found.reader, "files": hashes}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and hashes of all files in a folder."""
+    if path.is_file():
+        return sha256(path)
+    return hashlib.sha256(json.dumps(dict(_all(path)), sort_keys=True).encode()).hexdigest()
+
+
+def _all(root: Path) -> Iterator[tuple[str, str]]:
+    """Relative name and SHA-256 of a file, or of every file in a folder that is no clutter."""
+    for path in [root] if root.is_file() else sorted(root.rglob("*")):
+        if path.is_file() and not is_clutter(path.name):
+            yield path.relative_to(root).as_posix(), sha256(path)
+
+
 def state(path: Path, file: File) -> str | None:
-    """What is wrong with the raw `file` at `path`: `not there`, or how it differs; else None."""
+    """What is wrong with the raw `file` at `path`: `not there`, or how it differs; else None.
+
+    Of an archive that is declared without a checksum, the unpacked folder is right too.
+    """
     if not path.is_file():
+        if path.is_dir() and file.md5 is None and file.sha256 is None:
+            return None
         return "not there" if not path.exists() else "not a regular file"
     return mismatch(path, file)
 

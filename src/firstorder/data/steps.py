@@ -55,7 +55,7 @@ def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         aside["folders"],
         aside["help"],
     )
-    files.write_json(outputs["receipt"], {"path": str(path), "sha256": files.sha256(path)})
+    files.write_json(outputs["receipt"], {"path": str(path), "sha256": locate.digest(path)})
 
 
 def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -105,13 +105,16 @@ def _container(receipt: str, name: str, declared: Dataset) -> Path:
 
 
 def raw_file(receipt: str) -> str:
-    """The path of a raw file, which still is what its receipt says. DataError when it is not."""
-    from firstorder import files
+    """The path of a raw file, which still is what its receipt says. DataError when it is not.
+
+    Of a corpus it may be the folder of its unpacked archive.
+    """
+    from firstorder.data import locate
 
     path, expected = _received(receipt)
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise DataError(f"{path}: no such file; delete {receipt} and run again to place it")
-    if files.sha256(path) != expected:
+    if locate.digest(Path(path)) != expected:
         raise DataError(
             f"{path}: not the file that {receipt} names; put that back, or delete the receipt "
             "and run again to verify this one"

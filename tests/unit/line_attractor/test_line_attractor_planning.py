@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from projects import ROOT, load
 
+from firstorder import doctor
 from firstorder.config import ConfigError
+from firstorder.data.steps import fetch, raw_file
+from firstorder.errors import DataError
+from firstorder.jobs import plan
 from firstorder.jobs import study as studies
 from firstorder.studies.line_attractor import jobs
 
@@ -44,6 +48,25 @@ def test_another_container_that_is_in_place_is_not_downloaded(
     assert jobs.raw_names(config, "imdb") == ("aclImdb_labelled.tar.xz",)
     spec = studies.steps(config)["read_text"].job(config, "imdb").spec
     assert spec["content"] and spec["files"] == ["aclImdb_labelled.tar.xz"]
+
+
+def test_an_unpacked_archive_in_place_is_used_and_a_change_in_it_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    review = tmp_path / "resources/imdb/aclImdb/train/pos/0_9.txt"
+    review.parent.mkdir(parents=True)
+    review.write_text("good")
+    made = plan.make(str(ROOT / "config"), {"scale": "cifar", "studies": ["line_attractor"]})
+    assert "imdb: aclImdb is in place" in doctor.examine(made)[0]
+    job = made.job("fetch_text", "imdb", "aclImdb")
+    fetch(job.spec, job.inputs, job.outputs, made.context(job))
+    assert Path(raw_file(job.outputs["receipt"])) == Path("resources/imdb/aclImdb")
+    (review.parent / ".DS_Store").touch()
+    raw_file(job.outputs["receipt"])
+    review.write_text("bad")
+    with pytest.raises(DataError, match="not the file that"):
+        raw_file(job.outputs["receipt"])
 
 
 def test_titles_and_times_are_in_no_spec() -> None:
