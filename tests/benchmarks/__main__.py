@@ -40,6 +40,7 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "spectrum-large": bench_spectrum.large,
     "implicit": bench_spectrum.implicit,
     "training": bench_training.lines,
+    "training-small": bench_training.small,
     "stacked": bench_stacked.stacked,
     "evaluation": bench_evaluation.evaluations,
     **bench_dynamics.ITEMS,

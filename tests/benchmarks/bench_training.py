@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from PIL import Image
@@ -130,6 +131,46 @@ def lines(workers: int = 0, repetitions: int = 5) -> Iterator[Line]:
         yield from compare(f"training step, {name}", Timing(mine), peers, note)
 
 
+def small(repetitions: int = 5) -> Iterator[Line]:
+    """The MLP of the smoke scale on digits: our loop beside the bare arithmetic of its step."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (1400, 1, 8, 8), generator=generator).to(torch.uint8)
+    labels = torch.randint(0, 10, (1400,), generator=generator)
+    data = Data(images, labels, labels, images[:397], labels[:397])
+    recipe = Recipe(
+        model="mlp", epochs=50, batch=BATCH, lr=0.05, weight_decay=1e-4, clip=5.0, evaluate_every=2
+    )
+    module = partial(
+        models.build, "mlp", 10, (1, 8, 8),
+        generator=streams.torch_stream(1, "init"), hidden=128, depth=2,
+    )  # fmt: skip
+    found = []
+    for _ in range(repetitions + 1):
+        result = loop.train(module(), data, recipe, functional.cross_entropy, 1)
+        found.append((bare(module(), data, result.steps), result.seconds / result.steps))
+    theirs, mine = zip(*found[1:], strict=True)  # the first warms up
+    peers = {"forward, backward, fused SGD": Timing(theirs)}
+    yield from compare("training step, smoke's MLP", Timing(mine), peers, {})
+
+
+def bare(module: nn.Module, data: Data, steps: int) -> float:
+    """Seconds a step of nothing but passes and update: no order, clip, record or evaluation."""
+    parameters = list(module.parameters())
+    momenta = [torch.zeros_like(each) for each in parameters]
+    images = data.images.float().div_(255)
+    began = time.perf_counter()
+    for step in range(steps):
+        span = slice(step % 10 * BATCH, (step % 10 + 1) * BATCH)
+        loss = functional.cross_entropy(module(images[span]), data.labels[span])
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            torch._fused_sgd_(
+                parameters, list(gradients), momenta, weight_decay=1e-4, momentum=0.9, lr=0.05,
+                dampening=0.0, nesterov=False, maximize=False, is_first_step=False,
+            )  # fmt: skip
+    return (time.perf_counter() - began) / steps
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
@@ -138,7 +179,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print_header()
-    for line in lines(options.workers, options.repetitions):
+    for line in (*small(options.repetitions), *lines(options.workers, options.repetitions)):
         print_line(line)
 
 
