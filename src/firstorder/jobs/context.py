@@ -5,7 +5,8 @@ Nothing of it is in the job's spec: it decides no result (the device is recorded
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,16 @@ class Context:
     def checkpoint(self, name: str) -> Path:
         """Where a training under way keeps its state."""
         return self.checkpoints / f"{name}.safetensors"
+
+    @contextmanager
+    def scratch(self, name: str, suffix: str) -> Iterator[Path]:
+        """A file for what a job need not keep; of one that was killed, the next takes the place."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        path = self.checkpoints / f"{name}-scratch{suffix}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def record(self, inputs: Iterable[str]) -> dict[str, Any]:
         """The provenance of a result that was made from the files `inputs`."""

@@ -67,6 +67,8 @@ def test_the_project_s_own_configuration_is_accepted(scale: str) -> None:
         (SMOKE, "families/inductive/watch", [3], "kind inductive are not watched"),
         (SMOKE, "families/inductive/tasks", [3, 401], "at most 400: the support has as many train"),
         (SMOKE, "families/eigenfunctions/watch", [11], r"watch: \[11\] is not allowed"),
+        (SMOKE, "families/eigenfunctions/rotated", [11], r"rotated: \[11\] is not allowed"),
+        (SMOKE, "families/inductive/rotated", [3], "kind inductive it is not chosen"),
         (SMOKE, "supports/digits/train", 1e6, "is not allowed: digits has"),
         (SMOKE, "supports/digits/dataset", "digit", "dataset 'digit' is unknown"),
         (STUDY, "models/mlp/model_parameters/hiden", 100, r"models\.mlp\.model_parameters\.hiden"),

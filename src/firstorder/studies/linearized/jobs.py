@@ -143,6 +143,7 @@ def rotate_job(config: Config, model: str, support: str, seed: str, family: str)
             **_network_spec(config, model),
             **_support_spec(config, support),
             **_tasks_spec(config, declared, seed),
+            "tasks": list(declared.rotated or declared.tasks),
             "threads": threads,
         },
         inputs={
@@ -155,7 +156,7 @@ def rotate_job(config: Config, model: str, support: str, seed: str, family: str)
         },
         outputs=family_files(config, "rotate", model, support, seed, family),
         code=_code(config, "rotate", model),
-        demand=demand.of_family(config, declared, threads, kernels=2),
+        demand=demand.of_family(config, declared, threads, kernels=1),
     )
 
 

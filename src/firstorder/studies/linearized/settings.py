@@ -123,6 +123,8 @@ class Family(Strict):
     """Tasks whose kernel is followed through training."""
     watch_points: Count = 500
     """Training examples on which the evolving kernel's spectrum is computed."""
+    rotated: Distinct[Count] = ()
+    """Tasks of whose trained network the kernel is computed; of all, if left."""
     options: Directions | None = None
     """Of `nads` only; the defaults where it is absent."""
 
@@ -138,12 +140,17 @@ class Family(Strict):
             )
         if self.kind not in ("eigenfunctions", "binary") and self.watch:
             raise ValueError(f"watch: tasks of kind {self.kind} are not watched; leave it out")
+        if self.kind != "eigenfunctions" and self.rotated:
+            raise ValueError(
+                f"rotated: of tasks of kind {self.kind} it is not chosen; leave it out"
+            )
         if self.steps is not None and self.watch:
             raise ValueError("watch: a training of so many steps is not watched; leave it out")
-        if not set(self.watch) <= set(self.tasks):
-            raise ValueError(
-                f"watch: {list(self.watch)} is not allowed: choose from tasks {list(self.tasks)}"
-            )
+        for name in ("watch", "rotated"):
+            if not set(chosen := getattr(self, name)) <= set(self.tasks):
+                raise ValueError(
+                    f"{name}: {list(chosen)} is not allowed: choose from tasks {list(self.tasks)}"
+                )
         return self
 
     @property

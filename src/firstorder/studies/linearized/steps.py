@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -269,7 +270,10 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         identity = context.identity(part, decisive)
         found = context.recall(identity)
         if found is None:
-            found = _rotate(spec, inputs, context, task, weights, images, device)
+            with context.scratch(identity, ".npy") as path_of_kernel:
+                found = _rotate(
+                    spec, inputs, context, task, weights, images, device, path_of_kernel
+                )
             context.remember(identity, found)
         for arm, outcome in found["outcomes"].items():
             outcomes[arm][task.index] = Outcome(**outcome)
@@ -446,10 +450,12 @@ def _rotate(
     weights: State,
     images: Tensor,
     device: torch.device,
+    scratch: Path,
 ) -> dict[str, Any]:
     """Alignment of the kernel of one trained network and linear models on it, as plain values.
 
-    A network whose weights or kernel are not finite has diverged, and so have the models on it.
+    The kernel is in the file `scratch` meanwhile. A network whose weights or kernel are not finite
+    has diverged, and so have the models on it.
     """
     import torch
 
@@ -466,13 +472,13 @@ def _rotate(
         return diverged
     gram, rows = None, []
     if spec["kind"] == "eigenfunctions":
-        gram = ntk(module, images, memory_gib=memory)
+        gram = ntk(module, images, memory_gib=memory, out=scratch)
         if not usable(gram):
             return diverged
         rows = _alignments(inputs, task, gram, device)
     if gram is None or list(module.buffers()):
         _reset_statistics(module, load(spec, inputs["init.safetensors"]))
-        gram = ntk(module, images, images[: task.test_from], memory_gib=memory)
+        gram = ntk(module, images, images[: task.test_from], memory_gib=memory, out=scratch)
         if not usable(gram):
             return diverged
     initial, zero = read_array(inputs["kernel.npy"]), torch.zeros(len(images))
