@@ -89,7 +89,7 @@ def logistic(
     ----------
     kernel : (N, N), positive semi-definite; read only, never copied as a whole.
     targets : (N, T), 0 or 1.
-    outputs : (N,) f_0; zero if left.
+    outputs : (N,) f_0, or (N, T), one for each target; zero if left.
     ridge : lambda over tr(K) / N.
     tolerance : of |r|. A kernel in float32 may stop above it: see `Converged.gradient`.
     spectrum : leading eigenpairs of the kernel for the preconditioner, where they are known.
@@ -101,7 +101,7 @@ def logistic(
     if spectrum is None and not problem.factored:
         problem = replace(problem, spectrum=_rough_spectrum(kernel))
     c = torch.zeros_like(problem.targets)
-    f = c.clone() if outputs is None else c + outputs.double()[:, None]
+    f = c.clone() if outputs is None else c + outputs.double().reshape(len(c), -1)
     steps = products = 0
     for penalty in _penalties(ridge, problem.factored):
         goal = tolerance if penalty == ridge else None

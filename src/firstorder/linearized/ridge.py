@@ -28,6 +28,8 @@ GRID = tuple(10.0 ** (power / 2) for power in range(-16, 13))
 """Penalties from 1e-8 to 1e6, two a decade."""
 PAIRS = 500
 """Eigenpairs that stand for a kernel too large to be decomposed as a whole."""
+DOUBLE, SINGLE = 1e-8, 1e-6
+"""Residual of conjugate gradients, as a share of what is solved for, by the kernel's precision."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def fit(
     ----------
     kernel : (N, N), positive semi-definite.
     targets : (N, T), any numbers; labels 0 and 1 as -1 and 1, so that the side of 0 decides.
-    outputs : (N,) f_0; zero if left.
+    outputs : (N,) f_0, or (N, T), one for each target; zero if left.
     grid : positive penalties, ascending, relative to tr(K) / N.
     together : the columns are outputs of one problem and share a penalty.
     spectrum : eigenpairs of the kernel, where they are known; all of them give exact results.
@@ -119,7 +121,7 @@ def path(
 def _residual(targets: Tensor, outputs: Tensor | None) -> Tensor:
     """y - f_0 (N, T) in float64."""
     residual = targets.double()
-    return residual if outputs is None else residual - outputs.double()[:, None]
+    return residual if outputs is None else residual - outputs.double().reshape(len(residual), -1)
 
 
 class Inverse:
@@ -159,11 +161,12 @@ class Inverse:
         weights, rest = self.weights(penalty)
         return self.vectors.T.square() @ (weights - rest) + rest
 
-    def solve(self, residual: Tensor, penalty: Tensor | float, tolerance: float = 1e-8) -> Tensor:
+    def solve(self, residual: Tensor, penalty: Tensor | float) -> Tensor:
         """Coefficients (N, T): in closed form, or by preconditioned conjugate gradients."""
         if len(self.values) == self.count:
             return self.apply(residual, penalty)
         lamb = self.absolute(penalty)
+        tolerance = DOUBLE if self.kernel.dtype == torch.float64 else SINGLE
         goal = tolerance * residual.norm(dim=0)
         c, _ = conjugate_gradients(
             lambda v: times(self.kernel, v) + lamb * v,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from firstorder.linearized import alignment
 from firstorder.linearized.spectrum import majority
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,28 @@ def by_training_set(
             yield group, kernel[:count, :count], test[:, :count]
         else:
             yield group, kernel[rows][:, rows], test[:, rows]
+
+
+def columns(group: Sequence[Task], outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Tasks of one training set from A choices of f_0, `outputs` (N, A), as T = A G columns.
+
+    All tasks from the first f_0 come first, then all from the next. Labels and f_0 of the training
+    examples (n, T), and of the test examples (M, T).
+    """
+    starts, (rows, first) = outputs.shape[1], (group[0].rows, group[0].test_from)
+    labels = torch.stack([task.train_labels for task in group], 1).repeat(1, starts)
+    test_labels = torch.stack([task.test_labels for task in group], 1).repeat(1, starts)
+    start = outputs.repeat_interleave(len(group), 1)
+    return labels, start[rows], test_labels, start[first:]
+
+
+def by_start(found: Sequence[Found], group: Sequence[Task]) -> list[dict[int, Found]]:
+    """What was found for `columns`: for every f_0, by the indices of the tasks."""
+    count = len(group)
+    return [
+        {task.index: each for task, each in zip(group, found[at : at + count], strict=True)}
+        for at in range(0, len(found), count)
+    ]
 
 
 def describe(kernel: Tensor, tasks: Sequence[Task]) -> dict[int, dict[str, float]]:

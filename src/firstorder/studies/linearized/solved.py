@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from firstorder.linearized.tasks import Task
 
 Solver = Callable[["Tensor", "Tensor", "Tensor"], "tuple[Tensor, Tensor]"]
-"""Kernel (n, n), labels 0 or 1 (n, T) and f_0 (n,) to coefficients and scores (n, T)."""
+"""Kernel (n, n), labels 0 or 1 (n, T) and f_0 (n, T) to coefficients and scores (n, T)."""
+TOLERANCE = 1e-7
+"""Root mean square over the examples of the gradient where a logistic regression has converged."""
 
 
 def logistic(kernel: Tensor, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,7 +27,9 @@ def logistic(kernel: Tensor, labels: Tensor, outputs: Tensor) -> tuple[Tensor, T
     """
     from firstorder.linearized import converged
 
-    found = converged.logistic(kernel, labels, outputs, direct=0)
+    found = converged.logistic(
+        kernel, labels, outputs, tolerance=TOLERANCE * len(kernel) ** 0.5, direct=0
+    )
     return found.coefficients, found.scores
 
 
@@ -39,35 +43,32 @@ def ridge(kernel: Tensor, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tens
 
 def solve(
     solver: Solver, kernel: Tensor, outputs: Tensor, tasks: Sequence[Task], device: torch.device
-) -> dict[int, Outcome]:
-    """Solve every task; those with the same training set together.
+) -> list[dict[int, Outcome]]:
+    """Solve every task from every f_0; those with one training set together.
 
     `kernel` has the rows of all examples and the columns of at least the training ones,
-    `outputs` (N,) is f_0.
+    `outputs` (N, A) are A choices of f_0; the outcomes of each.
     """
-    import torch
-
     from firstorder.linearized.cg import times
     from firstorder.linearized.outcome import of_solution
-    from firstorder.linearized.tasks import by_training_set
+    from firstorder.linearized.tasks import by_start, by_training_set, columns
 
-    found: dict[int, Outcome] = {}
+    found: list[dict[int, Outcome]] = [{} for _ in range(outputs.shape[1])]
     for group, own, test in by_training_set(kernel, tasks):
-        began, task = time.perf_counter(), group[0]
-        labels, test_labels = (
-            torch.stack(each, 1).to(device)
-            for each in ([t.train_labels for t in group], [t.test_labels for t in group])
+        began = time.perf_counter()
+        labels, start, test_labels, test_start = (
+            each.to(device) for each in columns(group, outputs.double())
         )
-        start = outputs[task.rows].to(device).double()
         coefficients, scores = solver(own.to(device).contiguous(), labels, start)
         moved = times(test.to(device), coefficients)
         outcomes = of_solution(
             scores,
             labels,
-            moved + outputs[task.test_from :].to(device).double()[:, None],
+            moved + test_start,
             test_labels,
-            (coefficients * (scores - start[:, None])).sum(0),
+            (coefficients * (scores - start)).sum(0),
             time.perf_counter() - began,
         )
-        found |= {task.index: outcome for task, outcome in zip(group, outcomes, strict=True)}
-    return {task.index: found[task.index] for task in tasks}
+        for own_found, own_outcomes in zip(found, by_start(outcomes, group), strict=True):
+            own_found |= own_outcomes
+    return [{task.index: each[task.index] for task in tasks} for each in found]

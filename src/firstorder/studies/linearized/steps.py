@@ -155,19 +155,17 @@ def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     labels = classes(inputs["dataset"], spec["support"]) if spec["kind"] == "binary" else None
     tasks = _tasks(spec, inputs, labels)
     fields = _described(spec, gram, tasks)
-    zero, read = torch.zeros_like(scores), list(inputs.values())
-    began = time.perf_counter()
-    trained = _in_function_space(spec, gram, torch.stack((scores, zero), 1), tasks, device)
-    for arm, outcomes in zip(("linear", "linear0"), trained, strict=True):
-        write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
-    solved = {
-        "converged": lambda: solve(logistic, gram, scores, tasks, device),
-        "converged0": lambda: solve(logistic, gram, zero, tasks, device),
-        "ridge": lambda: solve(ridge, gram, scores, tasks, device),
+    read = list(inputs.values())
+    both = torch.stack((scores, torch.zeros_like(scores)), 1)
+    arms = {
+        ("linear", "linear0"): lambda: _in_function_space(spec, gram, both, tasks, device),
+        ("converged", "converged0"): lambda: solve(logistic, gram, both, tasks, device),
+        ("ridge",): lambda: solve(ridge, gram, both[:, :1], tasks, device),
     }
-    for arm, outcome in solved.items():
+    for names, run in arms.items():
         began = time.perf_counter()
-        write_arm(arm, outcome(), fields, spec, read, outputs, context, began, device)
+        for arm, outcomes in zip(names, run(), strict=True):
+            write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
 
 
 def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -327,7 +325,7 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
         gram = ntk(module, images, images[:count], memory_gib=memory)
         scores = outputs_of(module, images).cpu()
         linear |= _in_function_space(spec, gram, scores[:, None], [task], device)[0]
-        converged |= solve(logistic, gram, scores, [task], device)
+        converged |= solve(logistic, gram, scores[:, None], [task], device)[0]
         fields |= _described(spec, gram, [task])
     read = list(made.values())
     arms = (("network", trained, peak), ("linear", linear, 0), ("converged", converged, 0))
@@ -400,38 +398,33 @@ def _in_function_space(
     `outputs` (N, A) are A choices of f_0; the outcomes of each. The training is that of `scale`
     times the kernel: of the kernel itself with so many times the learning rate.
     """
-    import torch
-
     from firstorder.linearized import function_space
     from firstorder.linearized.outcome import of_trajectory
-    from firstorder.linearized.tasks import by_training_set
+    from firstorder.linearized.tasks import by_start, by_training_set, columns
 
-    starts = outputs.shape[1]
-    found: list[dict[int, Outcome]] = [{} for _ in range(starts)]
+    found: list[dict[int, Outcome]] = [{} for _ in range(outputs.shape[1])]
     for group, own, test in by_training_set(kernel, tasks):
         began, task = time.perf_counter(), group[0]
         recipe = recipe_of(spec, task)
         recipe = recipe.model_copy(update={"lr": scale * recipe.lr})
-        # The columns: all tasks from the first f_0, then all from the next.
-        labels = torch.stack([task.train_labels for task in group], 1).repeat(1, starts)
-        test_labels = torch.stack([task.test_labels for task in group], 1).repeat(1, starts)
-        starting = outputs.repeat_interleave(len(group), 1)
+        labels, start, test_labels, test_start = (
+            each.to(device) for each in columns(group, outputs)
+        )
         trajectory = function_space.train(
             own.to(device),
-            starting[task.rows].to(device),
-            labels.to(device),
+            start,
+            labels,
             test.to(device),
-            starting[task.test_from :].to(device),
-            test_labels.to(device),
+            test_start,
+            test_labels,
             recipe,
             function_space.batches(len(task.rows), recipe, spec["seed"], device),
             recipe.evaluate_every,
         )
         trajectory = replace(trajectory, distance=trajectory.distance / scale)
         outcomes = of_trajectory(trajectory, test_labels, time.perf_counter() - began)
-        for start in range(starts):
-            own_outcomes = outcomes[start * len(group) : (start + 1) * len(group)]
-            found[start] |= {t.index: each for t, each in zip(group, own_outcomes, strict=True)}
+        for own_found, own_outcomes in zip(found, by_start(outcomes, group), strict=True):
+            own_found |= own_outcomes
     return [{task.index: each[task.index] for task in tasks} for each in found]
 
 
@@ -490,7 +483,7 @@ def _rotate(
         "retrained": train(kernel=gram)[0],
         "retrained-scaled": train(kernel=gram, scale=scale)[0],
         "linear0-scaled": train(kernel=initial, scale=1 / scale)[0],
-        "retrained-converged": solve(logistic, gram, zero, [task], device),
+        "retrained-converged": solve(logistic, gram, zero[:, None], [task], device)[0],
     }
     return {
         "outcomes": {arm: asdict(outcome[task.index]) for arm, outcome in found.items()},
