@@ -20,7 +20,7 @@ import pandas as pd
 from firstorder import files
 from firstorder.errors import DataError
 from firstorder.jobs import ledger
-from firstorder.publish import origins
+from firstorder.publish import looks, origins
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -62,6 +62,7 @@ def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
     position = {name: index for index, name in enumerate(manifest["jobs"])}
     maker = {p: name for name, job in manifest["jobs"].items() for p in job["outputs"]}
     claims = _claims(spec, inputs, folder, manifest, number)
+    artefacts = [_artefact(each, folder, manifest, number) for each in spec["artefacts"]]
     return {
         "scale": spec["scale"],
         "data": spec["data"],
@@ -69,7 +70,8 @@ def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
         "studies": spec["studies"],
         "cautions": cautions(spec, manifest, claims),
         "claims": claims,
-        "artefacts": [_artefact(each, folder, manifest, number) for each in spec["artefacts"]],
+        "artefacts": artefacts,
+        "looks": _looks(artefacts),
         "files": [
             {
                 **_place(path, folder),
@@ -204,6 +206,28 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
             codes, texts = pd.factorize(column.fillna(""))
             found[name] = {"texts": [_plain(text) for text in texts], "codes": codes.tolist()}
     return {"length": len(frame), "columns": found}
+
+
+def _looks(artefacts: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """How curves of a loss are drawn, by its name and by its label: as in the figures."""
+    found: dict[str, dict[str, str]] = {}
+    for each in artefacts:
+        columns = each["frame"]["columns"] if each["frame"] else {}
+        names, labels = columns.get("loss"), columns.get("label")
+        if not isinstance(names, dict):
+            continue
+        coded = list(zip(names["codes"], labels["codes"], strict=True)) if labels else []
+        texts = {names["texts"][a]: labels["texts"][b] for a, b in coded if labels}
+        for name in names["texts"]:
+            look = looks.loss_look(name)
+            drawn = {"color": look.color, "marker": look.marker, "dash": _dash(look.linestyle)}
+            found |= {key: drawn for key in (name, texts.get(name, name))}
+    return found
+
+
+def _dash(linestyle: Any) -> str:
+    """A line style of matplotlib as SVG's `stroke-dasharray`, of lines two pixels wide."""
+    return "" if linestyle == "-" else " ".join(f"{2 * length:g}" for length in linestyle[1])
 
 
 def _plain(value: Any) -> Any:

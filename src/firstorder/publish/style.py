@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,21 +142,40 @@ def panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
 
 
-def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend under all panels, each label once, in as many columns as fit the width."""
+def seeds(
+    counts: Iterable[int], mark: str = "mean ± standard deviation", unit: str = "seed"
+) -> str:
+    """What a mark shows, for a legend's title: `one seed`, or `mean ..., n = 5 seeds`.
+
+    `counts`: how many units are behind every mark; `mark`: what is drawn where there are several.
+    """
+    known = sorted(set(map(int, counts))) or [0]
+    if known[-1] <= 1:
+        return f"one {unit}"
+    span = f"{known[-1]}" if len(known) == 1 else f"{known[0]} to {known[-1]}"
+    return f"{mark}, n = {span} {unit}s"
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes], title: str = "") -> None:
+    """One legend under all panels, each label once, in as many columns as fit the width.
+
+    `title` says what every mark shows (see `seeds`); it is printed without marks to name, too.
+    """
     handles: dict[str, Any] = {}
     for each in axes:
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    if not handles:  # nothing was drawn: a run shorter than what a figure looks at
+    if not handles and not title:  # a run shorter than what a figure looks at
         return
     # A label takes about 0.053 inches a character, its line and the gap 0.55.
-    widest = 0.55 + 0.053 * max(len(label) for label in handles)
+    widest = 0.55 + 0.053 * max(map(len, handles), default=0)
     figure.legend(
         list(handles.values()),
         list(handles),
         loc="outside lower center",
         ncols=max(1, min(len(handles), int(figure.get_figwidth() / widest))),
+        title=title or None,
+        title_fontsize=RC["legend.fontsize"],
         handlelength=3.0,
         columnspacing=1.4,
     )
@@ -202,6 +222,27 @@ def log_values(axes: Axes, axis: str = "y") -> None:
         shown.set_minor_locator(NullLocator())
 
 
+DECADES = 2.0
+"""How many decades values span before a linear axis hides the small ones."""
+
+
+def spanning(axes: Axes, values: Iterable[float]) -> bool:
+    """Make the vertical axis logarithmic where the positive `values` span decades; whether they do.
+
+    With zeros or negative values among them it is linear up to the smallest positive one.
+    """
+    known = np.asarray(list(values), float)
+    known = known[np.isfinite(known)]
+    positive = known[known > 0]
+    if not len(positive) or positive.max() / positive.min() < 10**DECADES:
+        return False
+    if len(positive) == len(known):
+        log_values(axes)
+    else:
+        axes.set_yscale("symlog", linthresh=float(positive.min()))
+    return True
+
+
 def log_index(axes: Axes, ticks: Iterable[int]) -> None:
     """A logarithmic axis of indices or sizes, ticks at the values that were run.
 
@@ -239,12 +280,27 @@ def whiskers(axes: Axes, x: Any, mean: Any, std: Any, look: Look, label: str, **
     axes.plot(x, mean, label=label, **drawn)
 
 
+def lay_out(figure: Figure) -> None:
+    """Place everything, titles in as many lines as their panel's width asks for.
+
+    Done once: faster, and the same in every format.
+    """
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        room, title = axes.get_window_extent().width, axes.title
+        lines = title.get_text().split("\n")
+        if title.get_text() and (wide := title.get_window_extent().width) > 1.08 * room:
+            characters = max(8, int(max(map(len, lines)) * room / wide))
+            wrapped = [part for line in lines for part in textwrap.wrap(line, characters)]
+            title.set_text("\n".join(wrapped))
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def save(drawing: Drawing, path_of: dict[str, str]) -> None:
     """Write a drawing as pdf, svg and png (200 dpi) and its data as csv."""
     with house():
-        # Laid out once: faster, and the same in every format.
-        drawing.figure.draw_without_rendering()
-        drawing.figure.set_layout_engine("none")
+        lay_out(drawing.figure)
         for suffix, metadata in METADATA.items():
             with files.replacing(path_of[suffix]) as temporary:
                 drawing.figure.savefig(temporary, format=suffix, metadata=metadata)

@@ -111,3 +111,10 @@ def test_documents_without_strong_words_or_not_are_not_run(tmp_path: Path) -> No
     results = made(tmp_path, *3 * [absent])
     assert claims.strong_words(results).status == NOT_RUN
     assert claims.negation_turns(results).status == NOT_RUN
+
+
+def test_intervals_of_time_constants_are_on_a_logarithmic_scale(tmp_path: Path) -> None:
+    spread = made(tmp_path, {"tau1": 8.0}, {"tau1": 80.0}, {"tau1": 800.0})
+    (effect,) = claims.slow_mode(spread).effects
+    assert effect.value == pytest.approx(80.0 / 40.08, rel=1e-3)  # the geometric mean
+    assert 0 < effect.low < effect.value < effect.high

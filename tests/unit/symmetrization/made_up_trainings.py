@@ -62,7 +62,7 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
     },
     "ranks": {"kind": "figure", "draw": "critical-difference", "select": SYMMETRIC},
     "loss-shapes": {
-        "kind": "figure", "draw": "loss-shapes", "select": {"losses": "comparison"},
+        "kind": "figure", "draw": "loss-shapes", "select": SYMMETRIC,
     },
 }  # fmt: skip
 

@@ -54,8 +54,8 @@ function curves() {
   const hidden = new Set((s.hide ?? "").split("|").filter(Boolean));
   const series = names.map(name => {
     const own = left.filter(r => !by || r[by] === name), index = order.indexOf(name);
-    return { name: String(name), rows: sorted(own, r => r[x]), color: COLORS[index % COLORS.length],
-      dash: DASHES[Math.floor(index / COLORS.length) % 4], hidden: hidden.has(String(name)) };
+    const look = (by === "loss" || by === "label") && D.looks[name] || { color: COLORS[index % COLORS.length], dash: DASHES[Math.floor(index / COLORS.length) % 4], marker: "o" };
+    return { ...look, name: String(name), rows: sorted(own, r => r[x]), hidden: hidden.has(String(name)) };
   });
   const shown = series.filter(each => !each.hidden);
   return [el("div", { class: "controls" },
@@ -70,8 +70,14 @@ function curves() {
     by ? el("div", { class: "legend", "aria-label": nice(by) }, el("span", { class: "faint" }, `${nice(by)}:`), series.map(each => el("button", {
       type: "button", "aria-pressed": String(!each.hidden),
       onclick: () => { each.hidden ? hidden.delete(each.name) : hidden.add(each.name); go({ hide: [...hidden].join("|") }); } },
-      svg("svg", { width: 26, height: 10 }, svg("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: each.color, "stroke-width": 2.4, "stroke-dasharray": each.dash })), each.name))) : null,
+      svg("svg", { width: 26, height: 10 }, svg("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash }), mark(each, 13, 5)), each.name))) : null,
     caption(artefact), el("p", { class: "faint" }, std ? "Bands are one standard deviation over seeds. " : "", "A line leads to its runs; the legend hides and shows."), sources(artefact)];
+}
+// The markers of the figures, by matplotlib's names, about (0, 0).
+const MARKS = { o: "M-1,0A1,1,0,1,0,1,0A1,1,0,1,0,-1,0Z", s: "M-.9-.9H.9V.9H-.9Z", "^": "M0-1.1L1,.9H-1Z", v: "M0,1.1L1-.9H-1Z", "<": "M-1.1,0L.9-1V1Z",
+  D: "M0-1.2L1.2,0L0,1.2L-1.2,0Z", P: "M-.4-1.1H.4V-.4H1.1V.4H.4V1.1H-.4V.4H-1.1V-.4H-.4Z", X: "M-.6-1.1L0-.5L.6-1.1L1.1-.6L.5,0L1.1,.6L.6,1.1L0,.5L-.6,1.1L-1.1,.6L-.5,0L-1.1-.6Z" };
+function mark(look, at, up, size = 3, ...children) {
+  return svg("path", { class: "mark", d: MARKS[look.marker], transform: `translate(${at} ${up}) scale(${size})`, fill: look.color }, ...children);
 }
 function ticks(low, high, n, log = false) {
   if (log) { const found = [];
@@ -111,7 +117,8 @@ function plot(artefact, series, x, y, std, by, fixed, s) {
     const row = { ...fixed, ...(by ? { [by]: each.name } : {}) };
     const group = svg("g", { class: "series", "data-name": each.name, style: "cursor: pointer", onclick: () => go({ series: `${artefact.id}|${new URLSearchParams(row)}`, run: "", cell: "" }) });
     if (!repeated) group.append(svg("polyline", { points: own.map(r => `${px(r[x])},${py(r[y])}`).join(" "), fill: "none", stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash }));
-    if (own.length <= 60 || repeated) group.append(...own.map(r => svg("circle", { cx: px(r[x]), cy: py(r[y]), r: repeated ? 2.2 : 3, fill: each.color },
+    const every = repeated ? 1 : Math.ceil(own.length / 60);
+    group.append(...own.filter((_, i) => i % every === 0).map(r => mark(each, px(r[x]), py(r[y]), repeated || own.length > 20 ? 2.2 : 3,
       svg("title", {}, `${each.name}: ${nice(x)} ${short(r[x])}, ${nice(y)} ${short(r[y])}${std && isNumber(r[std]) ? " ± " + short(r[std]) : ""}`))));
     picture.append(group);
   }

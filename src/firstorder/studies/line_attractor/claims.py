@@ -12,6 +12,7 @@ import pandas as pd
 
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Cell, Direction, average, difference, effect, resample
+from firstorder.publish.statistics.bootstrap import Statistic
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.studies.line_attractor import frames
 
@@ -30,16 +31,23 @@ def measured(
     direction: Direction = "above",
     unit: str = "",
     scale: float = 1.0,
+    logarithmic: bool = False,
 ) -> list[Effect]:
-    """One effect a network: the mean of `values` over its seeds."""
+    """One effect a network: the mean of `values` over its seeds.
+
+    `logarithmic`: the geometric mean, with the interval of the logarithms. Ratios that span
+    decades have no other: an interval about their mean would reach below 0.
+    """
     effects = []
+    if logarithmic:
+        values = np.log(values)
     for _, part in numbers.groupby(["corpus", "cell"], sort=False):
         cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
         drawn = resample({"value": cell})
         effects.append(
             effect(
                 drawn,
-                average("value"),
+                geometric("value") if logarithmic else average("value"),
                 threshold=threshold,
                 direction=direction,
                 scale=scale,
@@ -48,6 +56,11 @@ def measured(
             )
         )
     return effects
+
+
+def geometric(name: str) -> Statistic:
+    """Geometric mean of a cell that holds logarithms."""
+    return lambda means: np.exp(means[name])
 
 
 def together(effects: Sequence[Effect], text: str) -> Verdict:
@@ -92,16 +105,22 @@ def points_on_a_line(results: Results, *, share: float = 0.8) -> Verdict:
 def slow_mode(results: Results, *, lengths: float = 0.5) -> Verdict:
     """The slowest mode remembers for at least this share of a document."""
     numbers = frames.dynamics(results)
-    effects = measured(numbers, numbers["tau1"] / numbers["mean_length"], lengths)
-    return together(effects, "Time constant of the slowest mode over the mean length.")
+    values = numbers["tau1"] / numbers["mean_length"]
+    effects = measured(numbers, values, lengths, logarithmic=True)
+    return together(
+        effects, "Time constant of the slowest mode over the mean length, geometric means."
+    )
 
 
 @claim("slower-than-others", reads=("dynamics.json",))
 def slower_than_others(results: Results, *, factor: float = 2.0) -> Verdict:
     """One mode is much slower than all others."""
     numbers = frames.dynamics(results)
-    effects = measured(numbers, numbers["tau1"] / numbers["tau2"], factor, unit="times")
-    return together(effects, "Time constant of the slowest mode over that of the next.")
+    values = numbers["tau1"] / numbers["tau2"]
+    effects = measured(numbers, values, factor, unit="times", logarithmic=True)
+    return together(
+        effects, "Time constant of the slowest mode over that of the next, geometric means."
+    )
 
 
 @claim("along-the-manifold", reads=("dynamics.json",))

@@ -31,8 +31,12 @@ def _first(results: Results) -> tuple[Keys, panels.Arrays]:
 
 def heading(keys: Keys) -> str:
     """A network as a title."""
-    title = str(keys["title"])
-    return f"{keys['label']}, {title}"
+    return f"{keys['label']}, {keys['title']}"
+
+
+def one_seed(seed: object) -> str:
+    """What a figure of a single training says of it."""
+    return f"one seed ({seed})"
 
 
 @figure("activity", reads=("dynamics.npz",))
@@ -55,6 +59,7 @@ def activity(results: Results) -> Drawing:
         frame.insert(1, "token", np.arange(1, len(values) + 1))
         parts.append(frame)
     axes[0, 0].set_ylabel("Activity of units")
+    style.legend_below(figure, [], one_seed(keys["seed"]))
     return Drawing(figure, pd.concat(parts))
 
 
@@ -68,7 +73,7 @@ def _drawn(
     for each, (title, panel) in zip(axes.flat, drawn.items(), strict=True):
         parts.append(panel(each, found))
         each.set_title(title)
-    figure.suptitle(heading(keys), fontsize=8.5)
+    figure.suptitle(f"{heading(keys)}, {one_seed(keys['seed'])}", fontsize=8.5)
     return Drawing(figure, pd.concat(parts, ignore_index=True))
 
 
@@ -145,7 +150,7 @@ def networks(results: Results, *, most: int = 4) -> Drawing:
             parts.append(panel(each, found).assign(corpus=row["corpus"], cell=row["cell"]))
             if column:
                 each.set_ylabel("")
-    style.legend_below(figure, [axes[0, 0], axes[3, 0]])
+    style.legend_below(figure, [axes[0, 0], axes[3, 0]], one_seed(results.spec["seeds"][0]))
     return Drawing(figure, pd.concat(parts, ignore_index=True))
 
 
@@ -164,7 +169,7 @@ def pair(results: Results) -> Drawing:
         )
         parts.append(_pair(each, found).assign(corpus=row["corpus"], cell=row["cell"]))
         each.set_title(heading(row))
-    style.legend_below(figure, axes[0, :1])
+    style.legend_below(figure, axes[0, :1], one_seed(results.spec["seeds"][0]))
     return Drawing(figure, pd.concat(parts, ignore_index=True))
 
 

@@ -9,7 +9,7 @@ from firstorder.publish import style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.line_attractor import frames, panels
-from firstorder.studies.line_attractor.figures import heading
+from firstorder.studies.line_attractor.figures import heading, one_seed
 
 QUANTITIES = {
     "found": "Points found",
@@ -45,12 +45,12 @@ def tolerances(results: Results) -> Drawing:
             each.set_ylabel(label)
             if name == "share":
                 style.percent(each)
-            elif name == "tau1":
-                style.log_values(each)
+            else:
+                style.spanning(each, of[f"{name}_mean"])
         row[0].set_title(title)
     for each in axes[-1]:
         each.set_xlabel("Tolerance of q")
-    style.legend_below(figure, axes[0, :1])
+    style.legend_below(figure, axes[0, :1], style.seeds(shown["found_count"]))
     return Drawing(figure, shown)
 
 
@@ -84,7 +84,8 @@ def negation(results: Results) -> Drawing:
         each.set_xlabel("Tokens after “not”")
     axes[0, 0].set_ylabel("Mean l₁ · J_inp x")
     axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8, label="before “not”")
-    style.legend_below(figure, axes[0, :1])
+    counts = data.groupby(["corpus", "cell"], sort=False)["seed"].nunique()
+    style.legend_below(figure, axes[0, :1], style.seeds(counts))
     return Drawing(figure, data.drop(columns=["title", "reader"]))
 
 
@@ -111,5 +112,6 @@ def modifiers(results: Results) -> Drawing:
     right.set_ylabel("PC 2 of displacements")
     right.margins(0.15)
     right.set_title("Where they move the state")
+    style.legend_below(figure, [], one_seed(keys["seed"]))
     data = pd.DataFrame({"word": words, "strength": strengths, "x": moved[:, 0], "y": moved[:, 1]})
     return Drawing(figure, data)

@@ -69,7 +69,7 @@ def eigenfunction_accuracy(results: Results) -> Drawing:
         _index_axis(each, part["task"], names[label])
     style.accuracies(axes, data["mean"], data["std"])
     _label_rows(axes, "Test accuracy (%)")
-    style.legend_below(figure, axes)
+    style.legend_below(figure, axes, style.seeds(curves["count"]))
     return Drawing(figure, data)
 
 
@@ -115,7 +115,7 @@ def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -
 
     Columns: training loss after some `epochs`, steps until the minibatch loss is below 0.01 (marks
     at the top: not reached by every seed), squared distance of the weights from initialisation.
-    Rows: models. Means over seeds.
+    Rows: models. Means over seeds, on logarithmic axes where values span decades.
     """
     arms = ("network", "linear")
     runs, tasks = frames.runs(results, *arms), frames.tasks(results, *arms)
@@ -146,7 +146,7 @@ def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -
         each.set_title(title)
     for each in axes[-1]:
         each.set_xlabel("Eigenfunction index")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], style.seeds(loss["count"], "mean"))
     return Drawing(figure, data)
 
 
@@ -162,6 +162,7 @@ def _early_losses(axes: Axes, losses: pd.DataFrame, epochs: list[int]) -> None:
             linestyle=dashes,
             label=f"{ARMS[str(arm)]}, {epoch} epochs",
         )
+    style.spanning(axes, losses["mean"])
 
 
 def _steps(axes: Axes, steps: pd.DataFrame) -> None:
@@ -199,7 +200,7 @@ def binary_size(results: Results) -> Drawing:
         _index_axis(each, part["task"], label, "Training examples")
     style.accuracies(axes, data["mean"], data["std"])
     _label_rows(axes, "Test accuracy (%)")
-    style.legend_below(figure, axes)
+    style.legend_below(figure, axes, style.seeds(data["count"]))
     return Drawing(figure, data)
 
 
@@ -236,7 +237,7 @@ def alignment_accuracy(results: Results) -> Drawing:
         each.set_xlabel("Alignment / trace × examples")
     style.accuracies(axes, data["test_accuracy"])
     _label_rows(axes, "Test accuracy (%)")
-    style.legend_below(figure, axes)
+    style.legend_below(figure, axes, f"each mark a task of one of {data['seed'].nunique()} seeds")
     return Drawing(figure, data)
 
 
@@ -278,6 +279,6 @@ def model_comparison(results: Results) -> Drawing:
         row[0].set_xlabel("Eigenvalue index k")
         row[0].set_ylabel("Share of the trace")
         row[0].set_title("Initial spectrum")
-    style.legend_below(figure, axes[:, 0])
+    style.legend_below(figure, axes[:, 0], style.seeds(curves["count"][several]))
     data = pd.concat([share.assign(metric="share"), curves.assign(metric="test_accuracy")])
     return Drawing(figure, data.reset_index(drop=True))

@@ -66,12 +66,16 @@ def nads(results: Results) -> Drawing:
     style.log_values(left)
     left.set_ylabel(r"$\sigma_j^2 / \sigma_1^2$")
     right.set_ylabel("Test accuracy (%)")
-    style.percent(right, low=0.45)
+    style.accuracies([right], curves["mean"], curves["std"])
     for each in (left, right):
         each.set_xscale("log")
         each.set_xlabel("Index of the direction")
     handles, labels = right.get_legend_handles_labels()
-    bottom.legend(handles, labels, loc="outside lower center", ncols=2, handlelength=3.0)
+    bottom.legend(
+        handles, labels, loc="outside lower center", ncols=2, handlelength=3.0,
+        title=f"images and spectra: seed {seed}; accuracy: {style.seeds(curves['count'])}",
+        title_fontsize=style.RC["legend.fontsize"],
+    )  # fmt: skip
     data = pd.concat([spectrum.assign(metric="spectrum"), curves.assign(metric="test_accuracy")])
     return Drawing(figure, data.reset_index(drop=True))
 

@@ -44,7 +44,7 @@ def end_alignment(results: Results) -> Drawing:
         row[0].set_ylabel("Alignment $A(u_k)$")
     for each in axes[-1]:
         each.set_xlabel("Index k of the initial eigenfunction")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], f"one seed ({data['seed'].iloc[0]}), trained on task j")
     return Drawing(figure, data)
 
 
@@ -100,8 +100,12 @@ def kernel_spectrum(results: Results) -> Drawing:
     for each in axes[0]:
         each.set_xscale("log")
         each.set_xlabel("Eigenvalue index k")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], _lines(data["seed"].nunique()))
     return Drawing(figure, data)
+
+
+def _lines(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"one line each of n = {seeds} seeds, the first wider"
 
 
 @figure("kernel-evolution", reads=("evolution.csv", "energy.csv"))
@@ -145,7 +149,7 @@ def kernel_evolution(results: Results) -> Drawing:
     for each in axes[:, 0]:
         style.epochs(each)
     axes[-1, 1].set_xlabel("Leading eigenvectors K")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], style.seeds(growth["count"], "mean"))
     data = pd.concat([growth.assign(metric="growth"), share.assign(metric="energy")])
     return Drawing(figure, data.reset_index(drop=True))
 
@@ -205,11 +209,14 @@ def rotated_kernel(
                 )
             each.set_title(f"{part['label'].iloc[0]}, {target(results, family, task)}")
             each.set_ylabel("Training loss" if name == "train_loss" else "Test accuracy (%)")
-        row[0].set_ylim(bottom=0.0, top=min(row[0].get_ylim()[1], 1.5))
-        style.accuracies(row[1:], runs["test_accuracy"])
+        losses = named["train_loss"]
+        if not style.spanning(row[0], losses.loc[losses["task"] == task, "mean"]):
+            row[0].set_ylim(bottom=0.0, top=min(row[0].get_ylim()[1], 1.5))
+        style.accuracies(row[1:], data.loc[data["metric"] == "test_accuracy", "mean"],
+                         data.loc[data["metric"] == "test_accuracy", "std"])  # fmt: skip
     for each in axes[-1]:
         style.epochs(each)
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], style.seeds(data["count"]))
     return Drawing(figure, data)
 
 

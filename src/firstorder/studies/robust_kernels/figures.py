@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
 from firstorder.publish import style
+from firstorder.publish.looks import loss_look
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing, Look
 from firstorder.studies.robust_kernels import frames
@@ -48,7 +49,7 @@ def accuracy_under_noise(results: Results) -> Drawing:
         row[0].set_ylabel("Test accuracy (%)")
     for panel in axes[-1]:
         panel.set_xlabel("Noise rate (%)")
-    style.legend_below(drawn, axes.flat)
+    style.legend_below(drawn, axes.flat, style.seeds(mean["count"], unit="draw"))
     told = line.rename(columns={"accuracy": "mean"}).assign(classifier="mean, predicted")
     return Drawing(drawn, pd.concat([mean, told], ignore_index=True))
 
@@ -70,7 +71,7 @@ def paths(results: Results) -> Drawing:
     panels = list(dict.fromkeys(zip(mean["title"], mean["rate"], strict=True)))
     drawn, axes = style.panels(len(panels), 2, height=2.3, sharex=True)
     labels = frames.labels(results)
-    looks = style.looks(labels.values())
+    looks = {label: loss_look(slug) for slug, label in labels.items()}
     one_kernel = mean["title"].nunique() == 1
     for row, (title, rate) in zip(axes, panels, strict=True):
         own = mean[(mean["title"] == title) & (mean["rate"] == rate) & (mean["step"] > 0)]
@@ -87,7 +88,8 @@ def paths(results: Results) -> Drawing:
         style.percent(row[1], high=max(0.1, float(own["wrong_fitted"].max())))
     for panel in axes[-1]:
         panel.set_xlabel("Steps of gradient descent")
-    style.legend_below(drawn, axes.flat)
+    seeds = frame.groupby(["title", "rate", "loss"], sort=False)["seed"].nunique()
+    style.legend_below(drawn, axes.flat, style.seeds(seeds, "mean", "kernel and draw"))
     return Drawing(drawn, mean)
 
 
@@ -99,7 +101,7 @@ def rotation(results: Results) -> Drawing:
     titles = list(dict.fromkeys(frame["title"]))
     drawn, axes = style.panels(len(titles), 2, height=2.6)
     labels = frames.labels(results)
-    looks = style.looks(labels.values())
+    looks = {label: loss_look(slug) for slug, label in labels.items()}
     for row, title in zip(axes, titles, strict=True):
         for slug, label in labels.items():
             own = frame[(frame["title"] == title) & (frame["loss"] == slug)]
@@ -119,7 +121,8 @@ def rotation(results: Results) -> Drawing:
             row[0].set_title(title)
             row[1].set_title(title)
         style.epochs(row[0])
-    style.legend_below(drawn, axes.flat)
+    seeds = frame.groupby(["title", "loss"], sort=False)["seed"].nunique()
+    style.legend_below(drawn, axes.flat, f"left: {style.seeds(seeds)}; right: one mark a seed")
     return Drawing(drawn, frame)
 
 

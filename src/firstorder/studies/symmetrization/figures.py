@@ -9,20 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from firstorder.errors import ConfigError
+from firstorder.errors import ConfigError, DataError
 from firstorder.publish import grid, style
+from firstorder.publish.looks import loss_look
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.symmetrization import frames
-from firstorder.studies.symmetrization.looks import loss_look
-
-KINDS = {
-    "symmetric": "symmetric noise",
-    "asymmetric": "asymmetric noise",
-    "pairflip": "pair-flip noise",
-    "instance": "instance noise",
-    "human": "human noise",
-}
 
 
 def loss_looks(results: Results, shown: list[str]) -> dict[str, style.Look]:
@@ -42,7 +34,7 @@ def _noises(results: Results) -> dict[str, str]:
 
 def _said(noise: str, kind: str) -> str:
     """A noise with its kind: `40 % symmetric noise`, `clean labels`."""
-    return "clean labels" if noise == "clean" else f"{noise} {KINDS[kind]}"
+    return "clean labels" if noise == "clean" else f"{noise} {frames.KINDS[kind]}"
 
 
 @figure("learning-curves", reads=("history.csv",))
@@ -66,17 +58,19 @@ def learning_curves(results: Results) -> Drawing:
             _curve(bottom, line, "wrong_fitted", look[str(loss)])
         style.epochs(bottom)
         style.percent(bottom)
-    style.accuracies(axes[0], data["test_accuracy_mean"])
+    style.accuracies(axes[0], data["test_accuracy_mean"], data["test_accuracy_std"])
     axes[0, 0].set_ylabel("Test accuracy (%)")
     axes[1, 0].set_ylabel("Wrong labels fitted (%)")
-    style.legend_below(figure, axes[0])
+    counts = data["test_accuracy_count"]
+    style.legend_below(figure, axes[0], style.seeds(counts[counts > 0]))
     return Drawing(figure, data)
 
 
 def _curve(axes: Axes, line: pd.DataFrame, name: str, look: style.Look) -> None:
     line = line[line[f"{name}_count"] > 0]  # not every epoch is evaluated
     mean, std = line[f"{name}_mean"], line[f"{name}_std"].fillna(0.0)
-    style.band(axes, line["epoch"], mean, std, look, line["label"].iloc[0])
+    few: dict[str, Any] = {"marker": look.marker, "markersize": 3, "markevery": 0.15}
+    style.band(axes, line["epoch"], mean, std, look, line["label"].iloc[0], **few)
 
 
 def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -89,25 +83,31 @@ def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 @figure("accuracy-by-noise", reads=("summary.json",))
 def accuracy_by_noise(results: Results) -> Drawing:
-    """Last test accuracy against the noise rate, one line per loss, one panel per setting."""
-    runs = frames.runs(results)
-    data = _accuracy(runs, ["setting", "dataset", "kind", "rate", "loss", "label"])
+    """Last test accuracy against the noise rate, one line per loss.
+
+    One panel for every setting and way of drawing labels: a line joins rates of one noise alone.
+    """
+    runs = frames.runs(results).dropna(subset="rate")  # files of labels have a rate of their own
+    if runs.empty:
+        raise DataError("accuracy-by-noise: no noise of the selection has a rate; select others")
+    keys = ["setting", "dataset", "kind", "drawn", "noise", "rate", "loss", "label"]
+    data = _accuracy(runs, keys)
     look, headings = loss_looks(results, list(data["loss"])), _headings(results)
-    groups = list(data.groupby(["setting", "kind"], sort=False))  # two kinds share no line
+    groups = list(data.groupby(["setting", "drawn"], sort=False))
     figure, axes = style.panels(
         1, len(groups), height=3.0, width=min(style.WIDE, 4.2 * len(groups))
     )
-    for ((setting, kind), part), each in zip(groups, axes[0], strict=True):
+    for ((setting, drawn), part), each in zip(groups, axes[0], strict=True):
         for loss, line in part.groupby("loss", sort=False):
             line = line.sort_values("rate")
             label = line["label"].iloc[0]
             style.whiskers(each, line["rate"], line["mean"], line["std"], look[str(loss)], label)
         each.set_title(headings[str(setting)])
-        each.set_xlabel(f"Rate of {KINDS[str(kind)]} (%)")
-        style.percent(each, "x", 0.0, float(part["rate"].max()))
+        each.set_xlabel(f"Rate of {drawn} (%)")
+        style.percent(each, "x", 0.0, float(part["rate"].max()) or 1.0)
     style.accuracies(axes[0], data["mean"], data["std"])
     axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], style.seeds(data["count"]))
     return Drawing(figure, data)
 
 
@@ -158,7 +158,7 @@ def sensitivity(results: Results, *, variants: Sequence[str]) -> Drawing:
             style.log_values(each, "x")
     style.accuracies(axes[0], data["mean"], data["std"])
     axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], style.seeds(data["count"]))
     return Drawing(figure, data)
 
 
@@ -210,7 +210,7 @@ def score_norms(results: Results, *, variants: str) -> Drawing:
     style.log_values(axes[1, 0])
     axes[0, 0].set_ylabel("Test accuracy (%)")
     axes[1, 0].set_ylabel("Largest |score|")
-    style.legend_below(figure, axes[0])
+    style.legend_below(figure, axes[0], style.seeds(data["count"]))
     return Drawing(figure, data)
 
 
@@ -244,4 +244,5 @@ def cost_bars(results: Results) -> Drawing:
         each.set_xlabel("Time per training step (ms)")
         each.set_xlim(left=0.0, right=1.05 * float((part["mean"] + part["std"].fillna(0)).max()))
     axes[0, 0].invert_yaxis()
+    style.legend_below(figure, [], style.seeds(data["count"], unit="training"))
     return Drawing(figure, data)

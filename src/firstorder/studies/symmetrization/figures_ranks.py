@@ -29,8 +29,10 @@ def ranks(results: Results) -> Drawing:
     if min(means.shape) < 2 or means.shape[1] < 3:
         raise DataError("critical-difference: fewer than 2 cells or 3 losses; select more")
     found = ranking({str(label): list(means[label]) for label in means})
+    over = f"{found.cells} cells of a dataset and a noise, {style.seeds(_seeds(runs), 'mean')} each"
     figure, axes = style.panels(1, 1, height=critical_difference.height(found), width=style.WIDE)
     critical_difference.draw(axes[0, 0], found)
+    style.legend_below(figure, [], over)
     place = {name: number for number, group in enumerate(found.groups) for name in group}
     data = pd.DataFrame(
         {
@@ -43,3 +45,8 @@ def ranks(results: Results) -> Drawing:
         }
     )
     return Drawing(figure, data)
+
+
+def _seeds(runs: pd.DataFrame) -> pd.Series:
+    """The number of seeds of every cell and loss."""
+    return runs.groupby(["setting", "noise", "loss"])["seed"].nunique()

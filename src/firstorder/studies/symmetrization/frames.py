@@ -20,17 +20,29 @@ HISTORY = (
     "wrong_corrected", "test_loss", "test_accuracy", "score_max", "grad_norm",
 )  # fmt: skip
 
+KINDS = {
+    "symmetric": "symmetric noise",
+    "asymmetric": "asymmetric noise",
+    "pairflip": "pair-flip noise",
+    "instance": "instance-dependent noise",
+    "human": "human annotation noise",
+    "matrix": "noise of a given matrix",
+    "labels": "given labels",
+}
+"""How kinds of noise are printed."""
+
 
 def cells(results: Results) -> Iterator[dict[str, Any]]:
     """The keys of every training, in the order of the configuration.
 
-    setting, dataset, title, heading, noise, noise_label, kind, rate (NaN where it has none), loss,
-    label, tuned, classes, seed.
+    setting, dataset, title, heading, noise, noise_label, kind, drawn (the kind, and what else the
+    noise declares but its rate), rate (NaN where it has none), loss, label, tuned, classes, seed.
     """
     for row in results.spec["rows"]:
         rate = float("nan") if row["rate"] is None else row["rate"]
+        drawn = ", ".join((KINDS[row["kind"]], *row["options"]))
         for seed in results.spec["seeds"]:
-            yield {**row, "rate": rate, "seed": seed}
+            yield {**row, "rate": rate, "drawn": drawn, "seed": seed}
 
 
 def _path(results: Results, keys: dict[str, Any], name: str) -> str:
@@ -143,6 +155,16 @@ def tunings(results: Results) -> pd.DataFrame:
             except (KeyError, TypeError, IndexError):
                 raise broken(path) from None
     return pd.DataFrame(list(rows.values()))
+
+
+def chosen(results: Results) -> dict[tuple[str, str], dict[str, Any]]:
+    """What tuning chose for every tuned loss, by (setting, loss)."""
+    found = tunings(results)
+    if found.empty:
+        return {}
+    return dict(
+        zip(zip(found["setting"], found["loss"], strict=True), found["chosen"], strict=True)
+    )
 
 
 def label_matrices(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]:

@@ -21,9 +21,9 @@ GIVEN = ("human", "matrix", "labels")
 def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selected:
     """The results that an artefact or a claim draws on, and the names under which they appear.
 
-    `spec` holds rows (one for every cell, see `_row`), seeds, synonyms and variants of losses,
-    `definitions` where no cells but losses are selected; what labels.npz and tuning.json need
-    beside them where they are read.
+    `spec` holds rows (one for every cell, see `_row`), seeds, synonyms and variants of losses;
+    `definitions` where no cells but losses are selected, or tuning.json is read; what labels.npz
+    and tuning.json need beside them where they are read.
     """
     names = list(dict.fromkeys(grid.selected_cells(config, selection)))
     spec: dict[str, Any] = {
@@ -31,15 +31,15 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         "seeds": list(scale(config).seeds),
         **_losses(config, dict.fromkeys(loss for _, _, loss in names)),
     }
-    entries: tuple[str, ...] = ()
     if selection.cells is None and selection.losses is not None:
-        defined = group(config, selection.losses)
-        spec["definitions"] = [_definition(config, name) for name in defined]
-        entries = tuple(
-            entry
-            for each in spec["definitions"]
-            for entry in functions.entries("losses", each["function"])
-        )
+        spec["definitions"] = [_definition(config, n) for n in group(config, selection.losses)]
+    elif "tuning.json" in reads:
+        spec["definitions"] = _resolved(config, names)
+    entries = tuple(
+        entry
+        for each in spec.get("definitions", ())
+        for entry in functions.entries("losses", each["function"])
+    )
     if "labels.npz" in reads:
         spec |= _noises(config, names)
     if "tuning.json" in reads:
@@ -58,25 +58,42 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
 
 def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[str, Any]:
     """One cell: its names, how they are printed, and what claims ask of it."""
-    own = scale(config)
     found = cell(config, setting, noise_name, loss_name)
     dataset = config.datasets[found.dataset]
-    shared = [each.dataset for each in own.settings.values()].count(found.dataset) > 1
-    capital = dataset.title[:1].upper() + dataset.title[1:]
     return {
         "setting": setting,
         "dataset": found.dataset,
         "title": dataset.title,
-        "heading": f"{capital} ({setting})" if shared else capital,
+        "heading": _heading(config, setting),
         "noise": noise_name,
         "noise_label": _noise_label(config, noise_name),
         "kind": found.noise.kind,
+        "options": _options(found.noise),
         "rate": None if found.noise.kind in GIVEN else found.noise.rate,
         "loss": loss_name,
         "label": losses(config)[loss_name].label,
         "tuned": found.loss.tuned,
         "classes": len(dataset.classes),
     }
+
+
+def _heading(config: Config, setting: str) -> str:
+    """The data of a setting; where others share them, with what sets its recipe apart."""
+    settings = scale(config).settings
+    title = config.datasets[settings[setting].dataset].title
+    capital = title[:1].upper() + title[1:]
+    sharing = [each for each in settings.values() if each.dataset == settings[setting].dataset]
+    if len(sharing) == 1:
+        return capital
+    recipes = {each.recipe: config.recipes[each.recipe] for each in sharing}
+    own = settings[setting].recipe
+    for said in (
+        {name: f"{recipe.epochs} epochs" for name, recipe in recipes.items()},
+        {name: f"{recipe.epochs} epochs, {recipe.schedule}" for name, recipe in recipes.items()},
+    ):
+        if len(set(said.values())) == len(sharing):
+            return f"{capital} ({said[own]})"
+    return f"{capital} ({setting})"
 
 
 def printed(config: Config, selection: Select) -> Iterator[tuple[str, tuple[str, ...], str]]:
@@ -101,6 +118,23 @@ def _noise_label(config: Config, name: str) -> str:
     if found.kind == "human":
         return name.removeprefix("human-")
     return "clean" if found.rate == 0 else f"{100 * found.rate:g} %"
+
+
+SAMPLERS = {
+    "floor": "counts rounded down",
+    "class": "exact counts per class",
+    "iid": "i.i.d.",
+    "sequential": "class after class",
+}
+"""How samplers other than the default are printed."""
+
+
+def _options(noise: Noise) -> list[str]:
+    """What a noise declares besides its kind and rate, as printed; empty for a default one."""
+    said = [SAMPLERS[noise.sampler]] if noise.sampler in SAMPLERS else []
+    said += ["true class included"] if noise.include_true_class else []
+    said += [f"{noise.blocks} blocks"] if noise.blocks != "index" else []
+    return said
 
 
 def _is_spelled_by(name: str, noise: Noise) -> bool:
@@ -139,6 +173,22 @@ def _definition(config: Config, name: str) -> dict[str, Any]:
     parameters = dict(loss.parameters)
     function = loss.function or name
     return {"loss": name, "label": loss.label, "function": function, "parameters": parameters}
+
+
+def _resolved(config: Config, names: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """The losses of every setting with its data's parameters, those to be chosen `tuned`."""
+    found = {}
+    for setting, noise_name, name in names:
+        loss = cell(config, setting, noise_name, name).loss
+        found[setting, name] = {
+            "setting": setting,
+            "classes": len(config.datasets[scale(config).settings[setting].dataset].classes),
+            "loss": name,
+            "label": loss.label,
+            "function": loss.function,
+            "parameters": dict(loss.parameters),
+        }
+    return list(found.values())
 
 
 def _noises(config: Config, names: list[tuple[str, str, str]]) -> dict[str, Any]:

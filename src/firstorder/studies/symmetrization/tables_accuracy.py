@@ -31,13 +31,6 @@ REASONED = (
     "it is on the published side of every loss, of its column and source, that is further from it "
     "than this margin both published and rebuilt."
 )
-KINDS = {
-    "symmetric": "symmetric noise",
-    "asymmetric": "asymmetric noise",
-    "pairflip": "pair-flip noise",
-    "instance": "instance-dependent noise",
-    "human": "human annotation noise",
-}
 
 
 @table("accuracy", reads=("summary.json", "correct.npz"))
@@ -105,7 +98,7 @@ def in_sections(runs: pd.DataFrame) -> pd.DataFrame:
     Clean labels stand with the noise that they start.
     """
     titles = zip(runs["heading"], runs["kind"], strict=True)
-    return runs.assign(section=[f"{heading}, {KINDS[kind]}" for heading, kind in titles])
+    return runs.assign(section=[f"{heading}, {frames.KINDS[kind]}" for heading, kind in titles])
 
 
 def _entry(

@@ -6,7 +6,7 @@ import itertools
 
 import yaml
 
-from firstorder.studies.symmetrization.looks import loss_look
+from firstorder.publish.looks import loss_look
 
 
 def test_every_declared_loss_has_a_look_of_its_own(project) -> None:  # type: ignore[no-untyped-def]
