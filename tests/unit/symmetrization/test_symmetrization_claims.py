@@ -138,7 +138,7 @@ def test_diverged_runs_are_named_in_a_claim_and_count_as_wrong(made: Config) -> 
     select = Select(cells="curves", losses="norms")
     options = {"pairs": [["unhinged-none", "unhinged-l2"]], "rates": [0.8], "gap": 0.2}
     verdict = made_up.judge(made, "gain", select, **options)
-    assert "diverged (Unhinged, none); they count as right nowhere" in verdict.text
+    assert "diverged (Unhinged, no normalisation); they count as right nowhere" in verdict.text
     (effect,) = verdict.effects
     assert 20 < effect.value < 50
 

@@ -17,6 +17,7 @@ from firstorder.config import Config
 from firstorder.errors import DataError
 from firstorder.publish.registry import Results
 from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization.labels import wrong_shares
 
 NOISE = ("cifar10", "symmetric-0.4")
 
@@ -101,6 +102,24 @@ def test_a_record_states_what_decided_it_and_which_examples_are_right(small: Con
         summary = json.loads(Path(path).read_text())
         assert len(right) == 40
         assert right.mean() == summary["last"]["test_accuracy"]
+
+
+def test_a_record_states_the_noise_that_it_was_trained_on(small: Config) -> None:
+    trained(small)
+    job = job_of(small, "train", *CELL)
+    for seed in (1, 2):
+        with np.load(job.inputs[f"{seed}/labels.npz"]) as drawn:
+            wrong, matrix = drawn["flipped"].mean(), drawn["realised"]
+        summary = json.loads(Path(job.outputs[f"{seed}/summary.json"]).read_text())
+        assert summary["wrong_labels"] == pytest.approx(wrong)
+        assert summary["realised_rate"] == pytest.approx(1 - matrix.diagonal().mean())
+
+
+def test_the_realised_rate_is_of_the_classes_that_have_wrong_labels() -> None:
+    clean = np.repeat([0, 1], 10)
+    assert wrong_shares(clean, clean) == {"wrong_labels": 0.0, "realised_rate": None}
+    labels = np.where(np.arange(20) < 4, 1, clean)
+    assert wrong_shares(labels, clean) == {"wrong_labels": 0.2, "realised_rate": 0.4}
 
 
 def test_correctness_is_that_of_the_weights_in_the_order_of_the_test_set(small: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,19 @@ def test_a_diverged_seed_is_marked_and_left_out_of_the_mean(tiny: Config) -> Non
     assert one["diverged"] == 1
     assert one["text"].endswith("†")
     assert not one["best"]
+
+
+@pytest.mark.parametrize(("realised", "said"), [(0.3999, False), (0.391, True)])
+def test_a_rate_that_was_not_realised_is_told(tiny: Config, realised: float, said: bool) -> None:
+    for seed, loss in itertools.product((1, 2, 3), made_up.COMPARISON):
+        path = Path(run_file(tiny, "images", "symmetric-0.4", loss, seed, "summary.json"))
+        summary = json.loads(path.read_text())
+        path.write_text(json.dumps(summary | {"realised_rate": realised + 1e-3 * (seed == 2)}))
+    made_up.make(tiny, "accuracy-symmetric")
+    text = page(tiny, "accuracy-symmetric", "md")
+    note = "40 % symmetric noise: 39.13 %, 39.10 to 39.20 by seed"
+    assert (note in text) == said
+    assert ("Realised noise rates" in text) == said
 
 
 def test_other_data_have_no_published_column(tiny: Config) -> None:

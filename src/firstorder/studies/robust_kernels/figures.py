@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter
 
 from firstorder.publish import style
 from firstorder.publish.looks import loss_look
@@ -81,8 +80,7 @@ def paths(results: Results) -> Drawing:
                 panel.plot(one["step"], one[metric], label=label, **looks[label].line)
             noise = f"{100 * rate:.0f} % noise"
             panel.set_title(noise if one_kernel else f"{title}, {noise}")
-            panel.set_xscale("log")
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            style.log_values(panel, "x")
             panel.set_ylabel(said)
         style.accuracies([row[0]], own["test_accuracy"])
         style.percent(row[1], high=max(0.1, float(own["wrong_fitted"].max())))

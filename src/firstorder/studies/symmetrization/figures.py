@@ -15,6 +15,7 @@ from firstorder.publish.looks import loss_look
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization.variants import NORMS
 
 
 def loss_looks(results: Results, shown: list[str]) -> dict[str, style.Look]:
@@ -105,6 +106,7 @@ def accuracy_by_noise(results: Results) -> Drawing:
         each.set_title(headings[str(setting)])
         each.set_xlabel(f"Rate of {drawn} (%)")
         style.percent(each, "x", 0.0, float(part["rate"].max()) or 1.0)
+        each.set_xticks(sorted(set(part["rate"])))
     style.accuracies(axes[0], data["mean"], data["std"])
     axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
     style.legend_below(figure, axes[0], style.seeds(data["count"]))
@@ -182,7 +184,6 @@ def score_norms(results: Results, *, variants: str) -> Drawing:
     groups = list(data.groupby(["setting", "noise"], sort=False))
     look = style.looks(str(each["value"]) for each in members)
     headings, noises = _headings(results), _noises(results)
-    names = {"none": "no normalisation", "l2": "Euclidean norm", "bn": "batch norm"}
     figure, axes = style.panels(2, len(groups), height=1.9, sharey="row", sharex="col")
     for (_, part), top, bottom in zip(groups, axes[0], axes[1], strict=True):
         first, bases = part.iloc[0], list(dict.fromkeys(part["base"]))
@@ -198,7 +199,7 @@ def score_norms(results: Results, *, variants: str) -> Drawing:
                 yerr=line["std"].fillna(0.0),
                 linestyle="none",
                 capsize=2,
-                label=names[str(norm)],
+                label=NORMS[str(norm)],
                 **points,
             )
             bottom.plot(at, line["score_max"], linestyle="none", **points)
@@ -240,7 +241,7 @@ def cost_bars(results: Results) -> Drawing:
         )
         each.set_yticks(at, part["label"])
         each.grid(visible=False, axis="y")
-        each.set_title(f"{headings[str(setting)]}, {device}")
+        each.set_title(f"{headings[str(setting)]}, {str(device).removeprefix('cpu: ')}")
         each.set_xlabel("Time per training step (ms)")
         each.set_xlim(left=0.0, right=1.05 * float((part["mean"] + part["std"].fillna(0)).max()))
     axes[0, 0].invert_yaxis()

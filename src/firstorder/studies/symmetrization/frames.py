@@ -54,7 +54,7 @@ def runs(results: Results) -> pd.DataFrame:
 
     Columns: its keys, status, epochs, last_accuracy, best_accuracy, best_epoch, train_accuracy,
     clean_accuracy, wrong_fitted, wrong_corrected, score_max, seconds, seconds_per_step, kappa,
-    effective_steps, device.
+    effective_steps, wrong_labels, realised_rate (see `labels.wrong_shares`), device.
     Accuracies are fractions; a diverged run keeps what it reached.
     """
     rows = []
@@ -85,6 +85,8 @@ def _run(summary: dict[str, Any]) -> dict[str, Any]:
         "seconds_per_step": _number(summary.get("seconds_per_step")),
         "kappa": _number(summary.get("kappa")),
         "effective_steps": _number(summary.get("effective_steps")),
+        "wrong_labels": _number(summary.get("wrong_labels")),
+        "realised_rate": _number(summary.get("realised_rate")),
         "device": summary.get("device", ""),
     }
 

@@ -53,6 +53,18 @@ def labelled(declared: Mapping[str, Any]) -> Dataset:
     return Dataset.model_construct(set(fields), **fields)
 
 
+def wrong_shares(labels: np.ndarray, clean: np.ndarray) -> dict[str, float | None]:
+    """The realised noise of the labels (N,) that are trained on.
+
+    `wrong_labels`: share of all labels; `realised_rate`: share in the classes that have wrong
+    labels, which is what noise that leaves some classes alone declares; None without any.
+    """
+    wrong = labels != clean
+    touched = np.isin(clean, clean[wrong])
+    rate = float(wrong[touched].mean()) if wrong.any() else None
+    return {"wrong_labels": float(wrong.mean()), "realised_rate": rate}
+
+
 def read_labels(path: str) -> dict[str, np.ndarray]:
     """The arrays of a noisy-label file. Raises DataError when it is damaged."""
     try:

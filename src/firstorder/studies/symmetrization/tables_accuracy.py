@@ -51,7 +51,35 @@ def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
     compared += sources
     notes = [SPREAD] if runs["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
     frame, marked = mark_equals(pd.DataFrame(rows), results, runs, metric)
-    return Table(frame, (*notes, marked, *compared, *diverged_note(runs)))
+    return Table(frame, (*notes, marked, *compared, *realised_note(runs), *diverged_note(runs)))
+
+
+APART = 0.001
+"""How far a realised noise rate is from the declared one before it is told."""
+
+
+def realised_note(runs: pd.DataFrame) -> tuple[str, ...]:
+    """The noise rates that the labels trained on have, where they are not the declared ones.
+
+    Those of noise from a file have no declared one. Mean and range over seeds; one sentence.
+    """
+    told = []
+    for (heading, kind, label), cell in runs.groupby(
+        ["heading", "kind", "noise_label"], sort=False
+    ):
+        rates = cell.drop_duplicates("seed")["realised_rate"].dropna()
+        declared = cell["rate"].iloc[0]
+        if rates.empty or abs(rates - declared).max() <= APART:
+            continue
+        low, high = rates.min(), rates.max()
+        span = f", {100 * low:.2f} to {100 * high:.2f} by seed" if high - low > APART / 10 else ""
+        what = f"{heading}, {label} {frames.KINDS[kind]}"
+        told.append(f"{what}: {100 * rates.mean():.2f} %{span}")
+    return (
+        (f"Realised noise rates, in the classes that have wrong labels: {'; '.join(told)}.",)
+        if told
+        else ()
+    )
 
 
 def daggered(text: str, diverged: int) -> str:

@@ -18,7 +18,7 @@ from firstorder.config import TUNED, Recipe
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
-from firstorder.studies.symmetrization.labels import read_labels
+from firstorder.studies.symmetrization.labels import read_labels, wrong_shares
 
 if TYPE_CHECKING:
     from firstorder.losses.registry import Loss
@@ -54,7 +54,7 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         _write_correct(own["correct.npz"], run.result)
         files.write_json(
             own["summary.json"],
-            {**summary(training, run.result), **run.first_steps, **context.record(read.values())},
+            {**summary(training, run.result), **run.facts, **context.record(read.values())},
         )
         context.keep(identity, own)
         run.discard_checkpoint()
@@ -100,8 +100,8 @@ class Run:
     weights: dict[str, Any]
     """The network's and the normaliser's state, by prefixed name."""
     checkpoint: Path
-    first_steps: dict[str, float | None]
-    """See `first_steps`."""
+    facts: dict[str, float | None]
+    """See `first_steps` and `labels.wrong_shares`."""
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint: the results are on disk."""
@@ -132,7 +132,10 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         **recipe.model_parameters,
     )
     normaliser = normalisation.build(chosen["score_norm"], classes)
-    data = read_data(training, read).to(device)
+    data = read_data(training, read)
+    wrong = wrong_shares(data.labels.numpy(), data.clean.numpy())
+    log.info("%.2f %% of the labels are wrong", 100 * (wrong["wrong_labels"] or 0.0))
+    data = data.to(device)
     loss = losses.build(chosen["function"], classes, **chosen["parameters"])
     checkpoint = context.checkpoint(identity)
     decay = chosen["weight_decay"]
@@ -155,7 +158,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         for prefix, trained in (("network", module), ("normaliser", normaliser))
         for name, tensor in trained.state_dict().items()
     }
-    return Run(result, weights, checkpoint, first_steps(loss, recipe, len(data.labels)))
+    return Run(result, weights, checkpoint, first_steps(loss, recipe, len(data.labels)) | wrong)
 
 
 def first_steps(loss: Loss, recipe: Recipe, examples: int) -> dict[str, float | None]:

@@ -12,6 +12,8 @@ from firstorder.studies.symmetrization.settings import Variants, declared, scale
 
 Names = ParamSpec("Names")
 Found = TypeVar("Found")
+NORMS = {"none": "no normalisation", "l2": "Euclidean norm", "bn": "batch norm"}
+"""How normalisations of the scores are printed."""
 
 
 def once(
@@ -82,7 +84,8 @@ def _same(config: Config, variant: Loss, base: Loss) -> bool:
 
 
 def _vary(loss: Loss, variants: Variants, value: Scalar) -> Loss:
-    update: dict[str, Any] = {"label": variants.label.format(label=loss.label, value=value)}
+    shown = NORMS.get(str(value), value) if variants.vary == "score_norm" else value
+    update: dict[str, Any] = {"label": variants.label.format(label=loss.label, value=shown)}
     if variants.vary == "parameter":
         assert variants.parameter is not None
         update["parameters"] = {**loss.parameters, variants.parameter: value}
