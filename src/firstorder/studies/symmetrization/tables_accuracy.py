@@ -73,7 +73,7 @@ def realised_note(runs: pd.DataFrame) -> tuple[str, ...]:
             continue
         low, high = rates.min(), rates.max()
         span = f", {100 * low:.2f} to {100 * high:.2f} by seed" if high - low > APART / 10 else ""
-        what = f"{heading}, {label} {frames.KINDS[kind]}"
+        what = f"{heading}, {label} {frames.KINDS[str(kind)]}"
         told.append(f"{what}: {100 * rates.mean():.2f} %{span}")
     return (
         (f"Realised noise rates, in the classes that have wrong labels: {'; '.join(told)}.",)
