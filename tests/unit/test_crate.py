@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,22 @@ import yaml
 
 from firstorder import files
 from firstorder.errors import DataError
+from firstorder.jobs import ledger
 from firstorder.jobs.context import Context
 from firstorder.publish import crate
 
 TABLE = "symmetrization-accuracy-symmetric"
 ROOT = Path("results/smoke")
 RECORD = "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
-SPEC = {"settings": {"scale": "smoke", "studies": "symmetrization", "device": "auto"}}
+SETTINGS = {"scale": "smoke", "studies": "symmetrization", "device": "auto"}
+SPEC = {"settings": SETTINGS, "agent": "A. Runner"}
+JOB = "table/symmetrization/accuracy-symmetric"
 INPUTS = {"manifest": str(ROOT / "manifest.json"), "paper": str(ROOT / "paper.pdf")}
 OUTPUTS = {
     "crate": str(ROOT / "ro-crate-metadata.json"),
     "snakefile": str(ROOT / "workflow/Snakefile"),
     "codecheck": str(ROOT / "codecheck.yml"),
+    "readme": str(ROOT / "README.md"),
 }
 
 
@@ -55,7 +60,17 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "results": {TABLE: result},
         "claims": {str(ROOT / "claims.csv"): files.sha256(ROOT / "claims.csv")},
         "files": hashes,
+        "device": "cpu",
+        "jobs": {JOB: {"outputs": list(map(str, table)), "entries": ["package.module:accuracy"]}},
     }
+    entry = {
+        "step": "table", "key": JOB.split("/")[1:], "spec": "0", "code": "0", "inputs": {},
+        "outputs": {}, "device": "cpu", "seconds": 90.0, "cpu_seconds": 1.0,
+        "peak_memory_bytes": 1,
+    }  # fmt: skip
+    place = ledger.place(str(ROOT), JOB)
+    files.write_json(place, entry | {"digest": files.digest(entry)})
+    os.utime(place, (1_800_000_000, 1_800_000_000))
     files.write_json(INPUTS["manifest"], manifest)
 
 
@@ -93,7 +108,12 @@ def test_the_descriptor_and_the_root_say_what_the_profiles_require(entities: Any
 
 
 def test_every_reference_resolves(entities: Any) -> None:
-    elsewhere = ("https://w3id.org/ro/crate/", "https://doi.org/", "https://snakemake.")
+    elsewhere = (
+        "https://w3id.org/ro/crate/",
+        "https://doi.org/",
+        "https://bioschemas.org/",
+        "https://snakemake.",
+    )
     missing = {
         name
         for name in references(list(entities.values()))
@@ -121,6 +141,30 @@ def test_a_table_names_the_records_that_it_was_made_from(entities: Any) -> None:
         RECORD,
         "#config/published/numbers.csv",
     }
+
+
+def test_an_action_says_what_was_done_when_and_by_whom(entities: Any) -> None:
+    action, run = entities[f"#{TABLE}"], entities["#run"]
+    assert action["description"] == "package.module:accuracy of code 0123456789ab, on 2 files."
+    assert action["startTime"] == "2027-01-15T07:58:30+00:00"
+    assert action["endTime"] == "2027-01-15T08:00:00+00:00"
+    assert run["startTime"] == action["startTime"]
+    assert entities[action["agent"]["@id"]]["name"] == "A. Runner" and run["agent"]
+
+
+def test_who_ran_it_is_left_out_where_nobody_is_named(results: None) -> None:
+    crate.crate({"settings": SETTINGS, "agent": ""}, INPUTS, OUTPUTS, Context())
+    assert "agent" not in Path(OUTPUTS["crate"]).read_text()
+
+
+def test_the_readme_is_about_the_crate(entities: Any) -> None:
+    assert entities["README.md"]["about"] == {"@id": "./"}
+    assert "scale smoke" in Path(OUTPUTS["readme"]).read_text()
+
+
+def test_no_property_is_a_list_of_one(entities: Any) -> None:
+    values = [each for entity in entities.values() for each in entity.values()]
+    assert not [each for each in values if isinstance(each, list) and len(each) == 1]
 
 
 def test_licence_and_papers_are_those_of_the_citation_file(entities: Any) -> None:

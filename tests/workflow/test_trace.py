@@ -147,7 +147,11 @@ def test_a_step_leaves_nothing_of_its_spec_unread(traces: Traces) -> None:
 
 @pytest.mark.timeout(1800)
 def test_a_step_opens_no_file_besides_its_inputs_and_outputs(traces: Traces) -> None:
-    noted = {(job, path) for job, path in traces.outside if job == "page" and "/ledger/" in path}
+    noted = {
+        (job, path)
+        for job, path in traces.outside
+        if job in ("page", "crate") and "/ledger/" in path
+    }
     assert noted, "the page says of every number what its job took"
     assert set(traces.outside) == noted
 

@@ -25,6 +25,8 @@ class Settings(Strict):
     resources: Folder = "resources"
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A training writes a checkpoint at least this often."""
+    agent: str = ""
+    """Who runs the workflow, for the description of the results (RO-Crate); empty: not said."""
 
 
 class Scale(Strict):

@@ -17,6 +17,8 @@ import yaml
 
 from firstorder import __version__, files
 from firstorder.errors import DataError
+from firstorder.jobs import ledger
+from firstorder.publish.codecheck import codecheck, named
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -30,6 +32,7 @@ CONTEXT = [
 ]
 CRATE = "https://w3id.org/ro/crate/1.1"
 WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+BIOSCHEMAS = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
@@ -48,12 +51,22 @@ TYPES = {
 }
 ROOT = Path(__file__).resolve().parents[3]
 """Of the project: where Snakefile and CITATION.cff lie."""
+README = """# firstorder, results of scale {scale}
+
+Open `index.html` in a browser: what held, every table and curve, and the runs behind a number.
+`paper.pdf` is the replication report, `claims.html` has every claim with its verdict, `tables/` and
+`figures/` every table and figure with its data as CSV. `manifest.json` has the hash of every file,
+`ro-crate-metadata.json` the same for archives, `codecheck.yml` for who checks.
+
+Data: {data}. Commit {commit}.
+"""
+"""Of the folder of results."""
 SNAKEFILE = "workflow/Snakefile"
 """The copy in the crate; RO-Crate names files below its own folder only."""
 
 
 def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
-    """Write ro-crate-metadata.json, a copy of the Snakefile that it describes, and codecheck.yml.
+    """Write ro-crate-metadata.json, README.md, codecheck.yml and the Snakefile that it describes.
 
     Raises DataError when the manifest is missing.
     """
@@ -67,39 +80,12 @@ def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     files.write_bytes(outputs["snakefile"], (ROOT / "Snakefile").read_bytes())
     folder = Path(inputs["manifest"]).parent
     files.write_text(outputs["codecheck"], codecheck(manifest, folder, citation))
-    files.write_json(outputs["crate"], document(spec["settings"], inputs, manifest, citation))
-
-
-def codecheck(manifest: dict[str, Any], folder: Path, citation: dict[str, Any]) -> str:
-    """codecheck.yml: the files that a codechecker compares, each with what it shows.
-
-    https://codecheck.org.uk/spec/config/1.0/; who checks fills in codechecker, report and dates.
-    """
-    listed = [
-        {"file": _identifier(folder, path), "comment": f"{result['title']} ({result['where']})"}
-        for result in manifest["results"].values()
-        for path in result["files"]
-        if path.endswith((".csv", ".pdf"))
-    ]
-    listed += [
-        {"file": _identifier(folder, path), "comment": "Every claim with its verdict"}
-        for path in manifest["claims"]
-        if path.endswith(".csv")
-    ]
-    value = {
-        "version": "https://codecheck.org.uk/spec/config/1.0/",
-        "paper": {
-            "title": citation["title"],
-            "authors": [{"name": _name(author)} for author in citation["authors"]],
-        },
-        "manifest": listed,
-        "summary": f"Scale {manifest['scale']}, commit {manifest['commit']}; `make` rebuilds all.",
-    }
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    files.write_text(outputs["readme"], README.format(**manifest))
+    files.write_json(outputs["crate"], document(spec, inputs, manifest, citation))
 
 
 def document(
-    settings: Mapping[str, str], inputs: Files, manifest: dict[str, Any], citation: dict[str, Any]
+    spec: Mapping[str, Any], inputs: Files, manifest: dict[str, Any], citation: dict[str, Any]
 ) -> Entity:
     """The crate as JSON-LD: a flat list of entities that name each other by `@id`."""
     folder = Path(inputs["manifest"]).parent
@@ -108,21 +94,30 @@ def document(
     inputs_of = {path for result in manifest["results"].values() for path in result["inputs"]}
     read = [_file(folder, path, hashes[path]) for path in sorted(inputs_of) if path in hashes]
     outside = [each for each in read if each["@id"].startswith("#")]
-    actions = list(_actions(folder, manifest))
+    agent = {"@id": "#agent", "@type": "Person", "name": spec["agent"]} if spec["agent"] else None
+    by = {"agent": {"@id": "#agent"}} if agent else {}
+    actions = [{**each, **by} for each in _actions(folder, manifest)]
     licence = f"https://spdx.org/licenses/{citation['license']}"
     authors = [{"@id": f"#author-{index}"} for index in range(len(citation["authors"]))]
     works = list(_works(citation))
     made = max((_changed(folder / each["@id"]) for each in results), default=0.0)
-    when = datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
-    values = list(_settings(settings))
+    when = _moment(made)
+    values = list(_settings(spec["settings"]))
+    ran = [time for name in manifest["jobs"] if (time := _times(folder, name))]
     run: Entity = {
         "@id": "#run",
         "@type": "CreateAction",
         "name": f"The workflow at scale {manifest['scale']}",
+        "description": (
+            f"Snakemake ran {len(manifest['jobs'])} jobs from raw data to tables, figures and "
+            f"claims, with {manifest['device']}."
+        ),
         "instrument": {"@id": SNAKEFILE},
         "object": _references([*values, *outside]),
         "result": _references(results),
+        **({"startTime": min(time["startTime"] for time in ran)} if ran else {}),
         "endTime": when,
+        **by,
         "actionStatus": "http://schema.org/CompletedActionStatus",
     }
     root: Entity = {
@@ -138,7 +133,12 @@ def document(
         "mainEntity": {"@id": SNAKEFILE},
         "mentions": _references([run, *actions]),
         "hasPart": _references(
-            [{"@id": SNAKEFILE}, *results, *(each for each in read if each not in outside)]
+            [
+                {"@id": SNAKEFILE},
+                {"@id": "README.md"},
+                *results,
+                *(each for each in read if each not in outside),
+            ]
         ),
     }
     graph = [
@@ -149,7 +149,8 @@ def document(
             "conformsTo": [{"@id": CRATE}, {"@id": WORKFLOW_CRATE}],
         },
         root,
-        *_workflow(manifest, licence, authors),
+        *_workflow(manifest, licence, authors, citation.get("repository-code")),
+        _readme(folder),
         run,
         *actions,
         *results,
@@ -157,7 +158,7 @@ def document(
         *values,
         *works,
         *(
-            {"@id": reference["@id"], "@type": "Organization", "name": _name(author)}
+            {"@id": reference["@id"], "@type": _kind(author), "name": named(author)}
             for reference, author in zip(authors, citation["authors"], strict=True)
         ),
         {"@id": licence, "@type": "CreativeWork", "name": f"{citation['license']} License"},
@@ -166,7 +167,24 @@ def document(
             for key, name in PROFILES.items()
         ),
     ]
-    return {"@context": CONTEXT, "@graph": graph}
+    if agent:
+        graph.append(agent)
+    return {"@context": CONTEXT, "@graph": [_compact(entity) for entity in graph]}
+
+
+def _compact(entity: Entity) -> Entity:
+    """Lists of one as the one, as RO-Crate asks."""
+    alone = {key: each for key, each in entity.items() if isinstance(each, list) and len(each) == 1}
+    return entity | {key: each[0] for key, each in alone.items()}
+
+
+def _kind(author: dict[str, str]) -> str:
+    return "Organization" if "name" in author else "Person"
+
+
+def _readme(folder: Path) -> Entity:
+    path = folder / "README.md"
+    return {**_file(folder, str(path), files.sha256(path)), "about": {"@id": "./"}}
 
 
 def _published(folder: Path, manifest: dict[str, Any]) -> Iterator[Entity]:
@@ -191,18 +209,39 @@ def _whole(inputs: Files) -> Iterator[Entity]:
 
 def _actions(folder: Path, manifest: dict[str, Any]) -> Iterator[Entity]:
     """How every table and figure was made: from which records, by which code."""
+    makers = {path: name for name, job in manifest["jobs"].items() for path in job["outputs"]}
     for name, result in manifest["results"].items():
+        job = makers[next(iter(result["files"]))]
+        entry = ", ".join(manifest["jobs"][job]["entries"])
         yield {
             "@id": f"#{name}",
             "@type": "CreateAction",
-            "name": f"Made the {result['kind']} “{result['title']}” with code {result['code']}",
+            "name": f"Made the {result['kind']} “{result['title']}”",
+            "description": f"{entry} of code {result['code']}, on {len(result['inputs'])} files.",
+            **_times(folder, job),
             "instrument": {"@id": "#firstorder"},
             "object": [{"@id": _identifier(folder, path)} for path in result["inputs"]],
             "result": [{"@id": _identifier(folder, path)} for path in result["files"]],
         }
 
 
-def _workflow(manifest: dict[str, Any], licence: str, authors: list[Entity]) -> Iterator[Entity]:
+def _times(folder: Path, name: str) -> dict[str, str]:
+    """When a job began and ended, as the ledger has it; empty for one without an entry."""
+    path = ledger.place(str(folder), name)
+    entry = ledger.read(path)
+    if entry is None:
+        return {}
+    ended = path.stat().st_mtime
+    return {"startTime": _moment(ended - entry.seconds), "endTime": _moment(ended)}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _workflow(
+    manifest: dict[str, Any], licence: str, authors: list[Entity], address: str | None
+) -> Iterator[Entity]:
     """The workflow, its language, and the program that its rules call."""
     commit = manifest["commit"] + (" with changes" if manifest["dirty"] else "")
     yield {
@@ -211,6 +250,8 @@ def _workflow(manifest: dict[str, Any], licence: str, authors: list[Entity]) -> 
         "name": "Snakefile of firstorder",
         "description": "Its rules and the code that they call are those of the named commit.",
         "version": f"{__version__}, commit {commit}",
+        "encodingFormat": "text/plain",
+        "conformsTo": {"@id": BIOSCHEMAS},
         "programmingLanguage": {"@id": "#snakemake"},
         "license": {"@id": licence},
         "author": authors,
@@ -233,6 +274,7 @@ def _workflow(manifest: dict[str, Any], licence: str, authors: list[Entity]) -> 
         "@id": "#firstorder",
         "@type": "SoftwareApplication",
         "name": "firstorder",
+        **({"url": {"@id": address}} if address else {}),
         "softwareVersion": f"{__version__}, commit {commit}",
         "softwareRequirements": packages,
     }
@@ -252,13 +294,9 @@ def _works(citation: dict[str, Any]) -> Iterator[Entity]:
             "@id": f"https://arxiv.org/abs/{number}",
             "@type": "ScholarlyArticle",
             "name": " ".join(reference["title"].split()),
-            "author": "; ".join(map(_name, reference["authors"])),
+            "author": "; ".join(map(named, reference["authors"])),
             "datePublished": str(reference["year"]),
         }
-
-
-def _name(author: dict[str, str]) -> str:
-    return author.get("name") or f"{author['given-names']} {author['family-names']}"
 
 
 def _file(folder: Path, path: str, digest: str) -> Entity:

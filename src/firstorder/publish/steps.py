@@ -208,6 +208,7 @@ def _crate_outputs(config: Config) -> Files:
         "crate": paths(config).crate,
         "snakefile": f"{root}/workflow/Snakefile",
         "codecheck": f"{root}/codecheck.yml",
+        "readme": f"{root}/README.md",
     }
 
 
@@ -217,7 +218,7 @@ def _crate_job(config: Config) -> Job:
     return Job(
         step="crate",
         key=(),
-        spec={"settings": {**chosen, "device": settings.device}},
+        spec={"settings": {**chosen, "device": settings.device}, "agent": settings.agent},
         inputs={"manifest": paths(config).manifest, "paper": paths(config).paper},
         outputs=_crate_outputs(config),
         code=("firstorder.publish.crate:crate",),
