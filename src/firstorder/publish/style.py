@@ -14,6 +14,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
@@ -281,20 +282,25 @@ def whiskers(axes: Axes, x: Any, mean: Any, std: Any, look: Look, label: str, **
 
 
 def lay_out(figure: Figure) -> None:
-    """Place everything, titles in as many lines as their panel's width asks for.
+    """Place everything, titles and labels in as many lines as their panel asks for.
 
     Done once: faster, and the same in every format.
     """
     figure.draw_without_rendering()
     for axes in figure.axes:
-        room, title = axes.get_window_extent().width, axes.title
-        lines = title.get_text().split("\n")
-        if title.get_text() and (wide := title.get_window_extent().width) > 1.08 * room:
-            characters = max(8, int(max(map(len, lines)) * room / wide))
-            wrapped = [part for line in lines for part in textwrap.wrap(line, characters)]
-            title.set_text("\n".join(wrapped))
+        room = axes.get_window_extent()
+        _wrap(axes.title, axes.title.get_window_extent().width, room.width)
+        _wrap(axes.yaxis.label, axes.yaxis.label.get_window_extent().height, room.height)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def _wrap(text: Text, length: float, room: float) -> None:
+    """Break the lines of a text of `length` pixels that has `room` pixels."""
+    lines = text.get_text().split("\n")
+    if text.get_text() and length > 1.08 * room:
+        characters = max(8, int(max(map(len, lines)) * room / length))
+        text.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, characters)))
 
 
 def save(drawing: Drawing, path_of: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -219,7 +220,8 @@ def alignment_accuracy(results: Results) -> Drawing:
         found = []
         for arm, dots in part.groupby("arm", sort=False):
             rho = measures.spearman(dots["ratio"], dots["test_accuracy"])
-            found.append(f"{ARMS[str(arm)]} {rho:.2f}".replace("-", "−"))
+            said = "none" if np.isnan(rho) else f"{rho:.2f}".replace("-", "−")
+            found.append(f"{ARMS[str(arm)]} {said}")
             for kind, marks in dots.groupby("kind", sort=False):
                 look = KIND_LOOKS[KINDS[str(kind)]]
                 each.plot(
@@ -237,7 +239,7 @@ def alignment_accuracy(results: Results) -> Drawing:
         each.set_xlabel("Alignment / trace × examples")
     style.accuracies(axes, data["test_accuracy"])
     _label_rows(axes, "Test accuracy (%)")
-    style.legend_below(figure, axes, f"each mark a task of one of {data['seed'].nunique()} seeds")
+    style.legend_below(figure, axes, style.seeds([data["seed"].nunique()], "a mark for each task"))
     return Drawing(figure, data)
 
 

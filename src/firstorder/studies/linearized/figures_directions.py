@@ -68,7 +68,7 @@ def nads(results: Results) -> Drawing:
     right.set_ylabel("Test accuracy (%)")
     style.accuracies([right], curves["mean"], curves["std"])
     for each in (left, right):
-        each.set_xscale("log")
+        style.log_values(each, "x")
         each.set_xlabel("Index of the direction")
     handles, labels = right.get_legend_handles_labels()
     bottom.legend(
