@@ -88,6 +88,19 @@ def source() -> tuple[str, bool | None]:
     return described.removesuffix("-dirty"), described.endswith("-dirty")
 
 
+@cache
+def committed() -> str:
+    """The day of the commit, YYYY-MM-DD; empty where there is no checkout."""
+    if not (ROOT / ".git").exists():
+        return ""
+    command = ["git", "log", "-1", "--format=%cs"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
 ROOT = Path(__file__).resolve().parents[3]
 """Of the project, when it is run from its source."""
 

@@ -74,6 +74,8 @@ class Study:
     steps: tuple[Step, ...]
     select: Callable[[Config, Any, tuple[str, ...]], Selected]
     """(config, selection, names of files that are read) -> what is drawn on."""
+    protocol: Callable[[Config], Iterable[dict[str, str]]] = lambda config: ()
+    """How networks are trained at the scale: rows of `publish.protocol`, for the paper."""
     package: str = ""
     """Where its tables, figures and claims are registered; filled in by `find`."""
 

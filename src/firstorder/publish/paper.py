@@ -12,7 +12,7 @@ import pandas as pd
 from firstorder import __version__, files
 from firstorder.errors import DataError
 from firstorder.jobs import provenance
-from firstorder.publish import grid
+from firstorder.publish import grid, protocol
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -50,6 +50,7 @@ def contents(spec: Spec, folder: Path) -> dict[str, Any]:
     return {
         "version": __version__,
         "commit": commit[:12] + (" with changes" if dirty else ""),
+        "date": provenance.committed(),
         "device": provenance.device("cpu"),
         "tally": _tally(verdicts, spec, folder),
         "scale": spec["scale"],
@@ -81,18 +82,20 @@ def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
     # The first table and the first figure stand in the text, the others in the appendix.
     main = {kinds.index(kind) for kind in ("table", "figure") if kind in kinds}
     return {
-        **{name: study[name] for name in ("name", "title", "paper")},
+        **{name: study[name] for name in ("name", "title", "paper", "protocol")},
+        "columns": list(protocol.COLUMNS),
         "verdicts": f"{study['title']}: of {len(own)} claims, {listed}." if len(own) else "",
         "artefacts": [
             {**_artefact(artefact, folder), "main": index in main}
             for index, artefact in enumerate(study["artefacts"])
         ],
-        "claims": own[["claim", "title", "where", "status", "verdict"]].to_dict("records"),
+        "claims": own[["study", "claim", "title", "where", "status", "verdict"]].to_dict("records"),
     }
 
 
 def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
-    common = {name: artefact[name] for name in ("id", "kind", "title", "place", "caption")}
+    shown = ("id", "study", "kind", "title", "place", "caption", "code", "claims")
+    common = {name: artefact[name] for name in shown}
     below = artefact["files"]
     for path in below.values():
         if not (folder / path).is_file():

@@ -232,12 +232,21 @@ def _paper_outputs(config: Config) -> Files:
 
 def _paper_job(config: Config) -> Job:
     listed: dict[str, list[dict[str, Any]]] = {study: [] for study in config.settings.studies}
+    judged = _claims_job(config).spec["claims"]
     for job in artefact_jobs(config):
+        name = job.aside["printed"]["label"]
         listed[job.key[0]].append(
             {
-                "id": job.aside["printed"]["label"],
+                "id": name,
+                "study": job.key[0],
                 "kind": job.step,
                 "title": job.aside["printed"]["title"],
+                "code": job.spec["function"],
+                "claims": [
+                    claim["claim"]
+                    for claim in judged
+                    if claim["study"] == job.key[0] and name in {r["id"] for r in claim["related"]}
+                ],
                 "place": job.aside["where"],
                 "caption": job.aside["printed"]["caption"],
                 "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
@@ -254,6 +263,7 @@ def _paper_job(config: Config) -> Job:
                     "name": study,
                     "title": config.studies[study].declared.title,
                     "paper": config.studies[study].declared.paper.strip(),
+                    "protocol": list(studies.find(study).protocol(config)),
                     "artefacts": listed[study],
                 }
                 for study in config.settings.studies

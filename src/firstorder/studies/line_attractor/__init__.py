@@ -9,7 +9,7 @@ from firstorder.jobs.study import Study
 from firstorder.studies.line_attractor import settings
 from firstorder.studies.line_attractor.check import check
 from firstorder.studies.line_attractor.jobs import STEPS
-from firstorder.studies.line_attractor.selection import select
+from firstorder.studies.line_attractor.selection import protocol, select
 
 STUDY = Study(
     name=settings.NAME,
@@ -18,4 +18,5 @@ STUDY = Study(
     check=check,
     steps=STEPS,
     select=select,
+    protocol=protocol,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from firstorder.config import Config
 from firstorder.jobs.study import Selected
+from firstorder.publish.protocol import Row, examples, trained
 from firstorder.studies.line_attractor import grid
 from firstorder.studies.line_attractor.grid import Network
 from firstorder.studies.line_attractor.settings import Select, declared, scale
@@ -65,3 +66,12 @@ def _data(config: Config, corpora: list[str]) -> str:
         title = declared(config).corpora[corpus].title
         titles.append(f"{title} ({note})" if note else title)
     return ", ".join(titles)
+
+
+def protocol(config: Config) -> Iterator[Row]:
+    """How networks are trained on every corpus, for the paper."""
+    for name, corpus in scale(config).corpora.items():
+        data = examples(declared(config).corpora[name].title, corpus.text.train, corpus.text.test)
+        cells = ", ".join(declared(config).cells[cell] for cell in corpus.cells)
+        model = f"{cells}; {corpus.recipe.units} units"
+        yield trained(name, data, model, corpus.recipe, 0.0, scale(config).seeds)

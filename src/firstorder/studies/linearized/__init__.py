@@ -1,7 +1,7 @@
 """Linearized networks: tangent kernels, trainings in function space, rotations of the kernel."""
 
 from firstorder.jobs.study import Study
-from firstorder.studies.linearized.grid import select
+from firstorder.studies.linearized.grid import protocol, select
 from firstorder.studies.linearized.jobs import STEPS
 from firstorder.studies.linearized.settings import LinearizedScale, LinearizedStudy, check
 
@@ -12,4 +12,5 @@ STUDY = Study(
     check=check,
     steps=STEPS,
     select=select,
+    protocol=protocol,
 )

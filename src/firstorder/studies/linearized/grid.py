@@ -9,6 +9,7 @@ from firstorder.config import Config, ConfigError
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Selected
 from firstorder.publish import declared
+from firstorder.publish.protocol import Row, examples, trained
 from firstorder.studies.linearized.settings import (
     Directions,
     Family,
@@ -262,3 +263,19 @@ def _wanted(config: Config) -> Iterator[tuple[Run, str]]:
         for row in (*selected.spec.get("runs", ()), *selected.spec.get("baselines", ())):
             run = Run(row["family"], row["model"], row["support"], row["seed"])
             yield from ((run, name) for name in reads)
+
+
+def protocol(config: Config) -> Iterator[Row]:
+    """How every family of tasks is trained, for the paper."""
+    study: LinearizedStudy = config.studies["linearized"].declared
+    own: LinearizedScale = config.studies["linearized"].scale
+    for name, family in own.families.items():
+        recipe = config.recipes[family.recipe]
+        models = ", ".join(study.models[model].label for model in family.models)
+        if family.support is None:
+            data = examples("drawn inputs", family.directions.train, family.directions.test)
+        else:
+            support = own.supports[family.support]
+            title = config.datasets[support.dataset].title
+            data = examples(title, support.train, support.test)
+        yield trained(name, data, models, recipe, recipe.weight_decay, family.seeds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from firstorder.jobs.study import Study
 from firstorder.studies.robust_kernels import settings
-from firstorder.studies.robust_kernels.grid import select
+from firstorder.studies.robust_kernels.grid import protocol, select
 from firstorder.studies.robust_kernels.jobs import STEPS
 from firstorder.studies.robust_kernels.settings import check
 
@@ -18,4 +18,5 @@ STUDY = Study(
     check=check,
     steps=STEPS,
     select=select,
+    protocol=protocol,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from firstorder.config import Config
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Selected
+from firstorder.publish.protocol import Row, examples, trained
 from firstorder.studies.robust_kernels.settings import (
     NAME,
     Examples,
@@ -106,3 +108,12 @@ def _title(config: Config, examples: Examples) -> str:
 def _data(config: Config, examples: Examples) -> str:
     title = config.datasets[examples.dataset].title
     return f"{title} ({examples.train:,} training and {examples.test:,} test examples)"
+
+
+def protocol(config: Config) -> Iterator[Row]:
+    """How every network is trained, for the paper; kernels are not trained."""
+    for name, network in scale(config).networks.items():
+        recipe = config.recipes[network.recipe]
+        data = examples(config.datasets[network.dataset].title, network.train, network.test)
+        model = declared(config).models[network.model].label
+        yield trained(name, data, model, recipe, recipe.weight_decay, network.seeds)

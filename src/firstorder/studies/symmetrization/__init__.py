@@ -9,7 +9,7 @@ from firstorder.jobs.study import Study
 from firstorder.studies.symmetrization import settings
 from firstorder.studies.symmetrization.check import check
 from firstorder.studies.symmetrization.jobs import STEPS
-from firstorder.studies.symmetrization.selection import select
+from firstorder.studies.symmetrization.selection import protocol, select
 
 STUDY = Study(
     name=settings.NAME,
@@ -18,4 +18,5 @@ STUDY = Study(
     check=check,
     steps=STEPS,
     select=select,
+    protocol=protocol,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from firstorder.config import Config, ConfigError, Noise
 from firstorder.jobs import functions
 from firstorder.jobs.study import Selected
+from firstorder.publish.protocol import Row, examples, trained
 from firstorder.studies.symmetrization import grid
 from firstorder.studies.symmetrization.grid import cell
 from firstorder.studies.symmetrization.settings import Select, declared, scale
@@ -226,6 +227,18 @@ def _data(config: Config, cells: str | None) -> str:
     titles = dict.fromkeys(_trained_on(config, name) for each in products for name in each.settings)
     notes = dict.fromkeys(each.note for each in products if each.note)
     return "; ".join((*titles, *notes))
+
+
+def protocol(config: Config) -> Iterator[Row]:
+    """How every setting is trained, for the paper; losses may change rate and decay."""
+    own = scale(config)
+    used = {name for group in own.cells.values() for each in group for name in each.settings}
+    for name, setting in own.settings.items():
+        if name in used:
+            recipe, dataset = config.recipes[setting.recipe], config.datasets[setting.dataset]
+            data = examples(dataset.title, recipe.train or dataset.train, dataset.test)
+            model = str(recipe.model)
+            yield trained(name, data, model, recipe, recipe.weight_decay, own.seeds)
 
 
 def _trained_on(config: Config, setting: str) -> str:
