@@ -108,8 +108,8 @@ def test_what_differs_in_the_making_is_told(folder: Folder) -> None:
         "commit: f and e",
         "device: cpu and cuda",
         "torch: 2 and 3",
-        "code of `prepare`: 1 of its jobs",
-        "data: `prepare/digits` made another file",
+        "code of 1 jobs: prepare (1)",
+        "data: prepare/digits made other files",
     ]
 
 
@@ -119,7 +119,32 @@ def test_a_reference_that_was_kept_is_compared_like_its_source(folder: Folder) -
     compare.keep(str(source), str(target))
     shutil.rmtree(source)
     found = compare.compare(str(target), str(other))
-    assert found.status == 1 and found.reasons == ["data: `prepare/digits` made another file"]
+    assert found.status == 1 and found.reasons == ["data: prepare/digits made other files"]
+
+
+def test_a_reference_needs_the_verdicts(folder: Folder) -> None:
+    (folder("one") / "claims.csv").unlink()
+    done = CliRunner().invoke(
+        commands, ["compare", "--keep", str(folder("two").parent / "one"), "x"]
+    )
+    assert done.exit_code == 2 and "claims.csv: no such file" in done.output
+
+
+def test_what_is_told_fits_one_screen(folder: Folder) -> None:
+    def many(root: Path, shift: float) -> str:
+        shared = {"section": "", "column": "20 %", "corner": "Loss", "std": 0.1, "n": 4, "text": ""}
+        rows = [{**shared, "row": f"loss {i}", "mean": 10.0 + i + shift} for i in range(200)]
+        pd.DataFrame(rows).to_csv(root / "tables/a.csv", index=False)
+        return str(root)
+
+    jobs = {f"step{i}/{j}": {"spec": "1", "code": "2"} for i in range(9) for j in range(9)}
+    other = {name: {"spec": "3", "code": "4"} for name in jobs}
+    found = compare.compare(
+        many(folder("one", jobs=jobs), 0.0), many(folder("two", jobs=other, device="cuda"), 5.0)
+    )
+    assert found.status == 1 and len(found.differing) == 200
+    lines = list(found.lines())
+    assert len(lines) <= 24 and "and 188 more" in lines
 
 
 def test_the_exit_status_tells_same_different_and_not_comparable(folder: Folder) -> None:

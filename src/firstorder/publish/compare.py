@@ -51,8 +51,8 @@ class Comparison:
             return 2
         return int(bool(self.numbers[DIFFERS] or self.claims[DIFFERS]))
 
-    def lines(self, most: int = 40) -> Iterator[str]:
-        """The report, at most `most` differences one by one."""
+    def lines(self, most: int = 12) -> Iterator[str]:
+        """The report, one screen of it: at most `most` differences one by one."""
         yield from self.differing[:most]
         if len(self.differing) > most:
             yield f"and {len(self.differing) - most} more"
@@ -85,6 +85,8 @@ def keep(source: str, target: str) -> None:
         name: {each: job[each] for each in ("spec", "code")} | _data(name, job, manifest)
         for name, job in manifest["jobs"].items()
     }
+    if not Path(source, "claims.csv").is_file():
+        raise UserError(f"{source}/claims.csv: no such file; run the workflow to make it")
     for path in ("claims.csv", *(f"tables/{name}" for name in sorted(_tables(source)))):
         Path(target, path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(source, path), Path(target, path))
@@ -101,7 +103,9 @@ def _table(folder: str, name: str) -> pd.DataFrame:
         return pd.DataFrame()
     if "time" in frame:  # what a clock measured is another number in every run
         frame = frame[~frame["time"].fillna(False).astype(bool)]
-    keyed = frame.astype({key: str for key in KEYS}).set_index(list(KEYS))
+    names = frame[list(KEYS)].astype(object)
+    keys = pd.MultiIndex.from_frame(names.where(names.notna(), "").astype(str))
+    keyed = frame.drop(columns=list(KEYS)).set_index(keys)
     return keyed[~keyed.index.duplicated()]
 
 
@@ -139,7 +143,7 @@ def _numbers(found: Comparison, name: str, first: pd.DataFrame, second: pd.DataF
         kind = number(a, b)
         found.numbers[kind] += 1
         if kind == DIFFERS:
-            place = ", ".join(part for part in key if part and part != "nan")
+            place = ", ".join(part for part in key if part)
             found.differing.append(
                 f"{name.removesuffix('.csv')}: {place}: {_text(a)} and {_text(b)}"
             )
@@ -229,12 +233,13 @@ def _reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
         steps = Counter(
             name.partition("/")[0] for name, (a, b) in jobs.items() if a[what] != b[what]
         )
-        for step, count in steps.items():
-            yield f"{what} of `{step}`: {count} of its jobs"
-    for name, (a, b) in jobs.items():
-        hashes = [_data(name, a, first), _data(name, b, second)]
-        if hashes[0] != hashes[1] and all(hashes):
-            yield f"data: `{name}` made another file"
+        if steps:
+            listed = ", ".join(f"{step} ({count})" for step, count in steps.items())
+            yield f"{what} of {steps.total()} jobs: {listed}"
+    hashes = {n: (_data(n, a, first), _data(n, b, second)) for n, (a, b) in jobs.items()}
+    other = [name for name, (a, b) in hashes.items() if a != b and a and b]
+    if other:
+        yield f"data: {', '.join(other)} made other files"
 
 
 def _data(name: str, job: dict[str, Any], manifest: dict[str, Any]) -> dict[str, list[str]]:
