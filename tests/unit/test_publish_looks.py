@@ -6,6 +6,7 @@ import itertools
 
 import yaml
 
+from firstorder.publish import page
 from firstorder.publish.looks import loss_look
 
 
@@ -31,3 +32,15 @@ def test_a_variant_has_the_colour_and_marker_of_its_base_and_another_line() -> N
 
 def test_a_loss_of_the_users_own_looks_the_same_every_time() -> None:
     assert loss_look("mine") == loss_look("mine")
+
+
+def test_curves_of_the_page_have_the_looks_of_the_figures() -> None:
+    columns = {
+        "loss": {"texts": ["ce-tuned", "mae"], "codes": [0, 1, 1]},
+        "label": {"texts": ["CE, tuned decay", "MAE"], "codes": [0, 1, 1]},
+    }
+    found = page._looks([{"frame": {"length": 3, "columns": columns}}, {"frame": None}])
+    assert found["MAE"] == found["mae"] == {"color": "#D55E00", "marker": "s", "dash": ""}
+    tuned = loss_look("ce-tuned")
+    assert found["CE, tuned decay"]["color"] == tuned.color
+    assert found["CE, tuned decay"]["dash"] == " ".join(f"{2 * n:g}" for n in tuned.linestyle[1])

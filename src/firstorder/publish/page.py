@@ -87,16 +87,13 @@ def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
 def cautions(spec: Spec, manifest: dict[str, Any], claims: list[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing a number, in sentences."""
     said = [f"The data of this scale: {spec['data']}. What fails here may hold on other data."]
-    said += [
-        f"{study['title']}: {', '.join(map(str, seeds))} "
-        + (
-            "is the only seed; nothing has a spread over seeds."
-            if len(seeds) == 1
-            else "are all seeds."
-        )
-        for study in spec["studies"]
-        if (seeds := study["seeds"])
-    ]
+    counted: dict[int, list[str]] = {}
+    for study in spec["studies"]:
+        counted.setdefault(len(study["seeds"]), []).append(f"“{study['title']}”")
+    for seeds, titles in sorted(counted.items()):
+        if seeds:
+            few = "one seed and no spread over seeds" if seeds == 1 else f"{seeds} seeds"
+            said.append(f"{', '.join(titles)}: {few}.")
     for status, what in (("not resolved", "are not resolved"), ("not run", "are not run at all")):
         count = sum(claim["status"] == status for claim in claims)
         if count:

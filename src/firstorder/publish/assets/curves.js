@@ -115,7 +115,7 @@ function plot(artefact, series, x, y, std, by, fixed, s) {
       picture.append(svg("polygon", { points: [...upper, ...lower].join(" "), fill: each.color, "fill-opacity": .12 }));
     }
     const row = { ...fixed, ...(by ? { [by]: each.name } : {}) };
-    const group = svg("g", { class: "series", "data-name": each.name, style: "cursor: pointer", onclick: () => go({ series: `${artefact.id}|${new URLSearchParams(row)}`, run: "", cell: "" }) });
+    const group = svg("g", { class: "series", "data-name": each.name, "aria-label": `the runs of ${each.name}`, ...pressed(() => go({ series: `${artefact.id}|${new URLSearchParams(row)}`, run: "", cell: "" })) });
     if (!repeated) group.append(svg("polyline", { points: own.map(r => `${px(r[x])},${py(r[y])}`).join(" "), fill: "none", stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash }));
     const every = repeated ? 1 : Math.ceil(own.length / 60);
     group.append(...own.filter((_, i) => i % every === 0).map(r => mark(each, px(r[x]), py(r[y]), repeated || own.length > 20 ? 2.2 : 3,

@@ -28,6 +28,8 @@ function svg(tag, attributes = {}, ...children) {
   made.append(...children.flat(Infinity));
   return made;
 }
+const pressed = action => ({ style: "cursor: pointer", tabindex: 0, role: "link", onclick: action,
+  onkeydown: e => { if (e.key === "Enter") action(); } });
 const link = (text, action, attributes = {}) =>
   el("button", { class: "link", type: "button", onclick: action, ...attributes }, text);
 const file = (path, text) => el("a", { href: path.split("/").map(encodeURIComponent).join("/") }, text ?? path);

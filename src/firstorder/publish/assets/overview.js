@@ -3,9 +3,13 @@
 function tally(claims) {
   return Object.keys(LOOK).map(status => [status, claims.filter(c => c.status === status).length]).filter(([, n]) => n);
 }
-function bar(claims) {
-  return el("div", { class: "bar" }, tally(claims).map(([status, n]) =>
-    el("span", { class: LOOK[status], style: `flex: ${n}`, title: `${n} ${status}` }, `${n} ${status}`)));
+const COUNTED = { holds: ["holds", "hold"], fails: ["fails", "fail"], "not resolved": ["is not resolved", "are not resolved"], "not run": ["is not run", "are not run"] };
+function inWords(claims) {
+  return tally(claims).map(([status, n]) => `${n} ${COUNTED[status][n === 1 ? 0 : 1]}`).join(", ");
+}
+function bar(claims) {  // the numbers; the words stand beside it, where narrow parts do not cut them
+  return el("div", { class: "bar", role: "img", "aria-label": inWords(claims) }, tally(claims).map(([status, n]) =>
+    el("span", { class: LOOK[status], style: `flex: ${n}`, title: `${n} ${status}` }, String(n))));
 }
 function compared() {
   return D.artefacts.filter(a => a.kind === "table").flatMap(artefact => rows(artefact)
@@ -14,18 +18,17 @@ function compared() {
 }
 function overview() {
   const found = compared(), parts = [];
-  parts.push(el("h2", {}, "Which claims held"));
-  for (const study of D.studies) {
+  const by = name => found.filter(f => f.row.agreement === name).length;
+  const held = D.studies.map(study => {
     const own = D.claims.filter(c => c.study === study.name);
-    parts.push(el("h3", {}, link(study.title, () => fresh("claims", { study: study.name }))),
-      own.length ? bar(own) : el("p", { class: "faint" }, "No claims."),
-      el("p", { class: "faint" }, `Rebuilt from: ${study.paper}`));
-  }
-  for (const status of ["fails", "not resolved"]) {
-    const own = D.claims.filter(c => c.status === status);
-    if (own.length) parts.push(el("h3", { class: LOOK[status] }, status === "fails" ? "What failed" : "What is not resolved"),
-      el("ul", {}, own.map(c => el("li", {}, link(`${c.claim}: ${c.title}`, () => fresh("claims", { q: c.claim, study: c.study })), " ", el("span", { class: "faint" }, c.verdict)))));
-  }
+    return [el("h3", {}, link(study.title, () => fresh("claims", { study: study.name }))),
+      own.length ? [bar(own), el("p", { class: "faint" }, `${inWords(own)}.`)] : el("p", { class: "faint" }, "No claims.")];
+  });
+  parts.push(el("p", { class: "lead" }, `Of ${D.claims.length} claims ${inWords(D.claims)}. `,
+    found.length ? `Of ${by("agrees") + by("differs")} numbers that stand beside published ones ${by("agrees")} agree.`
+      : "No number has a published counterpart on these data."),
+    el("div", { class: "columns" }, el("section", {}, el("h2", {}, "Which claims held"), held),
+      el("section", {}, el("h2", {}, "What to distrust"), el("ul", {}, D.cautions.map(text => el("li", {}, text))))));
   parts.push(el("h2", {}, "Published and rebuilt"));
   if (!found.length) {
     const known = D.artefacts.some(a => a.kind === "table" && rows(a).some(r => isNumber(r.published)));
@@ -33,12 +36,16 @@ function overview() {
       ? "No rebuilt number stands beside a published one at this scale."
       : `No number of this scale has a published counterpart: its data (${D.data}) are not those of the papers. The claims above compare orders and directions.`));
   } else {
-    const by = name => found.filter(f => f.row.agreement === name).length;
     parts.push(el("p", {}, `${by("agrees")} numbers agree with the published ones, ${by("differs")} differ, `
       + `${found.length - by("agrees") - by("differs")} are not compared by value. A line is the band in which a number agrees: `
       + "one point, or three times the sum of both standard deviations."), bandPlot(found));
   }
-  parts.push(el("h2", {}, "What to distrust"), el("ul", {}, D.cautions.map(text => el("li", {}, text))));
+  for (const status of ["fails", "not resolved"]) {
+    const own = D.claims.filter(c => c.status === status);
+    if (own.length) parts.push(el("h2", { class: LOOK[status] }, status === "fails" ? "What failed" : "What is not resolved"),
+      el("ul", {}, own.map(c => el("li", {}, link(`${c.claim}: ${c.title}`, () => fresh("claims", { q: c.claim, study: c.study })), " ", el("span", { class: "faint" }, c.verdict)))));
+  }
+  parts.push(el("h2", {}, "Rebuilt from"), el("ul", {}, D.studies.map(study => el("li", {}, study.paper))));
   parts.push(el("h2", {}, "More"), el("ul", {},
     [["paper.pdf", "the replication report"], ["report.html", "the report of the workflow: its graph, times, rules"],
       ["claims.html", "claims as a page of their own"], ["manifest.json", "every file with its hash"]]
@@ -58,7 +65,7 @@ function bandPlot(found) {
     svg("text", { x: x(v), y: 12, "text-anchor": "middle" }, short(v))]));
   shown.forEach(({ artefact, row, at }, i) => {
     const y = top + i * height + height / 2, color = row.agreement === "differs" ? "#a33600" : row.agreement === "agrees" ? "#00684a" : "#7a5c00";
-    picture.append(svg("g", { style: "cursor: pointer", onclick: () => go({ cell: `${artefact.id}|${at}`, run: "" }) },
+    picture.append(svg("g", pressed(() => go({ cell: `${artefact.id}|${at}`, run: "" })),
       svg("title", {}, `${row.section} · ${row.row} · ${row.column}: rebuilt ${row.text}, published ${row.published_text} (${row.source})`),
       svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, cut(`${row.row}, ${row.column} – ${row.section}`, 52)),
       svg("line", { x1: x(row.published - margin(row)), x2: x(row.published + margin(row)), y1: y, y2: y, stroke: "#999", "stroke-width": 5, "stroke-opacity": .45 }),
