@@ -31,9 +31,18 @@ def measured(
     unit: str = "",
     scale: float = 1.0,
 ) -> list[Effect]:
-    """One effect a network: the mean of `values` over its seeds."""
+    """One effect a network: the mean of `values` over its seeds.
+
+    A seed without a value, whose network has too few fixed points, is left out and counted.
+    """
     effects = []
-    for _, part in numbers.groupby(["corpus", "cell"], sort=False):
+    for _, whole in numbers.groupby(["corpus", "cell"], sort=False):
+        part = whole[values[whole.index].notna()]
+        if part.empty:
+            continue
+        left = (
+            "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds have points)"
+        )
         cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
         drawn = resample({"value": cell})
         effects.append(
@@ -44,7 +53,7 @@ def measured(
                 direction=direction,
                 scale=scale,
                 unit=unit,
-                name=name(part.iloc[0]),
+                name=name(part.iloc[0]) + left,
             )
         )
     return effects
