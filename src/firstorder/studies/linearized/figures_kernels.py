@@ -122,12 +122,11 @@ def kernel_evolution(results: Results) -> Drawing:
         energy, ["label", "family", "task", "moment", "components"], "energy"
     )
     models = by_model(growth)
-    tasks = list(dict.fromkeys(zip(growth["family"], growth["task"], strict=True)))
-    look = style.looks(map(str, tasks))
+    look = style.looks(growth["family"] + " " + growth["task"].astype(str))
     figure, axes = style.panels(len(models), 2, height=2.35)
     for (label, part), row in zip(models, axes, strict=True):
         for (family, task, name), line in part.groupby(["family", "task", "part"], sort=False):
-            own = look[str((family, task))]
+            own = look[f"{family} {task}"]
             row[0].plot(
                 line["epoch"],
                 line["mean"],
@@ -153,7 +152,7 @@ def kernel_evolution(results: Results) -> Drawing:
 def _energies(axes: Axes, share: pd.DataFrame, look: dict[str, style.Look]) -> None:
     moments = {"init": style.LINES[2], "mid": style.LINES[1], "end": "-"}
     for (family, task, moment), line in share.groupby(["family", "task", "moment"], sort=False):
-        own = look[str((family, task))]
+        own = look[f"{family} {task}"]
         drawn: dict[str, Any] = {**own.points, "linestyle": moments[str(moment)], "markersize": 3}
         axes.plot(line["components"], line["mean"], **drawn)
     style.log_index(axes, share["components"])
