@@ -12,7 +12,7 @@ import pandas as pd
 from firstorder import __version__, files
 from firstorder.errors import DataError
 from firstorder.jobs import provenance
-from firstorder.publish import grid
+from firstorder.publish import grid, spreadsheets
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -66,7 +66,7 @@ def _tally(verdicts: pd.DataFrame, spec: Spec, folder: Path) -> dict[str, int]:
     for study in spec["studies"]:
         for artefact in study["artefacts"]:
             if artefact["kind"] == "table":
-                frame = pd.read_csv(folder / artefact["files"]["csv"])
+                frame = spreadsheets.read_csv(folder / artefact["files"]["csv"])
                 if "agreement" in frame:
                     compared.update(frame["agreement"].dropna().astype(str))
     judged = compared["agrees"] + compared["differs"]
@@ -99,7 +99,7 @@ def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
             raise DataError(f"{folder / path}: no such file; run the workflow to make it")
     if artefact["kind"] == "figure":
         return {**common, "image": below["svg"], "data": below["csv"]}
-    frame = pd.read_csv(folder / below["csv"], dtype={"text": str, "row": str, "column": str})
+    frame = spreadsheets.read_csv(folder / below["csv"], dtype=grid.TEXTS)
     sections = [
         {
             "title": section.title,
@@ -116,4 +116,4 @@ def _claims(folder: Path) -> pd.DataFrame:
     path = folder / "claims.csv"
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the workflow to make it")
-    return pd.read_csv(path)
+    return spreadsheets.read_csv(path)

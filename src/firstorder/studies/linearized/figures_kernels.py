@@ -41,7 +41,7 @@ def end_alignment(results: Results) -> Drawing:
             each.set_title(f"{label}, {title}")
             style.log_values(each, "x")
             style.log_values(each)
-        row[0].set_ylabel("Alignment $A(u_k)$")
+        row[0].set_ylabel("Alignment A(uₖ)")
     for each in axes[-1]:
         each.set_xlabel("Index k of the initial eigenfunction")
     style.legend_below(figure, axes[0])
@@ -94,7 +94,7 @@ def kernel_spectrum(results: Results) -> Drawing:
         )
         axes[0, 1].plot(line["k"], line["cumulative"], **drawn)
     style.log_values(axes[0, 0])
-    axes[0, 0].set_ylabel(r"Eigenvalue $\lambda_k / \lambda_1$")
+    axes[0, 0].set_ylabel("Eigenvalue λₖ / λ₁")
     axes[0, 1].set_ylabel("Share of the trace in the first k (%)")
     style.percent(axes[0, 1])
     for each in axes[0]:

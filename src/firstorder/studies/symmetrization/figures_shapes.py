@@ -34,7 +34,7 @@ def loss_shapes(results: Results, *, classes: int = 10, points: int = 199) -> Dr
     shown = ("Loss, zero at equal scores", "Norm of the gradient in the scores")
     for each, what in zip(axes[0], shown, strict=True):
         each.axvline(1.0 / classes, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
-        each.set_xlabel("Probability $p_y$ of the label")
+        each.set_xlabel("Probability of the label")
         each.set_ylabel(what)
         each.set_xlim(0.0, 1.0)
     axes[0, 1].set_ylim(bottom=0.0)
