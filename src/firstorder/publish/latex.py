@@ -17,7 +17,6 @@ TEX = {
     "†": r"$\dagger$",
     "²": "$^2$", "³": "$^3$", "≠": r"$\neq$", "≈": r"$\approx$", "√": r"$\surd$", "∞": r"$\infty$",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "…": r"\ldots{}",
-    "[": "{[}", "]": "{]}", "*": "{*}",  # after a line break they would belong to it
     "\u2013": "--", "é": r"\'e", "è": r"\`e",
 }  # fmt: skip
 
@@ -75,7 +74,9 @@ def _latex_cell(cell: Text, sources: list[str]) -> str:
 
 def tex(text: str) -> str:
     """`text` on one line, with LaTeX's special characters escaped."""
-    return "".join(TEX.get(character, character) for character in " ".join(text.split()))
+    # A line break or a rule would take a bracket or a star that follows for its own.
+    start = "{}" if text.lstrip().startswith(("[", "*")) else ""
+    return start + "".join(TEX.get(each, each) for each in " ".join(text.split()))
 
 
 PRINTED = re.compile(r"(?P<sign>[+−]?)[\d.]+( ± [\d.]+)?(?P<rest>.*)")

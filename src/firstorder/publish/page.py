@@ -226,7 +226,7 @@ def _claims(
     spec: Spec, inputs: Files, folder: Path, manifest: dict[str, Any], number: dict[str, int]
 ) -> list[dict[str, Any]]:
     """The claims as judged, those that fail first, with what is behind them."""
-    frame = spreadsheets.read_csv(inputs["claims"], dtype=str).fillna("")
+    frame = spreadsheets.read_csv(inputs["claims"], dtype=str, na_values=[])
     behind = {(each["study"], each["claim"]): each for each in spec["claims"]}
     read = dict(zip(spec["claim_files"], manifest["jobs"]["claims"]["inputs"], strict=True))
     rows: list[dict[str, Any]] = []

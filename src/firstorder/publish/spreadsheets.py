@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,19 @@ NUMBER = re.compile(r"[+-][\d.]+(e[+-]?\d+)?( ± [\d.]+)?[†*]?")
 
 def csv(frame: pd.DataFrame) -> str:
     """A frame as CSV, an apostrophe before text that begins like a formula (`=`, `+`, `-`, `@`)."""
-    texts = {name: frame[name].map(_marked) for name in frame if _holds_text(frame[name])}
-    return frame.assign(**texts).to_csv(index=False, lineterminator="\n")
+    return _mapped(frame, _marked).to_csv(index=False, lineterminator="\n")
 
 
 def read_csv(path: str | Path, **options: Any) -> pd.DataFrame:
     """What `csv` wrote, as it was: without the apostrophes, and `NA` is a text like any other."""
-    frame = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
-    texts = {name: frame[name].map(_unmarked) for name in frame if _holds_text(frame[name])}
-    return frame.assign(**texts)
+    frame = pd.read_csv(path, **{"keep_default_na": False, "na_values": [""], **options})
+    return _mapped(frame, _unmarked)
 
 
-def _holds_text(column: pd.Series) -> bool:
-    return pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+def _mapped(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
+    """A frame with all values of its columns of text changed."""
+    numbers = pd.api.types.is_numeric_dtype
+    return frame.apply(lambda column: column if numbers(column) else column.map(change))
 
 
 def _marked(value: Any) -> Any:
