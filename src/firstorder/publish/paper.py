@@ -32,7 +32,7 @@ def paper(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         pdf = typst.compile(
             str(Path(source).resolve()), root=root, sys_inputs=places, ignore_system_fonts=True
         )
-    except typst.TypstError as error:
+    except RuntimeError as error:
         raise DataError(f"{source}: {' '.join(str(error).split())}") from None
     assert isinstance(pdf, bytes)
     files.write_bytes(outputs["paper"], pdf)
