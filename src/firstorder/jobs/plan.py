@@ -134,8 +134,7 @@ def of_job(overrides: dict[str, Any]) -> Plan:
 
 def _checked(root: str | Path, overrides: dict[str, Any]) -> Config:
     """A configuration whose functions exist and take the options that they are given."""
-    config = load(root, overrides, find)
-    check_losses_and_recipes(config)
+    config = load(root, overrides, find, check_losses_and_recipes)
     for module in SHARED:
         import_module(module).check(config)
     return config
