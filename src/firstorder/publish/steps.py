@@ -12,7 +12,7 @@ from firstorder.jobs import study as studies
 from firstorder.jobs.code import code
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import Step, step
 from firstorder.publish import declared, origins
 from firstorder.publish.registry import PUBLISHED
 
@@ -180,10 +180,10 @@ def _manifest_job(config: Config) -> Job:
 
 def _recorded_jobs(config: Config) -> Iterator[Job]:
     """All jobs but those that come after the manifest."""
-    for step in studies.steps(config).values():
-        if step.name not in LAST:
-            for key in step.every(config):
-                yield step.job(config, *key)
+    for each in studies.steps(config).values():
+        if each.name not in LAST:
+            for key in each.every(config):
+                yield each.job(config, *key)
 
 
 LAST = ("manifest", "crate", "paper", "page")
@@ -343,44 +343,38 @@ def _below(config: Config, path: str) -> str:
 
 DRAWING = ("firstorder.publish.tables", "firstorder.publish.figures")
 """What one process imports for all tables and figures of a run."""
-MODULES = {"table": "tables", "figure": "figures", "claims": "judge"}
-"""Where steps are that do not lie in the module called like them."""
-
-
-def _step(name: str, keys: tuple[str, ...], help: str, outputs: Any, job: Any, every: Any) -> Step:
-    module = MODULES.get(name, name)
-    return Step(
-        name=name,
-        run=f"firstorder.publish.{module}:{name}",
-        keys=keys,
-        help=help,
-        outputs=outputs,
-        job=job,
-        every=every,
-        preload=DRAWING if name in ("table", "figure") else (),
-    )
+HERE = "firstorder.publish"
+ARTEFACT = ("study", "artefact")
 
 
 def _artefact_step(kind: str, help: str) -> Step:
-    return _step(
-        kind,
-        ("study", "artefact"),
-        help,
-        _artefact_outputs(kind),
-        _artefact_job(kind),
-        _every(kind),
-    )
+    return step(
+        f"{HERE}.{kind}s:{kind}", ARTEFACT,
+        _artefact_outputs(kind), _artefact_job(kind), _every(kind), DRAWING, help=help,
+    )  # fmt: skip
 
 
 STEPS = (
     _artefact_step("table", "Make a table of a STUDY from its records."),
     _artefact_step("figure", "Draw a figure of a STUDY from its records."),
-    _step("claims", (), "Judge every claim.", _claims_outputs, _claims_job, _once),
-    _step(
-        "manifest", (), "Map every file to what it was made from.",
-        _manifest_outputs, _manifest_job, _once,
+    step(
+        f"{HERE}.judge:claims", (), _claims_outputs, _claims_job, _once,
+        help="Judge every claim.",
     ),
-    _step("crate", (), "Describe the results as an RO-Crate.", _crate_outputs, _crate_job, _once),
-    _step("paper", (), "Compile the replication report.", _paper_outputs, _paper_job, _once),
-    _step("page", (), "Write the page of the scale.", _page_outputs, _page_job, _once),
+    step(
+        f"{HERE}.manifest:manifest", (), _manifest_outputs, _manifest_job, _once,
+        help="Map every file to what it was made from.",
+    ),
+    step(
+        f"{HERE}.crate:crate", (), _crate_outputs, _crate_job, _once,
+        help="Describe the results as an RO-Crate.",
+    ),
+    step(
+        f"{HERE}.paper:paper", (), _paper_outputs, _paper_job, _once,
+        help="Compile the replication report.",
+    ),
+    step(
+        f"{HERE}.page:page", (), _page_outputs, _page_job, _once,
+        help="Write the page of the scale.",
+    ),
 )  # fmt: skip

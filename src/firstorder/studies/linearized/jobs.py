@@ -9,7 +9,7 @@ from firstorder.config import Config, ConfigError, lookup
 from firstorder.jobs import functions
 from firstorder.jobs.job import Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import Step, step
 from firstorder.studies.linearized import demand
 from firstorder.studies.linearized.grid import (
     FILES,
@@ -329,14 +329,9 @@ STEPS = (
     _family_step(
         "rotate", rotate_job, "The kernels of the trained networks of FAMILY, and training on them."
     ),
-    Step(
-        name="find_directions",
-        run=f"{RUN}:find_directions",
-        keys=("model", "seed", "family"),
+    step(
+        f"{RUN}:find_directions", ("model", "seed", "family"),
+        directions_files, directions_job, lambda config: keys(config, "find_directions"), PRELOAD,
         help="The anisotropy directions of MODEL, and its trainings on their tasks.",
-        outputs=directions_files,
-        job=directions_job,
-        every=lambda config: keys(config, "find_directions"),
-        preload=PRELOAD,
     ),
-)
+)  # fmt: skip

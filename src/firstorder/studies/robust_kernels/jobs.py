@@ -10,7 +10,7 @@ from firstorder.data.steps import megabytes
 from firstorder.jobs import functions
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import step
 from firstorder.studies.robust_kernels.grid import (
     kernel_files,
     kernel_keys,
@@ -202,44 +202,24 @@ PRELOAD = (
 KERNEL = ("kernel", "seed")
 
 STEPS = (
-    Step(
-        name="compute_scalar_kernel",
-        run=f"{MODULE}.kernels:compute_scalar_kernel",
-        keys=KERNEL,
+    step(
+        f"{MODULE}.kernels:compute_scalar_kernel", KERNEL,
+        _files_of("compute_scalar_kernel"), _kernel_job, kernel_keys, PRELOAD,
         help="Compute the centred tangent KERNEL of a network with one output.",
-        outputs=_files_of("compute_scalar_kernel"),
-        job=_kernel_job,
-        every=kernel_keys,
-        preload=PRELOAD,
     ),
-    Step(
-        name="classify_under_noise",
-        run=f"{MODULE}.noise:classify_under_noise",
-        keys=KERNEL,
+    step(
+        f"{MODULE}.noise:classify_under_noise", KERNEL,
+        _files_of("classify_under_noise"), _noise_job, kernel_keys, PRELOAD,
         help="Fit mean classifier and ridge regression on a KERNEL under label noise.",
-        outputs=_files_of("classify_under_noise"),
-        job=_noise_job,
-        every=kernel_keys,
-        preload=PRELOAD,
     ),
-    Step(
-        name="follow_paths",
-        run=f"{MODULE}.descent:follow_paths",
-        keys=KERNEL,
+    step(
+        f"{MODULE}.descent:follow_paths", KERNEL,
+        _files_of("follow_paths"), _paths_job, kernel_keys, PRELOAD,
         help="Follow every loss on a KERNEL from one first step on.",
-        outputs=_files_of("follow_paths"),
-        job=_paths_job,
-        every=kernel_keys,
-        preload=PRELOAD,
     ),
-    Step(
-        name="follow_rotation",
-        run=f"{MODULE}.rotation:follow_rotation",
-        keys=("network", "loss"),
+    step(
+        f"{MODULE}.rotation:follow_rotation", ("network", "loss"),
+        rotation_files, _rotation_job, network_keys, PRELOAD,
         help="Train a NETWORK with a LOSS under label noise and follow its kernel.",
-        outputs=rotation_files,
-        job=_rotation_job,
-        every=network_keys,
-        preload=PRELOAD,
     ),
-)
+)  # fmt: skip
