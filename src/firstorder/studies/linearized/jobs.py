@@ -208,8 +208,8 @@ def _network_spec(config: Config, model: str) -> dict[str, Any]:
 
 
 def _seed(seed: str) -> int:
-    if not seed.isdecimal():
-        raise ConfigError(f"seed {seed!r} is not allowed: write a whole number from 0")
+    if not seed.isdecimal() or len(seed) > len(str(2**63)) or int(seed) >= 2**63:
+        raise ConfigError(f"seed {seed!r} is not allowed: write a whole number from 0, below 2⁶³")
     return int(seed)
 
 

@@ -30,7 +30,7 @@ UNREAD_OF_RECIPE = {
 
 def _kernel_job(config: Config, kernel: str, seed: str) -> Job:
     found = lookup(scale(config).kernels, kernel, "kernel")
-    _known(int(seed), found, kernel)
+    _known(seed, found, kernel)
     return Job(
         step="compute_scalar_kernel",
         key=(kernel, seed),
@@ -47,7 +47,7 @@ def _kernel_job(config: Config, kernel: str, seed: str) -> Job:
 
 def _noise_job(config: Config, kernel: str, seed: str) -> Job:
     found, at_scale = lookup(scale(config).kernels, kernel, "kernel"), scale(config)
-    _known(int(seed), found, kernel)
+    _known(seed, found, kernel)
     rates, whole = at_scale.ridge_rates, at_scale.eigenpairs is None
     return Job(
         step="classify_under_noise",
@@ -72,7 +72,7 @@ def _noise_job(config: Config, kernel: str, seed: str) -> Job:
 
 def _paths_job(config: Config, kernel: str, seed: str) -> Job:
     found, at_scale = lookup(scale(config).kernels, kernel, "kernel"), scale(config)
-    _known(int(seed), found, kernel)
+    _known(seed, found, kernel)
     losses = {slug: loss(config, slug, found.dataset) for slug in declared(config).on_kernels}
     return Job(
         step="follow_paths",
@@ -132,8 +132,8 @@ def _rotation_job(config: Config, network: str, slug: str) -> Job:
     )
 
 
-def _known(seed: int, found: Examples, name: str) -> None:
-    if seed not in found.seeds:
+def _known(seed: str, found: Examples, name: str) -> None:
+    if seed not in map(str, found.seeds):
         raise ConfigError(f"{name} has no seed {seed}; its seeds are {list(found.seeds)}")
 
 
