@@ -83,5 +83,5 @@ def test_a_seed_of_the_command_line_that_is_none_is_one_line(edited, seed: str) 
         with pytest.raises(ConfigError, match="has no seed"):
             made.job(step, key, seed)
     (support, *_) = made.config.studies["linearized"].scale.supports
-    with pytest.raises(ConfigError, match="seed .* is not allowed"):
+    with pytest.raises(ConfigError, match=r"seed .* is not allowed"):
         made.job("compute_kernel", "mlp", support, seed)
