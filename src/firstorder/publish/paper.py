@@ -92,7 +92,7 @@ def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
 
 
 def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
-    common = {name: artefact[name] for name in ("id", "kind", "title", "place", "caption")}
+    common = {name: artefact[name] for name in ("id", "kind", "title", "where", "caption")}
     below = artefact["files"]
     for path in below.values():
         if not (folder / path).is_file():

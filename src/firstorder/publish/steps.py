@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,14 @@ def _claims_outputs(config: Config) -> Files:
 
 
 def _claims_job(config: Config) -> Job:
+    return _claims(config, artefact_jobs(config))
+
+
+def _claims(config: Config, artefacts: list[Job]) -> Job:
     inputs: dict[str, str] = {}
     entries = ["firstorder.publish.judge:claims"]
     listed = []
-    drawn = {job.aside["printed"]["label"]: job for job in artefact_jobs(config)}
+    drawn = {job.aside["printed"]["label"]: job for job in artefacts}
     read = {name: set(job.inputs.values()) for name, job in drawn.items()}
     for study in studies.chosen(config):
         own = config.studies[study.name].declared
@@ -151,9 +155,9 @@ def _claims_job(config: Config) -> Job:
     )
 
 
-def _published_files(config: Config) -> dict[str, str]:
+def _published_files(config: Config, artefacts: list[Job]) -> dict[str, str]:
     """All files of tables, figures and claims."""
-    found = {path: path for job in artefact_jobs(config) for path in job.outputs.values()}
+    found = {path: path for job in artefacts for path in job.outputs.values()}
     return found | {path: path for path in _claims_outputs(config).values()}
 
 
@@ -171,7 +175,7 @@ def _manifest_job(config: Config) -> Job:
             "device": config.settings.device,
             "jobs": [_listed(job) for job in _recorded_jobs(config)],
         },
-        inputs=_published_files(config),
+        inputs=_published_files(config, artefact_jobs(config)),
         outputs=_manifest_outputs(config),
         code=("firstorder.publish.manifest:manifest",),
         demand=LIGHT,
@@ -229,36 +233,41 @@ def _paper_outputs(config: Config) -> Files:
     return {"paper": paths(config).paper, "contents": paths(config).paper[: -len("pdf")] + "json"}
 
 
+def _listed_studies(config: Config, artefacts: list[Job]) -> list[dict[str, Any]]:
+    """What paper and page print of every study and of its tables and figures, in order."""
+    return [
+        {
+            "name": study,
+            "title": config.studies[study].declared.title,
+            "paper": " ".join(config.studies[study].declared.paper.split()),
+            "artefacts": [
+                {
+                    "id": job.aside["printed"]["label"],
+                    "kind": job.step,
+                    "title": job.aside["title"],
+                    "where": job.aside["where"],
+                    "caption": job.aside["printed"]["caption"],
+                    "files": {name: _below(config, path) for name, path in job.outputs.items()},
+                }
+                for job in artefacts
+                if job.key[0] == study
+            ],
+        }
+        for study in config.settings.studies
+    ]
+
+
 def _paper_job(config: Config) -> Job:
-    listed: dict[str, list[dict[str, Any]]] = {study: [] for study in config.settings.studies}
-    for job in artefact_jobs(config):
-        listed[job.key[0]].append(
-            {
-                "id": job.aside["printed"]["label"],
-                "kind": job.step,
-                "title": job.aside["printed"]["title"],
-                "place": job.aside["where"],
-                "caption": job.aside["printed"]["caption"],
-                "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
-            }
-        )
+    drawn = artefact_jobs(config)
     return Job(
         step="paper",
         key=(),
         spec={
             "scale": config.settings.scale,
             "data": config.scale.data,
-            "studies": [
-                {
-                    "name": study,
-                    "title": config.studies[study].declared.title,
-                    "paper": config.studies[study].declared.paper.strip(),
-                    "artefacts": listed[study],
-                }
-                for study in config.settings.studies
-            ],
+            "studies": _listed_studies(config, drawn),
         },
-        inputs={**_published_files(config), "source": PAPER, **_parts()},
+        inputs={**_published_files(config, drawn), "source": PAPER, **_parts()},
         outputs=_paper_outputs(config),
         code=("firstorder.publish.paper:paper",),
         demand=LIGHT,
@@ -277,12 +286,9 @@ def _page_outputs(config: Config) -> Files:
 
 def _page_job(config: Config) -> Job:
     drawn = artefact_jobs(config)
-    claims = _claims_job(config)
-    seeds: dict[str, set[int]] = {study: set() for study in config.settings.studies}
-    for job in drawn:
-        seeds[job.key[0]] |= {
-            int(seed) for seed in job.aside["seeds"].split(", ") if seed != "none"
-        }
+    claims, studies_listed = _claims(config, drawn), _listed_studies(config, drawn)
+    jobs = {job.aside["printed"]["label"]: job for job in drawn}
+    shown = [each for study in studies_listed for each in study["artefacts"]]
     return Job(
         step="page",
         key=(),
@@ -291,14 +297,12 @@ def _page_job(config: Config) -> Job:
             "data": config.scale.data,
             "studies": [
                 {
-                    "name": study,
-                    "title": config.studies[study].declared.title,
-                    "paper": " ".join(config.studies[study].declared.paper.split()),
-                    "seeds": sorted(seeds[study]),
+                    **{name: study[name] for name in ("name", "title", "paper")},
+                    "seeds": _seeds(jobs[each["id"]] for each in study["artefacts"]),
                 }
-                for study in config.settings.studies
+                for study in studies_listed
             ],
-            "artefacts": [_shown(config, job) for job in drawn],
+            "artefacts": [{**each, **_behind(jobs[each["id"]])} for each in shown],
             "claims": [
                 {
                     **{name: claim[name] for name in ("study", "claim", "function")},
@@ -310,7 +314,7 @@ def _page_job(config: Config) -> Job:
             "claim_files": list(claims.inputs),
         },
         inputs={
-            **_published_files(config),
+            **_published_files(config, drawn),
             "claims": paths(config).claims("csv"),
             "manifest": paths(config).manifest,
         },
@@ -320,20 +324,20 @@ def _page_job(config: Config) -> Job:
     )
 
 
-def _shown(config: Config, job: Job) -> dict[str, Any]:
-    """What the page says of a table or a figure, and the names of the files that it read."""
+def _seeds(jobs: Iterable[Job]) -> list[int]:
+    """All seeds that artefacts draw on, in order."""
+    named = {seed for job in jobs for seed in job.aside["seeds"].split(", ")}
+    return sorted(int(seed) for seed in named - {"none"})
+
+
+def _behind(job: Job) -> dict[str, Any]:
+    """What the page says of how a table or a figure came about, with the names of what it read."""
     return {
-        "id": job.aside["printed"]["label"],
         "study": job.key[0],
-        "kind": job.step,
         "key": list(job.key),
-        "title": job.aside["title"],
-        "where": job.aside["where"],
-        "caption": job.aside["printed"]["caption"],
         "function": job.spec["function"],
         "selected": job.spec["selected"],
         "names": [None if name == PUBLISHED else name for name in job.inputs],
-        "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
     }
 
 
