@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -486,3 +487,9 @@ def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
 def test_a_step_of_a_study_that_is_not_chosen_is_named(toy: Project) -> None:
     with pytest.raises(ConfigError, match=r"studies: toy has no step 'train'; add the study"):
         plan.make("config", {}).job("train", "digits", "symmetric-0.0", "ce", "1")
+
+
+def test_bytes_of_the_command_line_that_are_no_text_are_one_line(toy: Project) -> None:
+    done = toy.firstorder("list", "--set", os.fsdecode(b"scale=\xff"), check=False)
+    assert done.returncode == 1
+    assert done.stderr == "firstorder: --set scale: '\\udcff' is not text; write it in UTF-8\n"
