@@ -44,9 +44,9 @@ fuzz: .venv/installed ## try hostile configurations, arguments and records for a
 lowest: .venv/installed ## make everything tiny with the oldest packages that pyproject.toml allows
 	@.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .lowest
 	@.venv/bin/uv pip install --quiet --python .lowest/bin/python --resolution lowest-direct \
-	  $(WHEELS) --no-binary firstorder --editable . --group dev
-	@.lowest/bin/python -m pytest tests/workflow/test_workflow.py \
-	  -k test_the_default_target_makes_every_artefact
+	  $(WHEELS) --no-binary firstorder --editable '.[workflow]' --group dev
+	@.lowest/bin/python -m pytest tests/unit/line_attractor tests/unit/test_publish_paper.py \
+	  tests/workflow/test_workflow.py -k "line_attractor or paper"
 
 lint: .venv/installed ## check formatting, types, the workflow and the configuration's schema
 	$(RUN) ruff check .

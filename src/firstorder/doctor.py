@@ -20,6 +20,7 @@ from firstorder.jobs.plan import Plan
 PACKAGES = ("snakemake", "torch", "torchvision", "numpy", "pandas", "matplotlib", "typst")
 GIB = 1024
 REACH_SECONDS = 5.0
+NEW_HOME = "export HOME=$PWD/.snakemake/home; unset XDG_CACHE_HOME (`make` does)"
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,14 @@ def _environment() -> Iterator[Finding]:
 
 
 def _home() -> Iterator[Finding]:
-    """Whether Snakemake finds what it asks of an account: a folder for its cache, and a name."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    """Whether Snakemake finds what it asks of an account: home, folder for its cache, name."""
+    home = os.path.expanduser("~")  # `~` itself where neither HOME nor the system names one
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache"))
     there = next((each for each in (cache, *cache.parents) if each.exists()), Path("."))
-    if not cache.is_absolute() or not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        yield Finding(
-            f"Snakemake cannot write its cache, {cache}",
-            "export XDG_CACHE_HOME=$PWD/.snakemake/cache (`make` sets another home folder)",
-        )
+    if home == "~":
+        yield Finding(f"user {os.getuid()} has no home folder, which Snakemake needs", NEW_HOME)
+    elif not cache.is_absolute() or not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        yield Finding(f"Snakemake cannot write its cache, {cache}", NEW_HOME)
     try:
         getpass.getuser()
     except (KeyError, OSError):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from projects import load
+from projects import Project, load
 
 from firstorder.errors import ConfigError
+from firstorder.jobs import plan
 
 SMOKE = "studies/symmetrization/smoke.yaml"
 STUDY = "studies/symmetrization/study.yaml"
@@ -480,3 +482,14 @@ def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
     (root / "losses.yaml").write_bytes(b"\xff\xfe\x00ce")
     with pytest.raises(ConfigError, match=r"losses\.yaml: not UTF-8 text"):
         load(root)
+
+
+def test_a_step_of_a_study_that_is_not_chosen_is_named(toy: Project) -> None:
+    with pytest.raises(ConfigError, match=r"studies: toy has no step 'train'; add the study"):
+        plan.make("config", {}).job("train", "digits", "symmetric-0.0", "ce", "1")
+
+
+def test_bytes_of_the_command_line_that_are_no_text_are_one_line(toy: Project) -> None:
+    done = toy.firstorder("list", "--set", os.fsdecode(b"scale=\xff"), check=False)
+    assert done.returncode == 1
+    assert done.stderr == "firstorder: --set scale: '\\udcff' is not text; write it in UTF-8\n"

@@ -144,3 +144,19 @@ def test_an_account_or_a_shell_that_snakemake_cannot_use_is_named(
     assert f"cannot write its cache, {toy.folder}/file/.cache" in text
     assert "has no name" in text and "PYTHONPATH is /elsewhere" in text
     assert not ready and text.endswith("3 things are missing")
+
+
+def test_a_user_without_a_home_folder_is_told(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setenv("USER", "user")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(toy.folder))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    text, ready = doctor.examine(planned())
+    assert "has no home folder" in text and "-> export HOME=" in text
+    assert not ready and text.endswith("1 thing is missing")

@@ -97,3 +97,16 @@ def test_digits_and_spreads_are_as_asked(
 def test_signs_and_marks_stay(text: str, mean: float, expected: str) -> None:
     frame = pd.DataFrame([{"text": text, "mean": mean, "std": 0.1}])
     assert list(latex.reprinted(frame, 1, False)["text"]) == [expected]
+
+
+def test_a_row_that_begins_with_a_bracket_or_a_star_is_no_option_of_the_line_before(
+    frame: pd.DataFrame,
+) -> None:
+    for label in ("[1em] a", "*a"):
+        text = made(frame.assign(row=label, corner=label))
+        assert f"\n{{}}{label} & " in text
+        assert f"\n{label}" not in text
+
+
+def test_a_title_of_two_lines_stays_in_its_caption() -> None:
+    assert latex.tex("a\n\n b") == "a b"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from xml.etree import ElementTree
 
+import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -69,3 +73,43 @@ def test_an_axis_is_logarithmic_where_values_span_decades() -> None:
         style.spanning(axes[0, 0], values)
         scales.append(axes[0, 0].get_yscale())
     assert scales == ["linear", "log", "symlog", "linear"]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_labels_are_drawn_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: bool
+) -> None:
+    monkeypatch.setitem(style.RC, "svg.fonttype", "none")
+    labels = ["$x$", r"$\frac{1}{$", "$", "_hidden", "a_b^c", "#1 & 50 %", r"\alpha", "{}", "<b>"]
+    with style.house():
+        figure, axes = style.panels(1, 1)
+        for number, label in enumerate(labels):
+            axes[0, 0].plot([1, 2], [1, number], label=label)
+        axes[0, 0].set_title(labels[0])
+        if log:
+            style.log_values(axes[0, 0], "x")
+        else:
+            axes[0, 0].set_xticks([1, 2], labels[1:3])
+        style.legend_below(figure, axes[0])
+    paths = {suffix: str(tmp_path / f"figure.{suffix}") for suffix in ("pdf", "svg", "png", "csv")}
+    style.save(style.Drawing(figure, pd.DataFrame({"label": labels})), paths)
+    drawn = [each.text for each in ElementTree.parse(paths["svg"]).iter() if each.text]
+    for label in labels:
+        assert any(text.strip("\u200b\n ") == label for text in drawn), label
+
+
+def test_powers_of_ten_are_drawn_without_formulas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(style.RC, "svg.fonttype", "none")
+    with style.house():
+        figure, axes = style.panels(1, 2)
+        axes[0, 0].plot([0, 1], [1e-4, 1e3])
+        axes[0, 0].set_yscale("log")
+        axes[0, 1].plot([0, 1], [2e-5, 9e-5])
+        axes[0, 1].set_yscale("log")
+    paths = {suffix: str(tmp_path / f"figure.{suffix}") for suffix in ("pdf", "svg", "png", "csv")}
+    style.save(style.Drawing(figure, pd.DataFrame()), paths)
+    drawn = {(each.text or "").strip() for each in ElementTree.parse(paths["svg"]).iter()}
+    assert {"10⁻⁴", "10⁰", "10²", "2×10⁻⁵", "3×10⁻⁵"} <= drawn
+    assert not any("$" in text for text in drawn)

@@ -249,6 +249,22 @@ def test_the_sockets_are_closed_to_others_and_go_with_the_run(run: Run) -> None:
     within(10, lambda: not folder.exists())
 
 
+@pytest.mark.parametrize("more", [(), ("--mount-proc",)], ids=["same /proc", "own /proc"])
+def test_a_server_in_another_process_namespace_is_not_used(run: Run, more: tuple[str, ...]) -> None:
+    alone = ("unshare", "--pid", "--fork", *more)
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], stderr=-3).returncode:
+        pytest.skip("no namespace may be made here")
+    server = run.server()
+    where = "import os; print(os.readlink('/proc/self/ns/pid'), os.getpid())"
+    called = [*alone, sys.executable, "-P", "-c", CALL, "table", where]
+    done = subprocess.run(
+        called, cwd=run.folder, env=run.environment, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] != os.readlink(f"/proc/{server}/ns/pid")
+    assert run.server() == server
+
+
 def test_arguments_that_fit_no_message_reach_a_job_whole(run: Run) -> None:
     for size in (1_000, 100_000):
         status, said = run.run(f"print(len({'x' * size!r}))")

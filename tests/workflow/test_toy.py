@@ -183,3 +183,15 @@ def test_a_mistake_is_one_line_before_anything_is_planned(toy: Project, study: s
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
     assert len([line for line in said.splitlines() if expected in line]) == 1, said
+
+
+def test_what_a_report_says_of_a_table_makes_no_table_again(made_toy: Project) -> None:
+    made_toy.edit(
+        "studies/toy/study.yaml", lambda study: study["artefacts"]["pixels"].update(where="here")
+    )
+    planned = made_toy.planned()
+    assert "table" not in planned and {"manifest", "paper", "page"} <= set(planned)
+    made_toy.snakemake("--until", "table")
+    made_toy.snakemake("--touch")
+    made_toy.snakemake("all", "--report", "report.html")
+    assert "The mean pixel</strong> (here)" in (made_toy.folder / "report.html").read_text()

@@ -82,16 +82,12 @@ def resources_of(step):
     }
 
 
-def params_of(step, *asides):
-    """What decides whether a job is run again, and what the report says of its outputs."""
+def params_of(step):
+    """What decides whether a job is run again."""
     return {
         "at": AT,
         "spec": lambda wildcards: PLAN.spec_digest(job(step)(wildcards)),
         "code": lambda wildcards: PLAN.code(job(step)(wildcards)),
-        **{
-            name: lambda wildcards, name=name: literal(job(step)(wildcards).aside[name])
-            for name in asides
-        },
     }
 
 
@@ -100,7 +96,16 @@ def literal(text):
     return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
 
 
-CAPTION = ("title", "caption", "where", "scale", "data", "seeds")
+# What the report says of tables and figures. Of all that a caption may read, only this is no
+# parameter of a job: a figure is not drawn again for its caption.
+config["captions"] = {
+    each.aside["printed"]["label"]: {
+        name: literal(each.aside[name])
+        for name in ("title", "caption", "where", "scale", "data", "seeds")
+    }
+    for each in JOBS.values()
+    if each.step in ("table", "figure")
+}
 
 
 def report_category(wildcards):

@@ -18,7 +18,7 @@ rule table:
     conda:
         ENVIRONMENT
     params:
-        **params_of("table", *CAPTION),
+        **params_of("table"),
     shell:
         "firstorder table {params.at:q} {wildcards.study:q} {wildcards.artefact:q}"
         " > {log:q} 2>&1"
@@ -41,7 +41,7 @@ rule figure:
     conda:
         ENVIRONMENT
     params:
-        **params_of("figure", *CAPTION),
+        **params_of("figure"),
     shell:
         "firstorder figure {params.at:q} {wildcards.study:q} {wildcards.artefact:q}"
         " > {log:q} 2>&1"

@@ -28,11 +28,15 @@ class Models(Protocol):
 
 
 def load(
-    root: str | Path, overrides: dict[str, Any] | None, study: Callable[[str], Models]
+    root: str | Path,
+    overrides: dict[str, Any] | None,
+    study: Callable[[str], Models],
+    shared: Callable[[Config], None] | None = None,
 ) -> Config:
     """Read and check the configuration below `root`; `study` finds the models of a study.
 
-    `overrides` replaces keys of `config.yaml`. Raises ConfigError with one line that names the
+    `overrides` replaces keys of `config.yaml`. `shared` checks what all studies draw on, before
+    they check what they make of it. Raises ConfigError with one line that names the
     file, the key, the value and what is allowed.
     """
     root = Path(root)
@@ -57,6 +61,8 @@ def load(
         root=root,
     )
     check_losses(config)
+    if shared is not None:
+        shared(config)
     for name in settings.studies:
         study(name).check(config, *study_files(config, name))
     return config

@@ -101,6 +101,8 @@ def parse(text: str, where: str | Path) -> Any:
         raise ConfigError(f"{where}: line {line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeEncodeError:  # bytes of the command line that are no text
+        raise ConfigError(f"{where}: {text!r} is not text; write it in UTF-8") from None
 
 
 def check(model: type[Model], value: Any, where: str | Path, entry: str = "") -> Model:

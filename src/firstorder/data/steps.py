@@ -17,7 +17,7 @@ from firstorder.jobs import code
 from firstorder.jobs import study as studies
 from firstorder.jobs.job import Demand, Files, Job, Spec
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import step
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -306,22 +306,12 @@ def check(config: Config) -> None:
 
 
 STEPS = (
-    Step(
-        name="fetch",
-        run="firstorder.data.steps:fetch",
-        keys=("dataset", "file"),
+    step(
+        "firstorder.data.steps:fetch", ("dataset", "file"), _receipt, _fetch_job, _needed_files,
         help="Place one raw FILE of DATASET below resources/, verified.",
-        outputs=_receipt,
-        job=_fetch_job,
-        every=_needed_files,
     ),
-    Step(
-        name="prepare",
-        run="firstorder.data.steps:prepare",
-        keys=("dataset",),
+    step(
+        "firstorder.data.steps:prepare", ("dataset",), _prepared, _prepare_job, _needed,
         help="Decode the raw files of DATASET into tensors.",
-        outputs=_prepared,
-        job=_prepare_job,
-        every=_needed,
     ),
-)
+)  # fmt: skip

@@ -53,7 +53,14 @@ class Plan:
     def job(self, step: str, *key: str) -> Job:
         """One job. Raises ConfigError for a step or key that does not exist."""
         if (step, *key) not in self._made:
-            self._made[step, *key] = steps(self.config)[step].job(self.config, *key)
+            known = self.steps()
+            if step not in known:
+                chosen = ", ".join(self.config.settings.studies)
+                raise ConfigError(
+                    f"{self.config.root}/config.yaml: studies: {chosen} has no step {step!r}; add "
+                    "the study that has it"
+                )
+            self._made[step, *key] = known[step].job(self.config, *key)
         return self._made[step, *key]
 
     def steps(self) -> dict[str, Step]:
@@ -134,8 +141,7 @@ def of_job(overrides: dict[str, Any]) -> Plan:
 
 def _checked(root: str | Path, overrides: dict[str, Any]) -> Config:
     """A configuration whose functions exist and take the options that they are given."""
-    config = load(root, overrides, find)
-    check_losses_and_recipes(config)
+    config = load(root, overrides, find, check_losses_and_recipes)
     for module in SHARED:
         import_module(module).check(config)
     return config

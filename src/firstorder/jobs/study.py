@@ -43,6 +43,21 @@ class Step:
     """Modules that one process may import for all its jobs of a run (see `jobs.warm`)."""
 
 
+def step(
+    run: str,
+    keys: tuple[str, ...],
+    outputs: Callable[..., Files],
+    job: Callable[..., Job],
+    every: Callable[[Config], Iterable[tuple[str, ...]]],
+    preload: tuple[str, ...] = (),
+    *,
+    help: str,
+) -> Step:
+    """A step that is called like its function: `run` is `module:name`."""
+    name = run.rpartition(":")[2]
+    return Step(name, run, keys, help, outputs, job, every, preload)
+
+
 @dataclass(frozen=True)
 class Selected:
     """The results that an artefact or a claim draws on, as its study resolved them."""

@@ -18,6 +18,7 @@ import pandas as pd
 
 from firstorder import files
 from firstorder.errors import UserError
+from firstorder.publish import spreadsheets
 
 SAME, WITHIN, DIFFERS = "the same", "within tolerance", "different"
 EXACT = 1e-9
@@ -113,7 +114,7 @@ def _csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     try:
-        return pd.read_csv(path)
+        return spreadsheets.read_csv(path)
     except (ValueError, pd.errors.ParserError):
         raise UserError(f"{path}: not a CSV file; run the workflow to make it again") from None
 

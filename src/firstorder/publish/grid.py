@@ -15,6 +15,7 @@ and any further keys. Layout needs only the printed columns, so the paper is set
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass
 from string import Template
 
@@ -25,6 +26,9 @@ SYMBOLS = {"alpha": "α", "beta": "β"}
 
 COLUMNS = ("section", "row", "corner", "column", "text")
 """What every tidy frame has."""
+
+TEXTS = dict.fromkeys((*COLUMNS, "published_text", "source", "agreement"), str)
+"""Columns of text, for a reader of the CSV: a label may look like a number."""
 
 
 @dataclass(frozen=True)
@@ -112,28 +116,37 @@ def signed(value: float, digits: int = 2) -> str:
 
 def markdown(laid_out: list[Section], title: str, caption: str) -> str:
     """A Markdown page: a heading, one table per section, the caption."""
-    lines = [f"# {title}", ""]
+    lines = [f"# {markdown_text(title)}", ""]
     for section in laid_out:
         if section.title:
-            lines += [f"## {section.title}", ""]
+            lines += [f"## {markdown_text(section.title)}", ""]
         rule = ["---"] * section.labels + ["---:"] * (len(section.header) - section.labels)
-        for row in [section.header, rule]:
-            lines.append("| " + " | ".join(_markdown_escape(cell) for cell in row) + " |")
+        for row in [map(markdown_text, section.header), rule]:
+            lines.append(f"| {' | '.join(row)} |")
         for cells in section.rows:
             lines.append("| " + " | ".join(_markdown_cell(cell) for cell in cells) + " |")
         lines.append("")
-    return "\n".join([*lines, caption, ""])
+    return "\n".join([*lines, BLOCK.sub(r"\\", markdown_text(caption)), ""])
 
 
 def _markdown_cell(cell: Text) -> str:
-    text = _markdown_escape(cell.text)
+    text = markdown_text(cell.text)
     if cell.bold:
         return f"**{text}**"
     return f"*{text}*" if cell.faint and text else text
 
 
-def _markdown_escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+MARKS = re.compile(
+    r"[\\`*|$]|#(?=#*$)|(?<!\w)_|_(?!\w)|~(?=~)|<(?=[\w/!?])|&(?=#?\w+;)|\](?=[(\[:])"
+)
+"""What Markdown would not print: emphasis, code, cells, formulas, ends of headings, HTML, links."""
+BLOCK = re.compile(r"^(?=[#>+=-])")
+"""Where a paragraph would become a heading, a quotation or a list."""
+
+
+def markdown_text(text: str) -> str:
+    """A text on one line, as Markdown that prints it literally."""
+    return MARKS.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 PAGE = Template("""<!doctype html>

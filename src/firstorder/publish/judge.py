@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from firstorder import files
-from firstorder.publish import claims_page, registry
+from firstorder.publish import claims_page, grid, registry, spreadsheets
 from firstorder.publish.claims_page import LOOK, SAID
 from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict, not_run
 
@@ -31,7 +31,7 @@ def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         f"Scale {spec['scale']}: {spec['data']}. Effects are measured from the "
         "results of this scale; a claim that fails here need not fail on the papers' data."
     )
-    files.write_text(outputs["csv"], frame.to_csv(index=False, lineterminator="\n"))
+    files.write_text(outputs["csv"], spreadsheets.csv(frame))
     files.write_text(outputs["md"], _markdown(titles, frame, caption))
     behind = {(claim["study"], claim["claim"]): claim for claim in spec["claims"]}
     files.write_text(outputs["html"], claims_page.page(titles, frame, behind, caption))
@@ -123,11 +123,16 @@ def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _markdown(titles: dict[str, str], frame: pd.DataFrame, caption: str) -> str:
     lines = ["# Claims", ""]
     for study, part in _studies(frame):
-        lines += [f"## {titles[study]}", "", "| | Claim | Who says it | Verdict | Measured |"]
+        lines += [
+            f"## {grid.markdown_text(titles[study])}",
+            "",
+            "| | Claim | Who says it | Verdict | Measured |",
+        ]
         lines.append("| --- | --- | --- | --- | --- |")
         for row in part.to_dict("records"):
             said = ", ".join(each for each in (SAID[row["by"]], row["where"]) if each)
-            cells = (row["claim"], row["title"], said, f"**{row['status']}**", row["verdict"])
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            before = map(grid.markdown_text, (row["claim"], row["title"], said))
+            cells = (*before, f"**{row['status']}**", grid.markdown_text(row["verdict"]))
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    return "\n".join([*lines, caption, ""])
+    return "\n".join([*lines, grid.markdown_text(caption), ""])

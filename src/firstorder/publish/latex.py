@@ -73,8 +73,10 @@ def _latex_cell(cell: Text, sources: list[str]) -> str:
 
 
 def tex(text: str) -> str:
-    """`text` with LaTeX's special characters escaped."""
-    return "".join(TEX.get(character, character) for character in text)
+    """`text` on one line, with LaTeX's special characters escaped."""
+    # A line break or a rule would take a bracket or a star that follows for its own.
+    start = "{}" if text.lstrip().startswith(("[", "*")) else ""
+    return start + "".join(TEX.get(each, each) for each in " ".join(text.split()))
 
 
 PRINTED = re.compile(r"(?P<sign>[+−]?)[\d.]+( ± [\d.]+)?(?P<rest>.*)")

@@ -20,7 +20,7 @@ import pandas as pd
 from firstorder import files
 from firstorder.errors import DataError
 from firstorder.jobs import ledger
-from firstorder.publish import looks, origins
+from firstorder.publish import grid, looks, origins, spreadsheets
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -181,9 +181,8 @@ def _artefact(
 
 
 def _frame(path: Path, kind: str) -> pd.DataFrame:
-    texts = {"text": str, "row": str, "column": str} if kind == "table" else {}
     try:
-        return pd.read_csv(path, dtype=texts)
+        return spreadsheets.read_csv(path, dtype=grid.TEXTS if kind == "table" else {})
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run the workflow to make it") from None
     except (ValueError, pd.errors.ParserError):
@@ -248,7 +247,7 @@ def _claims(
     spec: Spec, inputs: Files, folder: Path, manifest: dict[str, Any], number: dict[str, int]
 ) -> list[dict[str, Any]]:
     """The claims as judged, those that fail first, with what is behind them."""
-    frame = pd.read_csv(inputs["claims"], dtype=str, keep_default_na=False)
+    frame = spreadsheets.read_csv(inputs["claims"], dtype=str, na_values=[])
     behind = {(each["study"], each["claim"]): each for each in spec["claims"]}
     read = dict(zip(spec["claim_files"], manifest["jobs"]["claims"]["inputs"], strict=True))
     rows: list[dict[str, Any]] = []

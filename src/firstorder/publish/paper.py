@@ -12,7 +12,7 @@ import pandas as pd
 from firstorder import __version__, files
 from firstorder.errors import DataError
 from firstorder.jobs import provenance
-from firstorder.publish import grid, protocol
+from firstorder.publish import grid, protocol, spreadsheets
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -32,7 +32,7 @@ def paper(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         pdf = typst.compile(
             str(Path(source).resolve()), root=root, sys_inputs=places, ignore_system_fonts=True
         )
-    except typst.TypstError as error:
+    except RuntimeError as error:
         raise DataError(f"{source}: {' '.join(str(error).split())}") from None
     assert isinstance(pdf, bytes)
     files.write_bytes(outputs["paper"], pdf)
@@ -67,7 +67,7 @@ def _tally(verdicts: pd.DataFrame, spec: Spec, folder: Path) -> dict[str, int]:
     for study in spec["studies"]:
         for artefact in study["artefacts"]:
             if artefact["kind"] == "table":
-                frame = pd.read_csv(folder / artefact["files"]["csv"])
+                frame = spreadsheets.read_csv(folder / artefact["files"]["csv"])
                 if "agreement" in frame:
                     compared.update(frame["agreement"].dropna().astype(str))
     judged = compared["agrees"] + compared["differs"]
@@ -94,7 +94,7 @@ def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
 
 
 def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
-    shown = ("id", "study", "kind", "title", "place", "caption", "code", "claims")
+    shown = ("id", "study", "kind", "title", "where", "caption", "code", "claims")
     common = {name: artefact[name] for name in shown}
     below = artefact["files"]
     for path in below.values():
@@ -102,7 +102,7 @@ def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
             raise DataError(f"{folder / path}: no such file; run the workflow to make it")
     if artefact["kind"] == "figure":
         return {**common, "image": below["svg"], "data": below["csv"]}
-    frame = pd.read_csv(folder / below["csv"], dtype={"text": str, "row": str, "column": str})
+    frame = spreadsheets.read_csv(folder / below["csv"], dtype=grid.TEXTS)
     sections = [
         {
             "title": section.title,
@@ -119,4 +119,4 @@ def _claims(folder: Path) -> pd.DataFrame:
     path = folder / "claims.csv"
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the workflow to make it")
-    return pd.read_csv(path)
+    return spreadsheets.read_csv(path)

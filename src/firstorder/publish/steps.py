@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from firstorder.jobs import study as studies
 from firstorder.jobs.code import code
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import Step, step
 from firstorder.publish import declared, origins
 from firstorder.publish.registry import PUBLISHED
 
@@ -107,10 +107,14 @@ def _claims_outputs(config: Config) -> Files:
 
 
 def _claims_job(config: Config) -> Job:
+    return _claims(config, artefact_jobs(config))
+
+
+def _claims(config: Config, artefacts: list[Job]) -> Job:
     inputs: dict[str, str] = {}
     entries = ["firstorder.publish.judge:claims"]
     listed = []
-    drawn = {job.aside["printed"]["label"]: job for job in artefact_jobs(config)}
+    drawn = {job.aside["printed"]["label"]: job for job in artefacts}
     read = {name: set(job.inputs.values()) for name, job in drawn.items()}
     for study in studies.chosen(config):
         own = config.studies[study.name].declared
@@ -151,9 +155,9 @@ def _claims_job(config: Config) -> Job:
     )
 
 
-def _published_files(config: Config) -> dict[str, str]:
+def _published_files(config: Config, artefacts: list[Job]) -> dict[str, str]:
     """All files of tables, figures and claims."""
-    found = {path: path for job in artefact_jobs(config) for path in job.outputs.values()}
+    found = {path: path for job in artefacts for path in job.outputs.values()}
     return found | {path: path for path in _claims_outputs(config).values()}
 
 
@@ -171,7 +175,7 @@ def _manifest_job(config: Config) -> Job:
             "device": config.settings.device,
             "jobs": [_listed(job) for job in _recorded_jobs(config)],
         },
-        inputs=_published_files(config),
+        inputs=_published_files(config, artefact_jobs(config)),
         outputs=_manifest_outputs(config),
         code=("firstorder.publish.manifest:manifest",),
         demand=LIGHT,
@@ -180,10 +184,10 @@ def _manifest_job(config: Config) -> Job:
 
 def _recorded_jobs(config: Config) -> Iterator[Job]:
     """All jobs but those that come after the manifest."""
-    for step in studies.steps(config).values():
-        if step.name not in LAST:
-            for key in step.every(config):
-                yield step.job(config, *key)
+    for each in studies.steps(config).values():
+        if each.name not in LAST:
+            for key in each.every(config):
+                yield each.job(config, *key)
 
 
 LAST = ("manifest", "crate", "paper", "page")
@@ -230,46 +234,55 @@ def _paper_outputs(config: Config) -> Files:
     return {"paper": paths(config).paper, "contents": paths(config).paper[: -len("pdf")] + "json"}
 
 
+def _listed_studies(config: Config, artefacts: list[Job]) -> list[dict[str, Any]]:
+    """What paper and page print of every study and of its tables and figures, in order."""
+    return [
+        {
+            "name": study,
+            "title": config.studies[study].declared.title,
+            "paper": " ".join(config.studies[study].declared.paper.split()),
+            "artefacts": [
+                {
+                    "id": job.aside["printed"]["label"],
+                    "kind": job.step,
+                    "title": job.aside["title"],
+                    "where": job.aside["where"],
+                    "caption": job.aside["printed"]["caption"],
+                    "files": {name: _below(config, path) for name, path in job.outputs.items()},
+                }
+                for job in artefacts
+                if job.key[0] == study
+            ],
+        }
+        for study in config.settings.studies
+    ]
+
+
 def _paper_job(config: Config) -> Job:
-    listed: dict[str, list[dict[str, Any]]] = {study: [] for study in config.settings.studies}
+    drawn = artefact_jobs(config)
+    functions = {job.aside["printed"]["label"]: job.spec["function"] for job in drawn}
     judged = _claims_job(config).spec["claims"]
-    for job in artefact_jobs(config):
-        name = job.aside["printed"]["label"]
-        listed[job.key[0]].append(
-            {
-                "id": name,
-                "study": job.key[0],
-                "kind": job.step,
-                "title": job.aside["printed"]["title"],
-                "code": job.spec["function"],
-                "claims": [
-                    claim["claim"]
-                    for claim in judged
-                    if claim["study"] == job.key[0] and name in {r["id"] for r in claim["related"]}
-                ],
-                "place": job.aside["where"],
-                "caption": job.aside["printed"]["caption"],
-                "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
-            }
-        )
+    listed = _listed_studies(config, drawn)
+    for study in listed:
+        study["protocol"] = list(studies.find(study["name"]).protocol(config))
+        for artefact in study["artefacts"]:
+            artefact["study"] = study["name"]
+            artefact["code"] = functions[artefact["id"]]
+            artefact["claims"] = [
+                claim["claim"]
+                for claim in judged
+                if claim["study"] == study["name"]
+                and artefact["id"] in {related["id"] for related in claim["related"]}
+            ]
     return Job(
         step="paper",
         key=(),
         spec={
             "scale": config.settings.scale,
             "data": config.scale.data,
-            "studies": [
-                {
-                    "name": study,
-                    "title": config.studies[study].declared.title,
-                    "paper": config.studies[study].declared.paper.strip(),
-                    "protocol": list(studies.find(study).protocol(config)),
-                    "artefacts": listed[study],
-                }
-                for study in config.settings.studies
-            ],
+            "studies": listed,
         },
-        inputs={**_published_files(config), "source": PAPER, **_parts()},
+        inputs={**_published_files(config, drawn), "source": PAPER, **_parts()},
         outputs=_paper_outputs(config),
         code=("firstorder.publish.paper:paper",),
         demand=LIGHT,
@@ -288,12 +301,9 @@ def _page_outputs(config: Config) -> Files:
 
 def _page_job(config: Config) -> Job:
     drawn = artefact_jobs(config)
-    claims = _claims_job(config)
-    seeds: dict[str, set[int]] = {study: set() for study in config.settings.studies}
-    for job in drawn:
-        seeds[job.key[0]] |= {
-            int(seed) for seed in job.aside["seeds"].split(", ") if seed != "none"
-        }
+    claims, studies_listed = _claims(config, drawn), _listed_studies(config, drawn)
+    jobs = {job.aside["printed"]["label"]: job for job in drawn}
+    shown = [each for study in studies_listed for each in study["artefacts"]]
     return Job(
         step="page",
         key=(),
@@ -302,14 +312,12 @@ def _page_job(config: Config) -> Job:
             "data": config.scale.data,
             "studies": [
                 {
-                    "name": study,
-                    "title": config.studies[study].declared.title,
-                    "paper": " ".join(config.studies[study].declared.paper.split()),
-                    "seeds": sorted(seeds[study]),
+                    **{name: study[name] for name in ("name", "title", "paper")},
+                    "seeds": _seeds(jobs[each["id"]] for each in study["artefacts"]),
                 }
-                for study in config.settings.studies
+                for study in studies_listed
             ],
-            "artefacts": [_shown(config, job) for job in drawn],
+            "artefacts": [{**each, **_behind(jobs[each["id"]])} for each in shown],
             "claims": [
                 {
                     **{name: claim[name] for name in ("study", "claim", "function")},
@@ -321,7 +329,7 @@ def _page_job(config: Config) -> Job:
             "claim_files": list(claims.inputs),
         },
         inputs={
-            **_published_files(config),
+            **_published_files(config, drawn),
             "claims": paths(config).claims("csv"),
             "manifest": paths(config).manifest,
         },
@@ -331,20 +339,20 @@ def _page_job(config: Config) -> Job:
     )
 
 
-def _shown(config: Config, job: Job) -> dict[str, Any]:
-    """What the page says of a table or a figure, and the names of the files that it read."""
+def _seeds(jobs: Iterable[Job]) -> list[int]:
+    """All seeds that artefacts draw on, in order."""
+    named = {seed for job in jobs for seed in job.aside["seeds"].split(", ")}
+    return sorted(int(seed) for seed in named - {"none"})
+
+
+def _behind(job: Job) -> dict[str, Any]:
+    """What the page says of how a table or a figure came about, with the names of what it read."""
     return {
-        "id": job.aside["printed"]["label"],
         "study": job.key[0],
-        "kind": job.step,
         "key": list(job.key),
-        "title": job.aside["title"],
-        "where": job.aside["where"],
-        "caption": job.aside["printed"]["caption"],
         "function": job.spec["function"],
         "selected": job.spec["selected"],
         "names": [None if name == PUBLISHED else name for name in job.inputs],
-        "files": {suffix: _below(config, path) for suffix, path in job.outputs.items()},
     }
 
 
@@ -354,44 +362,38 @@ def _below(config: Config, path: str) -> str:
 
 DRAWING = ("firstorder.publish.tables", "firstorder.publish.figures")
 """What one process imports for all tables and figures of a run."""
-MODULES = {"table": "tables", "figure": "figures", "claims": "judge"}
-"""Where steps are that do not lie in the module called like them."""
-
-
-def _step(name: str, keys: tuple[str, ...], help: str, outputs: Any, job: Any, every: Any) -> Step:
-    module = MODULES.get(name, name)
-    return Step(
-        name=name,
-        run=f"firstorder.publish.{module}:{name}",
-        keys=keys,
-        help=help,
-        outputs=outputs,
-        job=job,
-        every=every,
-        preload=DRAWING if name in ("table", "figure") else (),
-    )
+HERE = "firstorder.publish"
+ARTEFACT = ("study", "artefact")
 
 
 def _artefact_step(kind: str, help: str) -> Step:
-    return _step(
-        kind,
-        ("study", "artefact"),
-        help,
-        _artefact_outputs(kind),
-        _artefact_job(kind),
-        _every(kind),
-    )
+    return step(
+        f"{HERE}.{kind}s:{kind}", ARTEFACT,
+        _artefact_outputs(kind), _artefact_job(kind), _every(kind), DRAWING, help=help,
+    )  # fmt: skip
 
 
 STEPS = (
     _artefact_step("table", "Make a table of a STUDY from its records."),
     _artefact_step("figure", "Draw a figure of a STUDY from its records."),
-    _step("claims", (), "Judge every claim.", _claims_outputs, _claims_job, _once),
-    _step(
-        "manifest", (), "Map every file to what it was made from.",
-        _manifest_outputs, _manifest_job, _once,
+    step(
+        f"{HERE}.judge:claims", (), _claims_outputs, _claims_job, _once,
+        help="Judge every claim.",
     ),
-    _step("crate", (), "Describe the results as an RO-Crate.", _crate_outputs, _crate_job, _once),
-    _step("paper", (), "Compile the replication report.", _paper_outputs, _paper_job, _once),
-    _step("page", (), "Write the page of the scale.", _page_outputs, _page_job, _once),
+    step(
+        f"{HERE}.manifest:manifest", (), _manifest_outputs, _manifest_job, _once,
+        help="Map every file to what it was made from.",
+    ),
+    step(
+        f"{HERE}.crate:crate", (), _crate_outputs, _crate_job, _once,
+        help="Describe the results as an RO-Crate.",
+    ),
+    step(
+        f"{HERE}.paper:paper", (), _paper_outputs, _paper_job, _once,
+        help="Compile the replication report.",
+    ),
+    step(
+        f"{HERE}.page:page", (), _page_outputs, _page_job, _once,
+        help="Write the page of the scale.",
+    ),
 )  # fmt: skip

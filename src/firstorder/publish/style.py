@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import (
     FuncFormatter,
+    LogFormatter,
+    LogFormatterMathtext,
     LogLocator,
     MaxNLocator,
     NullLocator,
@@ -24,6 +28,7 @@ from matplotlib.ticker import (
 )
 
 from firstorder import files
+from firstorder.publish import spreadsheets
 
 OKABE_ITO = (
     "#000000",
@@ -47,6 +52,7 @@ METADATA: dict[str, dict[str, None]] = {
 }
 TICK_POINTS = 7.5
 RC = {
+    "text.parse_math": False,  # labels of the configuration are no formulas, whatever is in them
     "svg.hashsalt": "firstorder",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
@@ -143,6 +149,25 @@ def panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
 
 
+class Powers(LogFormatter):
+    """Ticks of a logarithmic axis without mathtext: 10⁻³, 2×10⁴."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        if not super().__call__(x, pos):  # of an axis of many decades, not all ticks have labels
+            return ""
+        exponent = math.floor(math.log10(x) + 1e-9)
+        factor = f"{x / 10**exponent:g}"
+        power = "10" + str(exponent).translate(RAISED)
+        return power if factor == "1" else f"{factor}×{power}"
+
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+HIDDEN = re.compile(r"_(?!child\d+$|nolegend_$)")
+"""Labels of the configuration that matplotlib would leave out, as it does its own."""
+
+
 def seeds(
     counts: Iterable[int], mark: str = "mean ± standard deviation", unit: str = "seed"
 ) -> str:
@@ -164,6 +189,9 @@ def legend_below(figure: Figure, axes: Iterable[Axes], title: str = "") -> None:
     """
     handles: dict[str, Any] = {}
     for each in axes:
+        for artist in each.get_children():
+            if HIDDEN.match(str(artist.get_label())):
+                artist.set_label(f"\u200b{artist.get_label()}")
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if not handles and not title:  # a run shorter than what a figure looks at
@@ -306,8 +334,14 @@ def _wrap(text: Text, length: float, room: float) -> None:
 def save(drawing: Drawing, path_of: dict[str, str]) -> None:
     """Write a drawing as pdf, svg and png (200 dpi) and its data as csv."""
     with house():
+        for axes in drawing.figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+                    axis.set_major_formatter(Powers())
+                if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+                    axis.set_minor_formatter(Powers())
         lay_out(drawing.figure)
         for suffix, metadata in METADATA.items():
             with files.replacing(path_of[suffix]) as temporary:
                 drawing.figure.savefig(temporary, format=suffix, metadata=metadata)
-    files.write_text(path_of["csv"], drawing.data.to_csv(index=False, lineterminator="\n"))
+    files.write_text(path_of["csv"], spreadsheets.csv(drawing.data))

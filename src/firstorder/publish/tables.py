@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from firstorder import files
-from firstorder.publish import grid, latex, registry
+from firstorder.publish import grid, latex, registry, spreadsheets
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -25,7 +25,7 @@ def table(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     title, caption = spec["title"], " ".join([spec["caption"], *notes])
     laid_out = grid.sections(frame)
     pages = {
-        "csv": frame.to_csv(index=False, lineterminator="\n"),
+        "csv": spreadsheets.csv(frame),
         "md": grid.markdown(laid_out, title, caption),
         "tex": latex.latex(
             grid.sections(latex.reprinted(frame, **spec["latex"])), title, caption, spec["label"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from firstorder.errors import DataError
 from firstorder.jobs import plan
 from firstorder.jobs import study as studies
 from firstorder.studies.line_attractor import jobs
+from firstorder.studies.line_attractor.settings import Recipe
+from firstorder.training.sequence_recipe import SequenceRecipe
 
 SMOKE = "studies/line_attractor/smoke.yaml"
 STUDY = "studies/line_attractor/study.yaml"
@@ -101,3 +104,9 @@ def test_what_cannot_be_meant_is_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert Path(file).name in str(caught.value)
+
+
+def test_a_recipe_of_the_configuration_is_that_of_the_training() -> None:
+    own = {each.name: each.default for each in dataclasses.fields(SequenceRecipe)}
+    assert own.pop("cell")
+    assert own == {name: each.default for name, each in Recipe.model_fields.items()}

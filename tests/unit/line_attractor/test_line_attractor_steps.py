@@ -12,14 +12,15 @@ import pytest
 from firstorder import files
 from firstorder.config import Config
 from firstorder.errors import DataError
+from firstorder.jobs.job import Job
 from firstorder.jobs.study import artefacts
 
 from . import small
 from .small import NETWORK
 
 
-def record(config: Config, step: str, name: str) -> dict:
-    found: dict = files.read_json(small.job(config, step, *NETWORK).outputs[name])
+def record(job: Job, name: str) -> dict:
+    found: dict = files.read_json(job.outputs[name])
     return found
 
 
@@ -45,7 +46,7 @@ def test_correctness_is_stored_for_every_test_document(tiny: Config) -> None:
 
 
 def test_jacobians_and_modes_are_exact(tiny: Config) -> None:
-    numbers = record(tiny, "linearize_dynamics", "1/dynamics.json")["numbers"]
+    numbers = record(small.job(tiny, "linearize_dynamics", *NETWORK), "1/dynamics.json")["numbers"]
     assert numbers["jacobian_error"] < 1e-6
     assert numbers["inverse_error"] < 1e-8
     assert 0 < numbers["overlap"] <= 1
@@ -54,7 +55,7 @@ def test_jacobians_and_modes_are_exact(tiny: Config) -> None:
 
 def test_words_push_as_their_valence_says(tiny: Config) -> None:
     """Even a barely trained network tells positive words from negative ones."""
-    numbers = record(tiny, "linearize_dynamics", "1/dynamics.json")["numbers"]
+    numbers = record(small.job(tiny, "linearize_dynamics", *NETWORK), "1/dynamics.json")["numbers"]
     assert numbers["effect_strong_positive"] > numbers["effect_neutral"]
     assert numbers["effect_neutral"] > numbers["effect_strong_negative"]
 
@@ -79,14 +80,24 @@ def test_one_more_seed_trains_only_itself(tiny: Config, monkeypatch: pytest.Monk
     assert files.sha256(job.outputs["1/weights.safetensors"]) == before
 
 
-def test_too_few_fixed_points_are_one_line(tiny: Config) -> None:
+def test_a_network_of_too_few_fixed_points_has_a_record_and_no_drawing(tiny: Config) -> None:
     path = Path("config/studies/line_attractor/tiny.yaml")
     path.write_text(path.read_text().replace("tolerance: 0.01", "tolerance: 1.0e-12").replace(
         "- 0.01\n", "- 0.01\n      - 1.0e-12\n"))  # fmt: skip
     config = small.config(Path.cwd())
+    before = record(small.job(config, "linearize_dynamics", *NETWORK), "1/dynamics.json")["numbers"]
     small.run(config, "find_fixed_points", *NETWORK)
-    with pytest.raises(DataError, match="fixed points at q < 1e-12, 3 needed; raise `steps`"):
-        small.run(config, "linearize_dynamics", *NETWORK)
+    job = small.run(config, "linearize_dynamics", *NETWORK)
+    numbers = record(job, "1/dynamics.json")["numbers"]
+    assert set(numbers) == set(before)
+    assert numbers["points"] < 3 and numbers["tau1"] is None
+    assert numbers["state_pc1"] == before["state_pc1"]
+    table = pd.read_csv(small.run(config, "table", "line_attractor", "dynamics").outputs["csv"])
+    assert "fixed points" in set(table["row"]) and "tau1" not in set(table["quantity"])
+    verdicts = pd.read_csv(small.run(config, "claims").outputs["csv"]).set_index("claim")["status"]
+    assert verdicts["L2"] == "not run" and verdicts["L1"] != "not run"
+    with pytest.raises(DataError, match=r"GRU on .* has too few fixed points to draw"):
+        small.run(config, "figure", "line_attractor", "pair")
 
 
 def test_every_artefact_of_the_scale_is_made(tiny: Config) -> None:

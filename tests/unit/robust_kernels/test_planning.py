@@ -74,3 +74,14 @@ def test_a_mistake_is_one_line_with_file_and_key(edited, file, change, said) -> 
 def test_every_scale_is_planned(edited, scale: str) -> None:
     made = plan.make(edited(), {"studies": [NAME], "scale": scale})
     assert {job.step for job in made.jobs().values()} >= set(STEPS)
+
+
+@pytest.mark.parametrize("seed", ["", "one", "-1", "0x1", "9" * 5000])
+def test_a_seed_of_the_command_line_that_is_none_is_one_line(edited, seed: str) -> None:
+    made = plan.make(edited(), {"studies": [NAME, "linearized"], "scale": "smoke"})
+    for step, key in (("classify_under_noise", "digits"), ("compute_scalar_kernel", "digits")):
+        with pytest.raises(ConfigError, match="has no seed"):
+            made.job(step, key, seed)
+    (support, *_) = made.config.studies["linearized"].scale.supports
+    with pytest.raises(ConfigError, match=r"seed .* is not allowed"):
+        made.job("compute_kernel", "mlp", support, seed)

@@ -41,7 +41,10 @@ function sorted(list, key, descending) {
   });
 }
 function download(name, header, lines) {
-  const cell = v => v === null || v === undefined ? "" : /[",\n]/.test(String(v)) ? `"${String(v).replaceAll('"', '""')}"` : String(v);
+  // As in `spreadsheets.py`: an apostrophe before text that a spreadsheet would take for a formula.
+  const formula = v => typeof v === "string" && /^'*\s*[=+\-@]/.test(v) && !/^[+-][\d.]+(e[+-]?\d+)?( ± [\d.]+)?[†*]?$/.test(v);
+  const quoted = v => /[",\n\r]/.test(v) ? `"${v.replaceAll('"', '""')}"` : v;
+  const cell = v => v === null || v === undefined ? "" : quoted(`${formula(v) ? "'" : ""}${v}`);
   const text = [header, ...lines].map(line => line.map(cell).join(",")).join("\n") + "\n";
   const a = el("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
   a.click();

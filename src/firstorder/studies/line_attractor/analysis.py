@@ -32,6 +32,14 @@ RELAXING = 200
 UNTRAINED_STARTS = 64
 KEPT_ERRORS = 5000
 KEPT_NULL = 2000
+OF_POINTS = (
+    "distinct", "embedded", "point_pc1", "point_dimension", "tau1", "tau2", "tau3", "tau_real",
+    "complex_share", "unstable_share", "overlap", "null", "readout_overlap", "jacobian_error",
+    "inverse_error", "linear_error", "relaxation_10", "run_accuracy", "linear_run_accuracy",
+    "single_run_accuracy", *(f"effect_{name}" for name in CLASSES), "negation_before",
+    *(f"negation_{k}" for k in range(negation.STEPS + 1)),
+)  # fmt: skip
+"""The numbers that are None where there are too few fixed points, besides `points`."""
 
 Arrays = dict[str, np.ndarray]
 Numbers = dict[str, float | None]
@@ -68,11 +76,21 @@ def analyse(subject: Subject, search: dict[str, Any], seed: int) -> tuple[Arrays
     readout = network.parameters["readout"]
     states = networks.visited(network, documents)
     plane = dynamics.principal(states, readout)
-    found = points.read(network, points.enough(subject.fixed, search["tolerance"], states))
+    at = points.at(subject.fixed, search["tolerance"], states)
+    if len(at) < points.FEWEST:
+        arrays, numbers = _states(subject, states, plane)
+        numbers |= {"points": float(len(at))} | dict.fromkeys(OF_POINTS)
+        numbers |= _untrained(subject.untrained, documents, search, seed)
+        none: Arrays = {"points": np.zeros((0, 2))}
+        return arrays | none | _no_context(), {
+            "numbers": numbers,
+            "tolerances": points.grid(network, subject.fixed, states),
+            "modifiers": [],
+        }
+    found = points.read(network, at)
     theta, projected, embedded = points.coordinates(found.linear.points, readout)
     marks = points.marked(theta)
-    arrays: Arrays = {}
-    numbers: Numbers = {}
+    arrays, numbers = {}, {}
     for part in (
         _states(subject, states, plane),
         _documents(subject, states, plane, found, int(marks[1]), seed),
@@ -275,12 +293,7 @@ def _context(subject: Subject, found: Read, theta: Tensor) -> tuple[Arrays, dict
     """The effect of "not" on the words after it, and the words that have most such effect."""
     network, classes = subject.network, subject.classes
     inputs = {name: networks.embedded(network, classes[name]) for name in CLASSES}
-    width = len(CLASSES)
-    arrays: Arrays = {
-        "negation": np.full((negation.STEPS + 1, width), np.nan),
-        "negation_before": np.full(width, np.nan),
-        "modifiers": np.zeros((0, 2)),
-    }
+    arrays = _no_context()
     if NOT not in subject.words:
         return arrays, {"modifiers": []}
     token = subject.words.index(NOT)
@@ -295,3 +308,13 @@ def _context(subject: Subject, found: Read, theta: Tensor) -> tuple[Arrays, dict
     ]
     arrays |= {"negation": later, "negation_before": before, "modifiers": plane}
     return arrays, {"modifiers": listed}
+
+
+def _no_context() -> Arrays:
+    """The arrays of `_context` where nothing is known."""
+    width = len(CLASSES)
+    return {
+        "negation": np.full((negation.STEPS + 1, width), np.nan),
+        "negation_before": np.full(width, np.nan),
+        "modifiers": np.zeros((0, 2)),
+    }

@@ -35,13 +35,20 @@ def measured(
 ) -> list[Effect]:
     """One effect a network: the mean of `values` over its seeds.
 
+    A seed without a value, whose network has too few fixed points, is left out and counted.
     `logarithmic`: the geometric mean, with the interval of the logarithms. Ratios that span
     decades have no other: an interval about their mean would reach below 0.
     """
     effects = []
     if logarithmic:
         values = np.log(values)
-    for _, part in numbers.groupby(["corpus", "cell"], sort=False):
+    for _, whole in numbers.groupby(["corpus", "cell"], sort=False):
+        part = whole[values[whole.index].notna()]
+        if part.empty:
+            continue
+        left = (
+            "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds have points)"
+        )
         cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
         drawn = resample({"value": cell})
         effects.append(
@@ -52,7 +59,7 @@ def measured(
                 direction=direction,
                 scale=scale,
                 unit=unit,
-                name=name(part.iloc[0]),
+                name=name(part.iloc[0]) + left,
             )
         )
     return effects

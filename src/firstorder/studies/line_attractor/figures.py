@@ -1,4 +1,4 @@
-"""Figures of the study. Each shows the first seed where it does not say otherwise."""
+"""Figures of the study. Each shows the first seed that has a line of fixed points, or says else."""
 
 from __future__ import annotations
 
@@ -143,8 +143,7 @@ def networks(results: Results, *, most: int = 4) -> Drawing:
     drawn = (panels.inputs, panels.effects, panels.right_vectors, panels.overlap)
     parts = []
     for column, row in enumerate(chosen):
-        keys = {**row, "seed": results.spec["seeds"][0]}
-        found = frames.arrays(results, keys, *ALL)
+        found = frames.arrays(results, frames.with_points(results, row), *ALL)
         axes[0, column].set_title(f"{row['label']}\n{row['title']}")
         for each, panel in zip(axes[:, column], drawn, strict=True):
             parts.append(panel(each, found).assign(corpus=row["corpus"], cell=row["cell"]))
@@ -163,9 +162,14 @@ def pair(results: Results) -> Drawing:
     )
     parts = []
     for each, row in zip(axes[0], rows, strict=True):
-        keys = {**row, "seed": results.spec["seeds"][0]}
         found = frames.arrays(
-            results, keys, "pair_first", "pair_second", "pair_places", "readout", "offset"
+            results,
+            frames.with_points(results, row),
+            "pair_first",
+            "pair_second",
+            "pair_places",
+            "readout",
+            "offset",
         )
         parts.append(_pair(each, found).assign(corpus=row["corpus"], cell=row["cell"]))
         each.set_title(heading(row))

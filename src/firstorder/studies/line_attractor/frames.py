@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.errors import DataError
 from firstorder.publish.reading import broken, read_arrays, read_json
 from firstorder.publish.registry import Results
 from firstorder.publish.statistics import Cell
@@ -109,11 +110,23 @@ def arrays(results: Results, keys: Keys, *names: str) -> dict[str, np.ndarray]:
     return read_arrays(path(results, keys, "dynamics.npz"), *names)
 
 
+def with_points(results: Results, row: dict[str, Any]) -> Keys:
+    """The first training of a row that has a line of fixed points."""
+    for seed in results.spec["seeds"]:
+        keys = {**row, "seed": seed}
+        if len(arrays(results, keys, "points")["points"]):
+            return keys
+    raise DataError(
+        f"{row['label']} on {row['title']} has too few fixed points to draw: leave it out of the "
+        "artefact's cells, or raise `tolerance` of the corpus's `search`"
+    )
+
+
 def record(results: Results, keys: Keys) -> dict[str, Any]:
     """dynamics.json of one training."""
     return read_json(path(results, keys, "dynamics.json"))
 
 
 def first(results: Results) -> Keys:
-    """The keys of the first training."""
-    return next(networks(results))
+    """The first training of the first network that has a line of fixed points."""
+    return with_points(results, results.spec["rows"][0])

@@ -9,7 +9,7 @@ from typing import Any
 from firstorder.config import Config, ConfigError, File, lookup
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import Step, step
 from firstorder.studies.line_attractor import grid
 from firstorder.studies.line_attractor.settings import NAME, declared, scale
 
@@ -258,54 +258,25 @@ STEPS = (
         job=_fetch_job,
         every=_every_file,
     ),
-    Step(
-        name="read_text",
-        run=f"{MODULE}.read:read_text",
-        keys=("corpus",),
+    step(
+        f"{MODULE}.read:read_text", ("corpus",), _texts, _read_job, _every_corpus, PRELOAD,
         help="Read the texts of CORPUS into tokens.",
-        outputs=_texts,
-        job=_read_job,
-        every=_every_corpus,
-        preload=PRELOAD,
     ),
-    Step(
-        name="count_words",
-        run=f"{MODULE}.words:count_words",
-        keys=("corpus",),
+    step(
+        f"{MODULE}.words:count_words", ("corpus",), _counted, _count_job, _every_count, PRELOAD,
         help="Fit the bag of words of CORPUS, and choose positive, negative and neutral words.",
-        outputs=_counted,
-        job=_count_job,
-        every=_every_count,
-        preload=PRELOAD,
     ),
-    Step(
-        name="train_rnn",
-        run=f"{MODULE}.training:train_rnn",
-        keys=NETWORK,
+    step(
+        f"{MODULE}.training:train_rnn", NETWORK, _trained, _train_job, _every_training, PRELOAD,
         help="Train networks of a CELL on CORPUS, for every seed.",
-        outputs=_trained,
-        job=_train_job,
-        every=_every_training,
-        preload=PRELOAD,
     ),
-    Step(
-        name="find_fixed_points",
-        run=f"{MODULE}.steps:find_fixed_points",
-        keys=NETWORK,
+    step(
+        f"{MODULE}.steps:find_fixed_points", NETWORK, _found, _find_job, _every_analysis, PRELOAD,
         help="Search the fixed points of the networks of a CELL on CORPUS.",
-        outputs=_found,
-        job=_find_job,
-        every=_every_analysis,
-        preload=PRELOAD,
     ),
-    Step(
-        name="linearize_dynamics",
-        run=f"{MODULE}.steps:linearize_dynamics",
-        keys=NETWORK,
+    step(
+        f"{MODULE}.steps:linearize_dynamics", NETWORK,
+        _read, _linearize_job, _every_reading, PRELOAD,
         help="Read the networks of a CELL on CORPUS at their fixed points.",
-        outputs=_read,
-        job=_linearize_job,
-        every=_every_reading,
-        preload=PRELOAD,
     ),
-)
+)  # fmt: skip

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from firstorder import dynamics, streams
 from firstorder.dynamics import DynamicsError, FixedPoints, Linearization
-from firstorder.errors import DataError
 from firstorder.studies.line_attractor import network as networks
 from firstorder.studies.line_attractor.network import Network
 
@@ -90,17 +89,6 @@ def at(fixed: FixedPoints, tolerance: float, states: Tensor) -> Tensor:
     """The points of a tolerance that are not far outside of the visited states."""
     points = fixed.at(tolerance).to(states)
     return points[dynamics.near(points, states)] if len(points) else points
-
-
-def enough(fixed: FixedPoints, tolerance: float, states: Tensor) -> Tensor:
-    """The same; DataError where there are too few for anything to be said."""
-    points = at(fixed, tolerance, states)
-    if len(points) < FEWEST:
-        raise DataError(
-            f"{len(points)} fixed points at q < {tolerance:g}, {FEWEST} needed; raise `steps`, or "
-            "`tolerance`, of the corpus's `search`"
-        )
-    return points
 
 
 def grid(network: Network, fixed: FixedPoints, states: Tensor) -> list[dict[str, Any]]:

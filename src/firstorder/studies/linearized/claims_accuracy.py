@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.statistics import Resampled, effect, rank_correlation, resample
+from firstorder.publish.statistics import effect, rank_correlation, resample
 from firstorder.publish.verdict import Effect, Verdict, not_run
 from firstorder.studies.linearized import cells as of_tasks
 from firstorder.studies.linearized import frames
-from firstorder.studies.linearized.cells import Cells, Name, all_examples, correct, labels
-from firstorder.studies.linearized.cells import pairs as paired
+from firstorder.studies.linearized.cells import all_examples, correct, labels
 from firstorder.studies.linearized.judging import (
     LINEAR,
     POINTS,
@@ -49,83 +47,6 @@ def accuracy_falls(results: Results, *, correlation: float = -0.9) -> Verdict:
 def _start(text: str) -> str:
     """A text as the start of a sentence."""
     return text[0].upper() + text[1:]
-
-
-def _directions(results: Results, arm: str, **options: float | None) -> Verdict:
-    """Test accuracy of one arm falls with the index of the direction, from and to an end."""
-    cells = correct(results, arm)
-    drawn = resample(cells)
-    falls = index_correlations(drawn, cells, arm, options["correlation"] or 0.0, "below")
-    share, near = _share(results, int(options["of"] or 1)), POINTS * float(options["near"] or 0)
-    first, last = options["first"], options["last"]
-    ends: list[Effect] = []
-    for name in cells:
-        known = {
-            "first": first if name.task == 1 else None,
-            "last": last if name.task >= round(share * float(options["lowest"] or 0)) else None,
-        }
-        for end in known.values():
-            if end is not None:
-                off = effect(
-                    drawn,
-                    lambda means, name=name, end=end: means[name] - end,  # type: ignore[misc]
-                    threshold=near,
-                    direction="within",
-                    scale=POINTS,
-                    unit="points",
-                    name=f"{name.label}, j = {name.task}, from {POINTS * end:.0f} %",
-                )
-                ends.append(off)
-    lacks = [at for at, end in (("first", first), ("last", last)) if end is not None]
-    if not any(each.measured for each in falls) or (lacks and not ends):
-        return not_run(TOO_FEW)
-    return verdict("Spearman's correlation of index and test accuracy, and ends", [*falls, *ends])
-
-
-@claim("accuracy-falls-to-chance", reads=("nads.npz", "network.npz"))
-def accuracy_falls_to_chance(
-    results: Results,
-    *,
-    correlation: float = -0.9,
-    first: float | None = None,
-    last: float | None = None,
-    lowest: int = 600,
-    of: int = 1024,
-    near: float = 0.05,
-) -> Verdict:
-    """E12: test accuracy of the network falls with the index of the direction, to an end.
-
-    `first`, `last`: the accuracy at index 1 and at every index from `lowest` (out of `of`
-    directions, scaled to inputs with fewer), to within `near`. An end that is not given is not
-    looked at.
-    """
-    return _directions(
-        results, "network", correlation=correlation, first=first, last=last, lowest=lowest, of=of,
-        near=near,
-    )  # fmt: skip
-
-
-@claim("linear-accuracy-falls-to-chance", reads=("nads.npz", "converged.npz"))
-def linear_accuracy_falls_to_chance(
-    results: Results,
-    *,
-    correlation: float = -0.9,
-    last: float | None = None,
-    lowest: int = 600,
-    of: int = 1024,
-    near: float = 0.05,
-) -> Verdict:
-    """E12 of the converged linearization; the options as for the network."""
-    return _directions(
-        results, "converged", correlation=correlation, first=None, last=last, lowest=lowest,
-        of=of, near=near,
-    )  # fmt: skip
-
-
-def _share(results: Results, of: int) -> float:
-    """The number of directions, as a share of `of`."""
-    _, arrays = next(frames.arrays(results, "nads.npz", "singular_values"))
-    return len(arrays["singular_values"]) / of
 
 
 @claim("kernel-ranks-tasks", reads=("network.npz", "linear.npz", "converged.npz"))
@@ -289,68 +210,6 @@ def _within_kinds(data: pd.DataFrame) -> dict[tuple[str, str], float]:
     )
     means = each.groupby(level=["kind", "arm"], sort=False).mean().dropna().reset_index(name="rho")
     return {(row["kind"], row["arm"]): float(row["rho"]) for row in means.to_dict("records")}
-
-
-@claim("closer-with-width", reads=("network.npz", "linear.npz", "converged.npz"))
-def closer_with_width(results: Results) -> Verdict:
-    """The wider a network, the closer its test accuracy is to its linearization's.
-
-    Mean absolute difference over tasks, of the widest less the narrowest model of every
-    architecture (in the models' order), on the tasks that both have.
-    """
-    cells = correct(results, "network", "linear", "converged")
-    drawn = resample(cells)
-
-    def narrower(arm: str, threshold: float) -> list[Effect]:
-        effects = []
-        for architecture, (first, last) in _ends(results, cells).items():
-            near, far = (
-                {pair[0].task: pair for pair in paired(cells, label, "network", arm)}
-                for label in (last, first)
-            )
-            common = sorted(set(near) & set(far))
-            if common:
-                effects.append(_change(drawn, near, far, common, threshold, architecture))
-        return effects
-
-    return verdict(
-        "Change of the mean difference in test accuracy from the narrowest to the widest network",
-        [each.against(0.0, "below") for each in narrower("linear", 0.0)],
-        beside=[("From the converged linearization", narrower("converged", float("nan")))],
-        lacking="No architecture is run in several widths at this scale.",
-    )
-
-
-def _ends(results: Results, cells: Cells) -> dict[str, tuple[str, str]]:
-    """The labels of the narrowest and the widest model of every architecture with several."""
-    present = labels(cells)
-    widths: dict[str, list[str]] = {}
-    for row in results.spec["models"]:
-        if row["label"] in present:
-            widths.setdefault(row["architecture"], []).append(row["label"])
-    return {name: (each[0], each[-1]) for name, each in widths.items() if len(each) > 1}
-
-
-def _change(
-    drawn: Resampled,
-    near: dict[int, tuple[Name, Name]],
-    far: dict[int, tuple[Name, Name]],
-    tasks: Sequence[int],
-    threshold: float,
-    name: str,
-) -> Effect:
-    return effect(
-        drawn,
-        lambda means: np.mean(
-            [abs(means[near[t][0]] - means[near[t][1]]) - abs(means[far[t][0]] - means[far[t][1]])
-             for t in tasks],
-            axis=0,
-        ),
-        threshold=threshold,
-        scale=POINTS,
-        unit="points",
-        name=name,
-    )  # fmt: skip
 
 
 @claim("reference-shape", reads=("network.npz", "linear.npz", "retrained.npz"))

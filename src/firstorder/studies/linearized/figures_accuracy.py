@@ -234,7 +234,7 @@ def alignment_accuracy(results: Results) -> Drawing:
                     alpha=0.75,
                     label=f"{KINDS[str(kind)]}, {ARMS[str(arm)]}",
                 )
-        each.set_title(f"{name}\n" + r"Spearman $\rho$: " + "\n".join(found), fontsize=8)
+        each.set_title(f"{name}\nSpearman ρ: " + "\n".join(found), fontsize=8)
         style.log_values(each, "x")
         each.set_xlabel("Alignment / trace × examples")
     style.accuracies(axes, data["test_accuracy"])

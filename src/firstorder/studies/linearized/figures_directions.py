@@ -64,7 +64,7 @@ def nads(results: Results) -> Drawing:
                 markerfacecolor=look[str(label)].color if arm == "network" else "none",
             )
     style.log_values(left)
-    left.set_ylabel(r"$\sigma_j^2 / \sigma_1^2$")
+    left.set_ylabel("σⱼ² / σ₁²")
     right.set_ylabel("Test accuracy (%)")
     style.accuracies([right], curves["mean"], curves["std"])
     for each in (left, right):

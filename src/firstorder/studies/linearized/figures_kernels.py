@@ -41,7 +41,7 @@ def end_alignment(results: Results) -> Drawing:
             each.set_title(f"{label}, {title}")
             style.log_values(each, "x")
             style.log_values(each)
-        row[0].set_ylabel("Alignment $A(u_k)$")
+        row[0].set_ylabel("Alignment A(uₖ)")
     for each in axes[-1]:
         each.set_xlabel("Index k of the initial eigenfunction")
     style.legend_below(figure, axes[0], f"one seed ({data['seed'].iloc[0]}), trained on task j")
@@ -94,7 +94,7 @@ def kernel_spectrum(results: Results) -> Drawing:
         )
         axes[0, 1].plot(line["k"], line["cumulative"], **drawn)
     style.log_values(axes[0, 0])
-    axes[0, 0].set_ylabel(r"Eigenvalue $\lambda_k / \lambda_1$")
+    axes[0, 0].set_ylabel("Eigenvalue λₖ / λ₁")
     axes[0, 1].set_ylabel("Share of the trace in the first k (%)")
     style.percent(axes[0, 1])
     for each in axes[0]:
@@ -126,12 +126,11 @@ def kernel_evolution(results: Results) -> Drawing:
         energy, ["label", "family", "task", "moment", "components"], "energy"
     )
     models = by_model(growth)
-    tasks = list(dict.fromkeys(zip(growth["family"], growth["task"], strict=True)))
-    look = style.looks(map(str, tasks))
+    look = style.looks(growth["family"] + " " + growth["task"].astype(str))
     figure, axes = style.panels(len(models), 2, height=2.35)
     for (label, part), row in zip(models, axes, strict=True):
         for (family, task, name), line in part.groupby(["family", "task", "part"], sort=False):
-            own = look[str((family, task))]
+            own = look[f"{family} {task}"]
             row[0].plot(
                 line["epoch"],
                 line["mean"],
@@ -157,7 +156,7 @@ def kernel_evolution(results: Results) -> Drawing:
 def _energies(axes: Axes, share: pd.DataFrame, look: dict[str, style.Look]) -> None:
     moments = {"init": style.LINES[2], "mid": style.LINES[1], "end": "-"}
     for (family, task, moment), line in share.groupby(["family", "task", "moment"], sort=False):
-        own = look[str((family, task))]
+        own = look[f"{family} {task}"]
         drawn: dict[str, Any] = {**own.points, "linestyle": moments[str(moment)], "markersize": 3}
         axes.plot(line["components"], line["mean"], **drawn)
     style.log_index(axes, share["components"])

@@ -9,7 +9,7 @@ from firstorder.config import Config, ConfigError, lookup
 from firstorder.jobs import functions
 from firstorder.jobs.job import Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import Step, step
 from firstorder.studies.linearized import demand
 from firstorder.studies.linearized.grid import (
     FILES,
@@ -208,8 +208,8 @@ def _network_spec(config: Config, model: str) -> dict[str, Any]:
 
 
 def _seed(seed: str) -> int:
-    if not seed.isdecimal():
-        raise ConfigError(f"seed {seed!r} is not allowed: write a whole number from 0")
+    if not seed.isdecimal() or len(seed) > len(str(2**63)) or int(seed) >= 2**63:
+        raise ConfigError(f"seed {seed!r} is not allowed: write a whole number from 0, below 2⁶³")
     return int(seed)
 
 
@@ -329,14 +329,9 @@ STEPS = (
     _family_step(
         "rotate", rotate_job, "The kernels of the trained networks of FAMILY, and training on them."
     ),
-    Step(
-        name="find_directions",
-        run=f"{RUN}:find_directions",
-        keys=("model", "seed", "family"),
+    step(
+        f"{RUN}:find_directions", ("model", "seed", "family"),
+        directions_files, directions_job, lambda config: keys(config, "find_directions"), PRELOAD,
         help="The anisotropy directions of MODEL, and its trainings on their tasks.",
-        outputs=directions_files,
-        job=directions_job,
-        every=lambda config: keys(config, "find_directions"),
-        preload=PRELOAD,
     ),
-)
+)  # fmt: skip

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from firstorder.publish.statistics import Resampled, effect, rank_correlation
+import numpy as np
+import pandas as pd
+
+from firstorder.publish.statistics import Direction, Resampled, effect, rank_correlation, resample
 from firstorder.publish.verdict import Effect, Verdict, combine, judge, missing, not_run
-from firstorder.studies.linearized.cells import Cells, gap, labels, of, pairs
+from firstorder.studies.linearized.cells import (
+    Cells,
+    gap,
+    geometric,
+    labels,
+    mean_of,
+    numbers,
+    of,
+    pairs,
+)
 
 POINTS = 100.0
 """Accuracies are shares, effects are points."""
 LINEAR = ("linear", "converged", "ridge")
 """The linearization: trained by the recipe, converged, and ridge regression."""
 TOO_FEW = "Too few tasks are run at this scale for a rank correlation; six are needed."
+NO_TASKS = "No eigenfunction task within the claim's range of indices is run at this scale."
 
 
 def verdict(
@@ -125,3 +138,32 @@ def gaps(
                 )
             )  # fmt: skip
     return effects
+
+
+def model_means(
+    frame: pd.DataFrame,
+    value: str,
+    threshold: float = float("nan"),
+    direction: Direction = "above",
+    *,
+    logarithmic: bool = False,
+    scale: float = 1.0,
+    unit: str = "",
+) -> list[Effect]:
+    """The mean over tasks and seeds by model, its interval over seeds.
+
+    `logarithmic`: the geometric mean, of a factor.
+    """
+    if frame.empty:
+        return []
+    chosen = frame.assign(number=np.log(frame[value]) if logarithmic else frame[value])
+    cells = numbers(chosen, "number")
+    drawn = resample(cells)
+    mean = geometric if logarithmic else mean_of
+    return [
+        effect(
+            drawn, mean(of(cells, label, "")), threshold=threshold, direction=direction,
+            scale=scale, unit=unit, name=label,
+        )
+        for label in labels(cells)
+    ]  # fmt: skip

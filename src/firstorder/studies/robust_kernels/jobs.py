@@ -10,7 +10,7 @@ from firstorder.data.steps import megabytes
 from firstorder.jobs import functions
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import step
 from firstorder.studies.robust_kernels.grid import (
     kernel_files,
     kernel_keys,
@@ -30,7 +30,7 @@ UNREAD_OF_RECIPE = {
 
 def _kernel_job(config: Config, kernel: str, seed: str) -> Job:
     found = lookup(scale(config).kernels, kernel, "kernel")
-    _known(int(seed), found, kernel)
+    _known(seed, found, kernel)
     return Job(
         step="compute_scalar_kernel",
         key=(kernel, seed),
@@ -47,7 +47,7 @@ def _kernel_job(config: Config, kernel: str, seed: str) -> Job:
 
 def _noise_job(config: Config, kernel: str, seed: str) -> Job:
     found, at_scale = lookup(scale(config).kernels, kernel, "kernel"), scale(config)
-    _known(int(seed), found, kernel)
+    _known(seed, found, kernel)
     rates, whole = at_scale.ridge_rates, at_scale.eigenpairs is None
     return Job(
         step="classify_under_noise",
@@ -72,7 +72,7 @@ def _noise_job(config: Config, kernel: str, seed: str) -> Job:
 
 def _paths_job(config: Config, kernel: str, seed: str) -> Job:
     found, at_scale = lookup(scale(config).kernels, kernel, "kernel"), scale(config)
-    _known(int(seed), found, kernel)
+    _known(seed, found, kernel)
     losses = {slug: loss(config, slug, found.dataset) for slug in declared(config).on_kernels}
     return Job(
         step="follow_paths",
@@ -132,8 +132,8 @@ def _rotation_job(config: Config, network: str, slug: str) -> Job:
     )
 
 
-def _known(seed: int, found: Examples, name: str) -> None:
-    if seed not in found.seeds:
+def _known(seed: str, found: Examples, name: str) -> None:
+    if seed not in map(str, found.seeds):
         raise ConfigError(f"{name} has no seed {seed}; its seeds are {list(found.seeds)}")
 
 
@@ -202,44 +202,24 @@ PRELOAD = (
 KERNEL = ("kernel", "seed")
 
 STEPS = (
-    Step(
-        name="compute_scalar_kernel",
-        run=f"{MODULE}.kernels:compute_scalar_kernel",
-        keys=KERNEL,
+    step(
+        f"{MODULE}.kernels:compute_scalar_kernel", KERNEL,
+        _files_of("compute_scalar_kernel"), _kernel_job, kernel_keys, PRELOAD,
         help="Compute the centred tangent KERNEL of a network with one output.",
-        outputs=_files_of("compute_scalar_kernel"),
-        job=_kernel_job,
-        every=kernel_keys,
-        preload=PRELOAD,
     ),
-    Step(
-        name="classify_under_noise",
-        run=f"{MODULE}.noise:classify_under_noise",
-        keys=KERNEL,
+    step(
+        f"{MODULE}.noise:classify_under_noise", KERNEL,
+        _files_of("classify_under_noise"), _noise_job, kernel_keys, PRELOAD,
         help="Fit mean classifier and ridge regression on a KERNEL under label noise.",
-        outputs=_files_of("classify_under_noise"),
-        job=_noise_job,
-        every=kernel_keys,
-        preload=PRELOAD,
     ),
-    Step(
-        name="follow_paths",
-        run=f"{MODULE}.descent:follow_paths",
-        keys=KERNEL,
+    step(
+        f"{MODULE}.descent:follow_paths", KERNEL,
+        _files_of("follow_paths"), _paths_job, kernel_keys, PRELOAD,
         help="Follow every loss on a KERNEL from one first step on.",
-        outputs=_files_of("follow_paths"),
-        job=_paths_job,
-        every=kernel_keys,
-        preload=PRELOAD,
     ),
-    Step(
-        name="follow_rotation",
-        run=f"{MODULE}.rotation:follow_rotation",
-        keys=("network", "loss"),
+    step(
+        f"{MODULE}.rotation:follow_rotation", ("network", "loss"),
+        rotation_files, _rotation_job, network_keys, PRELOAD,
         help="Train a NETWORK with a LOSS under label noise and follow its kernel.",
-        outputs=rotation_files,
-        job=_rotation_job,
-        every=network_keys,
-        preload=PRELOAD,
     ),
-)
+)  # fmt: skip

@@ -218,7 +218,6 @@ def _check_examples(config: Config, examples: Examples, where: str) -> None:
 
 def _check_losses(config: Config, slugs: tuple[str, ...], dataset: str, study_file: Path) -> None:
     """Parameters must fit the loss's function, and each must have a value."""
-    functions.check_losses_and_recipes(config)  # first: a mistake there is not one of this study
     for slug in slugs:
         found, where = loss(config, slug, dataset), f"{study_file}: losses.{slug}.parameters"
         if TUNED in found.parameters.values():

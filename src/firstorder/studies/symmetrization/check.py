@@ -21,7 +21,11 @@ from firstorder.studies.symmetrization import grid, selection
 from firstorder.studies.symmetrization.settings import Select, Variants, declared, scale
 
 LOSSES_IN_OPTIONS = ("loss", "losses", "reference", "pairs", "tiers", "raw", "normalised")
-"""Options of drawing functions and predicates that name losses."""
+"""Options of drawing functions and predicates that name losses.
+
+Which names there are is known to this study alone. Types, and options that no function takes, are
+checked against the functions' signatures (`jobs.signature`), so these may be absent or of any type.
+"""
 
 
 def check(config: Config, study_file: Path, scale_file: Path) -> None:

@@ -46,7 +46,7 @@ def loss_shapes(results: Results, *, points: int = 199) -> Drawing:
         row[0].set_title(f"{headings[str(setting)]}, {classes} classes")
         row[1].set_ylim(bottom=0.0)
     for each in axes[-1]:
-        each.set_xlabel("Probability $p_y$ of the label")
+        each.set_xlabel("Probability of the label")
     style.legend_below(figure, axes[0], _told(defined))
     return Drawing(figure, data.reset_index(drop=True))
 

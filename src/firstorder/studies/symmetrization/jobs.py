@@ -11,7 +11,7 @@ from firstorder.data.steps import megabytes
 from firstorder.jobs import functions
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
-from firstorder.jobs.study import Step
+from firstorder.jobs.study import step
 from firstorder.studies.symmetrization import candidates, grid
 from firstorder.studies.symmetrization.grid import Cell, cell
 from firstorder.studies.symmetrization.settings import NAME, scale
@@ -260,44 +260,22 @@ PRELOAD = (
 """The same for all steps, so that one process serves them."""
 
 STEPS = (
-    Step(
-        name="corrupt",
-        run=f"{MODULE}.labels:corrupt",
-        keys=("dataset", "noise"),
+    step(
+        f"{MODULE}.labels:corrupt", ("dataset", "noise"),
+        _corrupted, _corrupt_job, _every_noise, PRELOAD,
         help="Draw a NOISE on the training labels of DATASET, for every seed.",
-        outputs=_corrupted,
-        job=_corrupt_job,
-        every=_every_noise,
-        preload=PRELOAD,
     ),
-    Step(
-        name="train",
-        run=f"{MODULE}.training:train",
-        keys=CELL,
+    step(
+        f"{MODULE}.training:train", CELL, _trained, _train_job, _every_training, PRELOAD,
         help="Train a network with a LOSS under a NOISE in a SETTING, for every seed.",
-        outputs=_trained,
-        job=_train_job,
-        every=_every_training,
-        preload=PRELOAD,
     ),
-    Step(
-        name="evaluate",
-        run=f"{MODULE}.evaluation:evaluate",
-        keys=CELL,
+    step(
+        f"{MODULE}.evaluation:evaluate", CELL,
+        _evaluated, _evaluate_job, _every_evaluation, PRELOAD,
         help="Test trained networks on every test set of their dataset.",
-        outputs=_evaluated,
-        job=_evaluate_job,
-        every=_every_evaluation,
-        preload=PRELOAD,
     ),
-    Step(
-        name="tune",
-        run=f"{MODULE}.tuning:tune",
-        keys=("setting", "loss"),
+    step(
+        f"{MODULE}.tuning:tune", ("setting", "loss"), _tuned, _tune_job, _every_tuning, PRELOAD,
         help="Choose the hyper-parameters of a LOSS that are tuned in a SETTING.",
-        outputs=_tuned,
-        job=_tune_job,
-        every=_every_tuning,
-        preload=PRELOAD,
     ),
-)
+)  # fmt: skip

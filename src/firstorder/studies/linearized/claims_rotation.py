@@ -1,0 +1,212 @@
+"""Claims about the rotation of tangent kernels: spikes, growth, energy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+from firstorder.publish.registry import Results, claim
+from firstorder.publish.verdict import Verdict, not_run
+from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.judging import NO_TASKS, model_means, verdict
+from firstorder.studies.linearized.spikes import spikes
+
+
+def _spikes(results: Results, part: str, tasks: tuple[int, int]) -> pd.DataFrame:
+    """The spikes of a part, seed by seed, for trained indices within `tasks`."""
+    found = spikes(frames.of_file(results, "alignment.csv"))
+    return found[(found["part"] == part) & found["task"].between(*tasks)]
+
+
+@claim("spike", reads=("alignment.csv",))
+def spike(
+    results: Results,
+    *,
+    part: Literal["train", "test", "all"] = "train",
+    tasks: tuple[int, int] = (3, 300),
+    least: float = 2.0,
+) -> Verdict:
+    """E17: the trained kernel's alignment spikes at the trained index.
+
+    By more than `least` times the growth of its neighbours, as the geometric mean over tasks.
+    """
+    found = _spikes(results, part, tasks)
+    if found.empty:
+        return not_run(NO_TASKS)
+    low = found.sort_values("excess").to_dict("records")[0]
+    return verdict(
+        f"On the {part} part the alignment at the trained index grows, over neighbours' (least: "
+        f"{low['excess']:.1f}, {low['label']}, j = {low['task']:.0f})",
+        model_means(found, "excess", least, logarithmic=True, unit="times"),
+        beside=[
+            ("Over an affine fit", model_means(found, "affine", logarithmic=True, unit="times"))
+        ],
+    )
+
+
+@claim("spike-fades", reads=("alignment.csv",))
+def spike_fades(
+    results: Results,
+    *,
+    tasks: tuple[int, int] = (3, 300),
+    small: int = 30,
+    large: int = 100,
+    least: float = 1.5,
+) -> Verdict:
+    """E18: on test images the spike stands for small indices and is below training's for large.
+
+    Small: up to `small`, more than `least` times the growth of the neighbours. Large: from
+    `large`. Geometric means over tasks.
+    """
+    test, train = _spikes(results, "test", tasks), _spikes(results, "train", tasks)
+    keys = ["model", "label", "seed", "family", "task"]
+    both = test.merge(train, on=keys, suffixes=("_test", "_train"))
+    both = both.assign(fading=both["excess_test"] / both["excess_train"])
+    low, high = both[both["task"] <= small], both[both["task"] >= large]
+    if low.empty or high.empty:
+        return not_run(NO_TASKS)
+    return verdict(
+        "The test spike of small indices, then that of large ones over training's",
+        [
+            *model_means(low, "excess_test", least, logarithmic=True, unit="times"),
+            *model_means(high, "fading", 1.0, "below", logarithmic=True, unit="times"),
+        ],
+        beside=[
+            ("The test spike of large ones", model_means(high, "excess_test", logarithmic=True)),
+            ("Over an affine fit, small ones", model_means(low, "affine_test", logarithmic=True)),
+            ("Large ones", model_means(high, "affine_test", logarithmic=True)),
+        ],
+    )
+
+
+@claim("one-axis", reads=("alignment.csv",))
+def one_axis(
+    results: Results,
+    *,
+    part: Literal["train", "test", "all"] = "train",
+    tasks: tuple[int, int] = (3, 300),
+    rank: float = 10,
+) -> Verdict:
+    """E19: the trained index rises to the top of the trained kernel's spectrum.
+
+    To within the first `rank`, on average over tasks.
+    """
+    found = _spikes(results, part, tasks)
+    if found.empty:
+        return not_run(NO_TASKS)
+    worst = found.sort_values("rank").to_dict("records")[-1]
+    return verdict(
+        "Rank of the trained index among the initial eigenfunctions, in the trained kernel (last: "
+        f"{worst['rank']:.0f}, {worst['label']}, j = {worst['task']:.0f})",
+        # A rank of exactly the limit is within it.
+        model_means(found, "rank", rank + 0.5, "below"),
+        beside=[
+            ("Spike over neighbours", model_means(found, "excess", logarithmic=True, unit="times"))
+        ],
+    )
+
+
+@claim("order-kept", reads=("alignment.csv",))
+def order_kept(
+    results: Results,
+    *,
+    part: Literal["train", "test", "all"] = "train",
+    tasks: tuple[int, int] = (3, 300),
+    correlation: float = 0.85,
+    lowest: int = 10,
+    share: float = 0.5,
+) -> Verdict:
+    """E25: the other eigenfunctions keep their order; the trained one grows most.
+
+    `lowest`: the least index whose growth, over an affine fit of growth to all others, is to be
+    the largest in more than `share` of the trainings.
+    """
+    found = _spikes(results, part, tasks)
+    high = found[found["task"] >= lowest]
+    if high.empty:
+        return not_run(NO_TASKS)
+    high = high.assign(largest=1.0 * (high["argmax"] == high["task"]))
+    return verdict(
+        "Spearman's correlation of the alignments before and after training, the trained index "
+        "left out, then the share of trainings in which that grows most",
+        [
+            *model_means(found, "order", correlation),
+            *model_means(high, "largest", 100 * share, scale=100.0, unit="%"),
+        ],
+    )
+
+
+@claim("alignment-grows", reads=("evolution.csv",))
+def alignment_grows(
+    results: Results, *, lowest: int = 10, growth: float = 2.0, early: float = 1 / 3
+) -> Verdict:
+    """E23: the relative alignment with the target grows in training, most of it early.
+
+    For indices from `lowest`, to more than `growth` times; half of that growth is reached within
+    the first `early` of the epochs. The alignment may fall again after a peak.
+    """
+    evolution = frames.of_file(results, "evolution.csv")
+    evolution = evolution[(evolution["part"] == "train") & (evolution["task"] >= lowest)]
+    if evolution.empty:
+        return not_run(NO_TASKS)
+    keys = ["model", "label", "seed", "family", "task"]
+    rows = [
+        {**dict(zip(keys, key, strict=True)), **_course(line.sort_values("epoch"))}
+        for key, line in evolution.groupby(keys, sort=False)
+    ]
+    found = pd.DataFrame(rows)
+    return verdict(
+        "Growth of alignment over trace on the training part, at the end, then the part of the "
+        "epochs that half of it takes",
+        [
+            *model_means(found, "end", growth, logarithmic=True, unit="times"),
+            *model_means(found, "half", 100 * early, "below", scale=100.0, unit="%"),
+        ],
+        beside=[
+            ("At its peak", model_means(found, "peak", logarithmic=True, unit="times")),
+            ("The peak is after, of the epochs", model_means(found, "when", scale=100.0, unit="%")),
+        ],
+    )
+
+
+def _course(line: pd.DataFrame) -> dict[str, float]:
+    """End and peak of the growth of one alignment, and when half of it and the peak come.
+
+    Growth that ends below where it began has no half: 1, the whole training.
+    """
+    growth = line["relative"].to_numpy() / line["relative"].iloc[0]
+    at = line["epoch"].to_numpy() / line["epoch"].iloc[-1]
+    reached = growth >= 1 + (growth[-1] - 1) / 2
+    return {
+        "end": float(growth[-1]),
+        "half": float(at[reached.argmax()]) if growth[-1] > 1 else 1.0,
+        "peak": float(growth.max()),
+        "when": float(at[growth.argmax()]),
+    }
+
+
+@claim("energy-concentrates", reads=("energy.csv",))
+def energy_concentrates(
+    results: Results, *, lowest: int = 30, components: int = 50, rise: float = 0.2
+) -> Verdict:
+    """E24: the target's energy moves into the leading eigenvectors of the trained kernel.
+
+    For indices from `lowest`, by more than `rise` in at most so many `components`: in the number
+    of them with the largest mean rise over seeds.
+    """
+    energy = frames.of_file(results, "energy.csv")
+    energy = energy[(energy["components"] <= components) & (energy["task"] >= lowest)]
+    if energy.empty:
+        return not_run(NO_TASKS)
+    keys = ["model", "label", "seed", "family", "task", "components"]
+    table = energy.pivot_table(index=keys, columns="moment", values="energy", aggfunc="mean")
+    risen = (table["end"] - table["init"]).rename("rise").reset_index()
+    means = risen.groupby(["label", "family", "task", "components"], sort=False)["rise"].mean()
+    best = means[means == means.groupby(level=[0, 1, 2]).transform("max")].index
+    chosen = risen.set_index(["label", "family", "task", "components"]).loc[best].reset_index()
+    chosen = chosen.drop_duplicates(["label", "family", "task", "model", "seed"])
+    return verdict(
+        f"In at most {components} leading eigenvectors the share of the target's energy rises by",
+        model_means(chosen, "rise", 100 * rise, scale=100.0, unit="points"),
+    )
