@@ -126,7 +126,7 @@ def _penalties(ridge: float, factored: bool) -> list[float]:
     if factored:
         return [ridge]
     larger = [START]
-    while larger[-1] > ridge:
+    while larger[-1] > (1 + 1e-9) * ridge:  # powers of ten are not exact
         larger.append(DECADE * larger[-1])
     return [*larger[:-1], ridge]
 
