@@ -13,7 +13,7 @@ FAILING = ("fails", "not resolved")
 
 
 def lines(paths: Paths) -> list[str]:
-    """The tally of the claims of a scale, the paths of its results, and two next commands."""
+    """The tally of the claims of a scale, what there is of its results, and two next commands."""
     verdicts = _verdicts(Path(paths.claims("csv")))
     counts = Counter(status for _, status in verdicts)
     said = [f"claims   {', '.join(f'{number} {status}' for status, number in counts.items())}"]
@@ -27,10 +27,12 @@ def lines(paths: Paths) -> list[str]:
         "tables": f"{paths.root}/tables/",
         "figures": f"{paths.root}/figures/",
     }
-    said += [f"{name:<8} {path}" for name, path in places.items()]
+    there = {name: path for name, path in places.items() if Path(path).exists()}
+    said += [f"{name:<8} {path}" for name, path in there.items()]
+    explained = paths.paper if "paper" in there else paths.claims("csv")
     said += [
         "next     firstorder verify                every claim with its numbers",
-        f"         firstorder explain {paths.paper}   from a result back to raw data",
+        f"         firstorder explain {explained}   from a result back to raw data",
     ]
     return said if verdicts else said[1:]
 
