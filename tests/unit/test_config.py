@@ -150,7 +150,7 @@ def test_variants_become_losses_with_names_of_their_own(edited: Any) -> None:
     varied = variants.losses(loaded)["gce-of-l2"]
     assert varied.score_norm == "l2"
     assert varied.parameters == loaded.losses["gce"].parameters
-    assert varied.label == f"{loaded.losses['gce'].label} (l2)"
+    assert varied.label == f"{loaded.losses['gce'].label} (Euclidean norm)"
 
 
 def test_a_group_may_hold_groups_and_families_and_no_loss_twice(edited: Any) -> None:

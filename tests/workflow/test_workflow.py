@@ -108,7 +108,7 @@ def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
             "losses.yaml",
             "parameters: { q: 0.4 }",
             "parameters: { qq: 0.4 }",
-            "parameters.qq: gce has no such option",
+            "parameters.qq: sgce has no such option",
         ),
         (SCALE, "symmetric-0.2", "symmetric-0.95", "takes rates in [0, 0.9]"),
         (SCALE, "- sgce", "- sgec", "did you mean 'sgce'"),
