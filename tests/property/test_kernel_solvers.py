@@ -154,6 +154,16 @@ def test_leading_pairs_choose_the_penalty_and_the_kernel_gives_the_coefficients(
         assert torch.allclose(few.coefficients[:, t], c, rtol=1e-5, atol=1e-7 * float(c.norm()))
 
 
+def test_no_penalty_is_chosen_below_the_rounding_of_a_kernel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 30, generator=generator, dtype=torch.float64)
+    K, y = x @ x.T, x[:, :2] * 1.0
+    leading = spectrum.decompose(K, 30)
+    assert float(ridge.fit(K, y, spectrum=leading).penalty.min()) < 1e-7
+    rounded = ridge.fit(K.float(), y, spectrum=leading).penalty
+    assert float(rounded.min()) >= torch.finfo(torch.float32).eps * 60**0.5
+
+
 def test_the_ridge_path_begins_with_the_interpolation_of_smallest_norm() -> None:
     X, y = features(20, 30), labels(20, 2)
     K, y = normalised.centred(X @ X.T)[0], y - y.mean(0)

@@ -69,13 +69,18 @@ def fit(
     kernel : (N, N), positive semi-definite.
     targets : (N, T), any numbers; labels 0 and 1 as -1 and 1, so that the side of 0 decides.
     outputs : (N,) f_0, or (N, T), one for each target; zero if left.
-    grid : positive penalties, ascending, relative to tr(K) / N.
+    grid : positive penalties, ascending, relative to tr(K) / N. Those below the rounding of a
+        kernel of which not all eigenpairs are known, eps sqrt(N), are left out: conjugate
+        gradients would solve for the rounding.
     together : the columns are outputs of one problem and share a penalty.
     spectrum : eigenpairs of the kernel, where they are known; all of them give exact results.
     """
     if spectrum is None:
         count = len(kernel)
         spectrum = decompose(kernel, count if count <= DENSE else PAIRS, kernel.device)
+    if len(spectrum.values) < len(kernel):
+        least = torch.finfo(kernel.dtype).eps * len(kernel) ** 0.5
+        grid = [penalty for penalty in grid if penalty >= least]
     residual = _residual(targets, outputs)
     inverse = Inverse(spectrum, kernel)
     penalties = torch.tensor(grid, dtype=torch.float64, device=residual.device)
