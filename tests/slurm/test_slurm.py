@@ -299,7 +299,7 @@ def test_grouped_trainings_share_one_allocation_and_one_gpu(
 def test_stopping_a_cluster_leaves_no_process(slurm: Cluster, tmp_path: Path) -> None:
     with cluster(tmp_path / "other") as other:
         # A process that leaves its job is lost to SLURM; the other one outlives no job.
-        other.ask("sbatch", "--wrap", "setsid sleep 1000 & sleep 1000")
+        other.ask("sbatch", "--output", "/dev/null", "--wrap", "setsid sleep 1000 & sleep 1000")
         wait_for("the job", lambda: len(other.processes_of_jobs()) >= 4)
     assert [process.poll() is None for process in other.processes] == [False] * 3
     wait_for("its end", lambda: not other.processes_of_jobs(), 10)
