@@ -113,7 +113,7 @@ def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
         (SCALE, "symmetric-0.2", "symmetric-0.95", "takes rates in [0, 0.9]"),
         (SCALE, "- sgce", "- sgec", "did you mean 'sgce'"),
         (SCALE, "recipe: tiny\n", "recipe: none\n", "recipe 'none' is unknown"),
-        ("recipes.yaml", "epochs: 3", "epochs: three", "'three' is not allowed"),
+        ("recipes.yaml", "epochs: 3\n", "epochs: three\n", "'three' is not allowed"),
     ],
 )
 def test_a_bad_configuration_is_one_line_before_the_dag(
