@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -82,13 +82,16 @@ def columns(group: Sequence[Task], outputs: Tensor) -> tuple[Tensor, Tensor, Ten
     return labels, start[rows], test_labels, start[first:]
 
 
-def by_start(found: Sequence[Found], group: Sequence[Task]) -> list[dict[int, Found]]:
-    """What was found for `columns`: for every f_0, by the indices of the tasks."""
-    count = len(group)
-    return [
-        {task.index: each for task, each in zip(group, found[at : at + count], strict=True)}
-        for at in range(0, len(found), count)
-    ]
+def by_start(
+    found: Iterable[tuple[Sequence[Task], Sequence[Found]]], tasks: Sequence[Task], starts: int
+) -> list[dict[int, Found]]:
+    """What was found for the `columns` of every group, for every f_0 by the index of the task."""
+    known: list[dict[int, Found]] = [{} for _ in range(starts)]
+    for group, each in found:
+        for start, own in enumerate(known):
+            part = each[start * len(group) : (start + 1) * len(group)]
+            own |= {task.index: one for task, one in zip(group, part, strict=True)}
+    return [{task.index: own[task.index] for task in tasks} for own in known]
 
 
 def describe(kernel: Tensor, tasks: Sequence[Task]) -> dict[int, dict[str, float]]:

@@ -53,7 +53,7 @@ def solve(
     from firstorder.linearized.outcome import of_solution
     from firstorder.linearized.tasks import by_start, by_training_set, columns
 
-    found: list[dict[int, Outcome]] = [{} for _ in range(outputs.shape[1])]
+    found: list[tuple[list[Task], list[Outcome]]] = []
     for group, own, test in by_training_set(kernel, tasks):
         began = time.perf_counter()
         labels, start, test_labels, test_start = (
@@ -69,6 +69,5 @@ def solve(
             (coefficients * (scores - start)).sum(0),
             time.perf_counter() - began,
         )
-        for own_found, own_outcomes in zip(found, by_start(outcomes, group), strict=True):
-            own_found |= own_outcomes
-    return [{task.index: each[task.index] for task in tasks} for each in found]
+        found.append((group, outcomes))
+    return by_start(found, tasks, outputs.shape[1])

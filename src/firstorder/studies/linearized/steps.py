@@ -402,7 +402,7 @@ def _in_function_space(
     from firstorder.linearized.outcome import of_trajectory
     from firstorder.linearized.tasks import by_start, by_training_set, columns
 
-    found: list[dict[int, Outcome]] = [{} for _ in range(outputs.shape[1])]
+    found: list[tuple[list[Task], list[Outcome]]] = []
     for group, own, test in by_training_set(kernel, tasks):
         began, task = time.perf_counter(), group[0]
         recipe = recipe_of(spec, task)
@@ -423,9 +423,8 @@ def _in_function_space(
         )
         trajectory = replace(trajectory, distance=trajectory.distance / scale)
         outcomes = of_trajectory(trajectory, test_labels, time.perf_counter() - began)
-        for own_found, own_outcomes in zip(found, by_start(outcomes, group), strict=True):
-            own_found |= own_outcomes
-    return [{task.index: each[task.index] for task in tasks} for each in found]
+        found.append((group, outcomes))
+    return by_start(found, tasks, outputs.shape[1])
 
 
 def _digest(state: State) -> str:
