@@ -528,3 +528,9 @@ def test_a_file_name_cannot_leave_its_folder(name: str) -> None:
 def test_only_encrypted_or_loopback_urls_may_be_declared(url: str) -> None:
     with pytest.raises(ValidationError, match="only https"):
         File(name="x", urls=(url,))
+
+
+def test_a_folder_elsewhere_is_not_copied_for_a_file_without_a_checksum(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "raw.tar").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"raw\.tar \(not a regular file\)"):
+        place("set", File(name="raw.tar"), tmp_path / "here", [tmp_path / "elsewhere"])

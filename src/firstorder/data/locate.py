@@ -90,7 +90,8 @@ def copy_of(file: File, places: Sequence[Path]) -> tuple[Path | None, list[str]]
     others: list[str] = []
     for place in places:
         path = place / file.name
-        problem = state(path, file)
+        # A folder is right where it is, and is not copied.
+        problem = "not a regular file" if path.is_dir() else state(path, file)
         if problem is None:
             return path, others
         others.append(f"{path} ({problem})")
