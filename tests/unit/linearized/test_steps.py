@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from firstorder.errors import DataError
 from firstorder.linearized import network
+from firstorder.studies.linearized import steps
 from firstorder.studies.linearized.settings import Network
 
 from .small import TEST, TRAIN, Run, configuration, with_study
@@ -246,6 +247,39 @@ def test_a_finished_family_is_written_again_without_training(
     finished("fit", "mlp", "tiny", "1", "binary")
     assert finished.file("network.csv", "binary").read_text() == before
     assert finished.file("networks.safetensors", "binary").exists()
+
+
+def test_linear_models_are_found_once_for_a_kernel(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another recipe trains anew, and solves nothing anew."""
+    run, key = Run(configuration(tmp_path)), ("linearize", "mlp", "tiny", "1", "eigenfunctions")
+    run.prepare()
+    run.until_networks("mlp", "eigenfunctions")
+    called: list[str] = []
+    for name in ("solve", "_in_function_space"):
+        original = getattr(steps, name)
+
+        def noted(*given: Any, original: Any = original, name: str = name, **named: Any) -> Any:
+            called.append(name)
+            return original(*given, **named)
+
+        monkeypatch.setattr(steps, name, noted)
+    arms = ("linear", "linear0", "converged", "converged0", "ridge")
+    for arm in arms:
+        run.file(f"{arm}.csv").unlink()
+    run(*key)
+    assert called == []
+    for arm in arms:
+        assert run.file(f"{arm}.csv").read_text() == finished.file(f"{arm}.csv").read_text()
+    Run(configuration(tmp_path, epochs=1))(*key)
+    assert called == ["_in_function_space"]
+    rows = [len(pd.read_csv(each.file("linear.csv"))) for each in (run, finished)]
+    assert rows[0] < rows[1]
+    gram = np.load(run.start("kernel.npy"))
+    np.save(run.start("kernel.npy"), np.float32(2.0) * gram)
+    run(*key)
+    assert called[1:] == ["_in_function_space", "solve", "solve"]
 
 
 def test_the_memory_of_a_family_is_that_of_its_largest_training(

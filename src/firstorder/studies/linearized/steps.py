@@ -41,6 +41,9 @@ from firstorder.studies.linearized.networks import (
 )
 from firstorder.studies.linearized.solved import logistic, ridge, solve
 from firstorder.studies.linearized.training import (
+    DECIDING_SOLVED,
+    DECIDING_TRAINED,
+    once,
     part_of,
     recipe_of,
     steps_of,
@@ -145,7 +148,7 @@ def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     """Train the linearization, with and without f_0, on all tasks of a family, and solve it.
 
     Trained by the recipe: linear, linear0 (without f_0). Solved: converged and ridge, with f_0,
-    and converged0 without.
+    and converged0 without. What was found before, on the same kernel, is not found again.
     """
     import torch
 
@@ -157,14 +160,21 @@ def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     fields = _described(spec, gram, tasks)
     read = list(inputs.values())
     both = torch.stack((scores, torch.zeros_like(scores)), 1)
-    arms = {
-        ("linear", "linear0"): lambda: _in_function_space(spec, gram, both, tasks, device),
-        ("converged", "converged0"): lambda: solve(logistic, gram, both, tasks, device),
-        ("ridge",): lambda: solve(ridge, gram, both[:, :1], tasks, device),
-    }
-    for names, run in arms.items():
+    models = (
+        (
+            ("linear", "linear0"), DECIDING_TRAINED,
+            lambda: _in_function_space(spec, gram, both, tasks, device),
+        ),
+        (
+            ("converged", "converged0"), DECIDING_SOLVED,
+            lambda: solve(logistic, gram, both, tasks, device),
+        ),
+        (("ridge",), DECIDING_SOLVED, lambda: solve(ridge, gram, both[:, :1], tasks, device)),
+    )  # fmt: skip
+    for arms, deciding, run in models:
         began = time.perf_counter()
-        for arm, outcomes in zip(names, run(), strict=True):
+        found = once(spec, inputs, context, arms, deciding, run)
+        for arm, outcomes in zip(arms, found, strict=True):
             write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
 
 

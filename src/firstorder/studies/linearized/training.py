@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,10 @@ DECIDING = (
     "seed", "threads",
 )  # fmt: skip
 """What a spec says that decides the training of one of its tasks."""
+DECIDING_SOLVED = ("support", "kind", "tasks", "seed", "threads")
+"""What a spec says that decides the linear models of its tasks that are solved for."""
+DECIDING_TRAINED = (*DECIDING_SOLVED, "recipe", "steps")
+"""And those that are trained."""
 DECISIVE = ("dataset", "init.safetensors", "spectrum.npz", "inductive.npz", "nads.npz")
 """The inputs that decide the training of a network on a task."""
 ROWS = 20
@@ -138,6 +142,34 @@ def train_network(
     for each in kept.values():
         Path(each).unlink()
     return Trained(outcome, weights, peak)
+
+
+def once(
+    spec: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    context: Context,
+    arms: Sequence[str],
+    deciding: Sequence[str],
+    run: Callable[[], list[dict[int, Outcome]]],
+) -> list[dict[int, Outcome]]:
+    """The outcomes of all tasks for each of `arms`, from `run` unless they were found before.
+
+    Whatever else of the job changes, a linear model of the same tasks on the same `inputs` is
+    that of before. `deciding` are the keys of the spec that decide it.
+    """
+    from firstorder.linearized.outcome import Outcome
+
+    part = {"arms": list(arms), **{name: spec[name] for name in deciding}}
+    identity = context.identity(part, inputs)
+    found = context.recall(identity)
+    if found is None:
+        outcomes = run()
+        found = {
+            arm: {str(task): asdict(outcome) for task, outcome in own.items()}
+            for arm, own in zip(arms, outcomes, strict=True)
+        }
+        context.remember(identity, found)
+    return [{int(task): Outcome(**one) for task, one in found[arm].items()} for arm in arms]
 
 
 def write_arm(
