@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -64,6 +65,13 @@ def with_dataset(config: Config, **update: Any) -> Config:
     return replace(config, datasets=config.datasets | {"digits": digits})
 
 
+def function(step: str) -> Callable[..., None]:
+    """The function of a step of the study."""
+    (found,) = (each for each in studies.find("linearized").steps if each.name == step)
+    module, _, name = found.run.partition(":")
+    return getattr(import_module(module), name)
+
+
 @dataclass(frozen=True)
 class Run:
     """A configuration whose jobs are run when they are called by step and key."""
@@ -78,8 +86,7 @@ class Run:
 
     def __call__(self, step: str, *key: str) -> None:
         job = self.job(step, *key)
-        run = getattr(import_module("firstorder.studies.linearized.steps"), step)
-        run(job.spec, job.inputs, job.outputs, self.context(job))
+        function(step)(job.spec, job.inputs, job.outputs, self.context(job))
 
     def context(self, job: Job) -> Context:
         """The circumstances in which a job is run."""

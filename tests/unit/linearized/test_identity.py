@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from firstorder.config import Config
 from firstorder.linearized import network
 
-from .small import Run, configuration, with_dataset, with_study
+from .small import Run, configuration, function, with_dataset, with_study
 
 JOBS = {
     "compute_kernel": ("mlp", "tiny", "1"),
@@ -156,13 +156,11 @@ def test_a_step_reads_all_of_its_spec_and_nothing_besides(
     finished: Run, tmp_path: Path, step: str
 ) -> None:
     """A step that is run on a spec that notes what is read of it."""
-    from firstorder.studies.linearized import steps
-
     job = finished.job(step, *JOBS[step])
     outputs = {name: str(tmp_path / name) for name in job.outputs}
     read: set[str] = set()
     context = replace(finished.context(job), checkpoints=tmp_path / "checkpoints")
-    getattr(steps, step)(Noting(job.spec, read), job.inputs, outputs, context)
+    function(step)(Noting(job.spec, read), job.inputs, outputs, context)
     assert read == set(job.spec)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
-from firstorder.studies.linearized import steps
 from firstorder.studies.linearized.arrays import read_eigenvectors, write_arrays
+from firstorder.studies.linearized.steps.kernel import decompose
 
 
 def test_an_eigenvector_beyond_the_rank_is_refused(tmp_path: Path) -> None:
@@ -28,4 +28,4 @@ def test_a_kernel_with_numbers_that_are_none_is_refused(tmp_path: Path) -> None:
     np.save(path, gram)
     spec = {"threads": 1, "eigenvectors": 2}
     with pytest.raises(DataError, match=r"kernel\.npy: not finite"):
-        steps.decompose(spec, {"kernel.npy": str(path)}, {}, Context(device="cpu"))
+        decompose(spec, {"kernel.npy": str(path)}, {}, Context(device="cpu"))

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from firstorder.errors import DataError
 from firstorder.linearized import network
-from firstorder.studies.linearized import steps
+from firstorder.studies.linearized import linear
 from firstorder.studies.linearized.settings import Network
 
 from .small import TEST, TRAIN, Run, configuration, with_study
@@ -257,14 +257,14 @@ def test_linear_models_are_found_once_for_a_kernel(
     run.prepare()
     run.until_networks("mlp", "eigenfunctions")
     called: list[str] = []
-    for name in ("solve", "_in_function_space"):
-        original = getattr(steps, name)
+    for name in ("solve", "train"):
+        original = getattr(linear, name)
 
         def noted(*given: Any, original: Any = original, name: str = name, **named: Any) -> Any:
             called.append(name)
             return original(*given, **named)
 
-        monkeypatch.setattr(steps, name, noted)
+        monkeypatch.setattr(linear, name, noted)
     arms = ("linear", "linear0", "converged", "converged0", "ridge")
     for arm in arms:
         run.file(f"{arm}.csv").unlink()
@@ -273,13 +273,13 @@ def test_linear_models_are_found_once_for_a_kernel(
     for arm in arms:
         assert run.file(f"{arm}.csv").read_text() == finished.file(f"{arm}.csv").read_text()
     Run(configuration(tmp_path, epochs=1))(*key)
-    assert called == ["_in_function_space"]
+    assert called == ["train"]
     rows = [len(pd.read_csv(each.file("linear.csv"))) for each in (run, finished)]
     assert rows[0] < rows[1]
     gram = np.load(run.start("kernel.npy"))
     np.save(run.start("kernel.npy"), np.float32(2.0) * gram)
     run(*key)
-    assert called[1:] == ["_in_function_space", "solve", "solve"]
+    assert called[1:] == ["train", "solve", "solve"]
 
 
 def test_the_memory_of_a_family_is_that_of_its_largest_training(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from firstorder.config import Config, ConfigError, lookup
+from firstorder.config import Config
 from firstorder.jobs import functions
 from firstorder.jobs.job import Files, Job
 from firstorder.jobs.paths import paths
@@ -21,9 +20,18 @@ from firstorder.studies.linearized.grid import (
     keys,
     scale_of,
     start_file,
-    study_of,
 )
-from firstorder.studies.linearized.settings import Family, Network, Support
+from firstorder.studies.linearized.settings import Family
+from firstorder.studies.linearized.specs import (
+    family_of,
+    inductive,
+    network_of,
+    network_spec,
+    seed_of,
+    support_of,
+    support_spec,
+    tasks_spec,
+)  # fmt: skip
 
 PRELOAD = (
     "firstorder.data.images",
@@ -32,11 +40,16 @@ PRELOAD = (
     "firstorder.models",
     "firstorder.training.loop",
 )
-RUN = f"firstorder.studies.{NAME}.steps"
-UNREAD_OF_RECIPE = {
-    "model", "model_parameters", "train", "mean", "std", "minutes", "memory_mb", "source",
-}  # fmt: skip
-"""What no training of this study reads: its networks and data come from families and supports."""
+IN = f"firstorder.studies.{NAME}.steps"
+RUN = {
+    "compute_kernel": f"{IN}.kernel:compute_kernel",
+    "decompose": f"{IN}.kernel:decompose",
+    "linearize": f"{IN}.training:linearize",
+    "fit": f"{IN}.training:fit",
+    "rotate": f"{IN}.rotation:rotate",
+    "find_directions": f"{IN}.directions:find_directions",
+}
+"""Where the function of a step is."""
 
 
 def kernel_job(config: Config, model: str, support: str, seed: str) -> Job:
@@ -45,9 +58,9 @@ def kernel_job(config: Config, model: str, support: str, seed: str) -> Job:
         step="compute_kernel",
         key=(model, support, seed),
         spec={
-            **_network_spec(config, model),
-            **_support_spec(config, support),
-            "seed": _seed(seed),
+            **network_spec(config, model),
+            **support_spec(config, support),
+            "seed": seed_of(seed),
             "threads": scale_of(config).threads,
         },
         inputs={"dataset": _dataset_file(config, support)},
@@ -64,10 +77,10 @@ def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
         step="decompose",
         key=(model, support, seed),
         spec={
-            **_network_spec(config, model),
-            **_support_spec(config, support),
+            **network_spec(config, model),
+            **support_spec(config, support),
             "eigenvectors": scale.eigenvectors,
-            "inductive": _inductive(config, model, support),
+            "inductive": inductive(config, model, support),
             "threads": scale.threads,
         },
         inputs={
@@ -76,20 +89,20 @@ def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
         },
         outputs=start_files(config, "decompose", model, support, seed),
         code=_code(config, "decompose", model),
-        demand=demand.of_spectrum(config, support, _inductive(config, model, support)),
+        demand=demand.of_spectrum(config, support, inductive(config, model, support)),
     )
 
 
 def linearize_job(config: Config, model: str, support: str, seed: str, family: str) -> Job:
     """Train the linearization, with and without f_0, on all tasks of a family."""
-    _network(config, model)
+    network_of(config, model)
     threads = scale_of(config).threads
-    declared, examples = _family(config, family, support), _support(config, support)
+    declared, examples = family_of(config, family, support), support_of(config, support)
     return Job(
         step="linearize",
         key=(model, support, seed, family),
         spec={
-            **_tasks_spec(config, declared, seed),
+            **tasks_spec(config, declared, seed),
             "support": {"train": examples.train, "test": examples.test},
             "threads": threads,
         },
@@ -100,21 +113,21 @@ def linearize_job(config: Config, model: str, support: str, seed: str, family: s
             **_targets(config, declared, model, seed),
         },
         outputs=family_files(config, "linearize", model, support, seed, family),
-        code=(f"{RUN}:linearize",),
+        code=(RUN["linearize"],),
         demand=demand.of_family(config, declared, threads, kernels=1),
     )
 
 
 def fit_job(config: Config, model: str, support: str, seed: str, family: str) -> Job:
     """Train the network on all tasks of a family."""
-    declared = _family(config, family, support)
+    declared = family_of(config, family, support)
     return Job(
         step="fit",
         key=(model, support, seed, family),
         spec={
-            **_network_spec(config, model),
-            **_support_spec(config, support),
-            **_tasks_spec(config, declared, seed),
+            **network_spec(config, model),
+            **support_spec(config, support),
+            **tasks_spec(config, declared, seed),
             "family": family,
             "watch": list(declared.watch),
             "watch_points": declared.watch_points,
@@ -135,14 +148,14 @@ def fit_job(config: Config, model: str, support: str, seed: str, family: str) ->
 def rotate_job(config: Config, model: str, support: str, seed: str, family: str) -> Job:
     """The kernels of the trained networks of a family, and linear training on them."""
     threads = scale_of(config).threads
-    declared = _family(config, family, support)
+    declared = family_of(config, family, support)
     return Job(
         step="rotate",
         key=(model, support, seed, family),
         spec={
-            **_network_spec(config, model),
-            **_support_spec(config, support),
-            **_tasks_spec(config, declared, seed),
+            **network_spec(config, model),
+            **support_spec(config, support),
+            **tasks_spec(config, declared, seed),
             "tasks": list(declared.rotated or declared.tasks),
             "threads": threads,
         },
@@ -162,14 +175,14 @@ def rotate_job(config: Config, model: str, support: str, seed: str, family: str)
 
 def directions_job(config: Config, model: str, seed: str, family: str) -> Job:
     """The anisotropy directions of a network, and its trainings on their linear tasks."""
-    declared = _family(config, family, GAUSSIAN)
+    declared = family_of(config, family, GAUSSIAN)
     options = declared.directions
     return Job(
         step="find_directions",
         key=(model, seed, family),
         spec={
-            **_network_spec(config, model),
-            **_tasks_spec(config, declared, seed),
+            **network_spec(config, model),
+            **tasks_spec(config, declared, seed),
             "shape": [1, options.size, options.size],
             "directions": options.model_dump(mode="json", exclude={"size"}),
         },
@@ -202,46 +215,8 @@ def directions_files(config: Config, model: str, seed: str, family: str) -> File
     }
 
 
-def _network_spec(config: Config, model: str) -> dict[str, Any]:
-    network = _network(config, model)
-    return {"model": network.model, "model_parameters": dict(network.model_parameters)}
-
-
-def _seed(seed: str) -> int:
-    if not seed.isdecimal() or len(seed) > len(str(2**63)) or int(seed) >= 2**63:
-        raise ConfigError(f"seed {seed!r} is not allowed: write a whole number from 0, below 2⁶³")
-    return int(seed)
-
-
-def _support_spec(config: Config, support: str) -> dict[str, Any]:
-    """The examples of a support and how their pixels are standardised."""
-    declared = _support(config, support)
-    dataset = config.datasets[declared.dataset]
-    return {
-        "shape": list(dataset.shape),
-        "support": {
-            "train": declared.train,
-            "test": declared.test,
-            "mean": list(dataset.mean),
-            "std": list(dataset.std),
-        },
-    }
-
-
-def _tasks_spec(config: Config, family: Family, seed: str) -> dict[str, Any]:
-    """The tasks of a family, how they are trained, and the seed of subsets and batches."""
-    recipe = config.recipes[family.recipe]
-    return {
-        "kind": family.kind,
-        "tasks": list(family.tasks),
-        "steps": family.steps,
-        "recipe": recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
-        "seed": _seed(seed),
-    }
-
-
 def _dataset_file(config: Config, support: str) -> str:
-    return paths(config).dataset(_support(config, support).dataset)
+    return paths(config).dataset(support_of(config, support).dataset)
 
 
 def _start_inputs(
@@ -257,42 +232,15 @@ def _targets(config: Config, family: Family, model: str, seed: str) -> dict[str,
     return _start_inputs(config, model, family.support, seed, OF_SPECTRUM[family.kind])
 
 
-def _inductive(config: Config, model: str, support: str) -> int:
-    """How many inductive eigenfunctions the tasks on a model's kernel need."""
-    families = scale_of(config).families.values()
-    asked = [
-        max(family.tasks)
-        for family in families
-        if family.kind == "inductive" and family.support == support and model in family.models
-    ]
-    return max(asked, default=0)
-
-
-def _network(config: Config, model: str) -> Network:
-    return lookup(study_of(config).models, model, "model")
-
-
-def _support(config: Config, support: str) -> Support:
-    return lookup(scale_of(config).supports, support, "support")
-
-
-def _family(config: Config, name: str, support: str) -> Family:
-    family = lookup(scale_of(config).families, name, "family")
-    own = family.support or GAUSSIAN
-    if own != support:
-        raise ConfigError(f"family {name!r} lives on {own!r}, not on {support!r}")
-    return family
-
-
 def _code(config: Config, step: str, model: str) -> tuple[str, ...]:
     """The code of a step and of its network."""
-    return (f"{RUN}:{step}", *functions.entries("models", _network(config, model).model))
+    return (RUN[step], *functions.entries("models", network_of(config, model).model))
 
 
 def _start_step(name: str, job: Callable[..., Job], help: str) -> Step:
     return Step(
         name=name,
-        run=f"{RUN}:{name}",
+        run=RUN[name],
         keys=("model", "support", "seed"),
         help=help,
         outputs=lambda config, model, support, seed: start_files(
@@ -307,7 +255,7 @@ def _start_step(name: str, job: Callable[..., Job], help: str) -> Step:
 def _family_step(name: str, job: Callable[..., Job], help: str) -> Step:
     return Step(
         name=name,
-        run=f"{RUN}:{name}",
+        run=RUN[name],
         keys=("model", "support", "seed", "family"),
         help=help,
         outputs=lambda config, *key: family_files(config, name, *key),
@@ -330,7 +278,7 @@ STEPS = (
         "rotate", rotate_job, "The kernels of the trained networks of FAMILY, and training on them."
     ),
     step(
-        f"{RUN}:find_directions", ("model", "seed", "family"),
+        RUN["find_directions"], ("model", "seed", "family"),
         directions_files, directions_job, lambda config: keys(config, "find_directions"), PRELOAD,
         help="The anisotropy directions of MODEL, and its trainings on their tasks.",
     ),

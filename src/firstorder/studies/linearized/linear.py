@@ -1,10 +1,14 @@
-"""Linear models that are solved for: what the linearization would reach, were it given the time."""
+"""Linear models of tasks: trained by a recipe, or solved for, as if training had no end."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from firstorder.jobs.job import Spec
+from firstorder.studies.linearized.training import recipe_of
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +21,49 @@ Solver = Callable[["Tensor", "Tensor", "Tensor"], "tuple[Tensor, Tensor]"]
 """Kernel (n, n), labels 0 or 1 (n, T) and f_0 (n, T) to coefficients and scores (n, T)."""
 TOLERANCE = 1e-7
 """Root mean square over the examples of the gradient where a logistic regression has converged."""
+
+
+def train(
+    spec: Spec,
+    kernel: Tensor,
+    outputs: Tensor,
+    tasks: Sequence[Task],
+    device: torch.device,
+    scale: float = 1.0,
+) -> list[dict[int, Outcome]]:
+    """Train the linearization of every task from every f_0; those with one training set together.
+
+    `kernel` has the rows of all examples and the columns of at least the training ones,
+    `outputs` (N, A) are A choices of f_0; the outcomes of each. The training is that of `scale`
+    times the kernel: of the kernel itself with so many times the learning rate.
+    """
+    from firstorder.linearized import function_space
+    from firstorder.linearized.outcome import of_trajectory
+    from firstorder.linearized.tasks import by_start, by_training_set, columns
+
+    found: list[tuple[list[Task], list[Outcome]]] = []
+    for group, own, test in by_training_set(kernel, tasks):
+        began, task = time.perf_counter(), group[0]
+        recipe = recipe_of(spec, task)
+        recipe = recipe.model_copy(update={"lr": scale * recipe.lr})
+        labels, start, test_labels, test_start = (
+            each.to(device) for each in columns(group, outputs)
+        )
+        trajectory = function_space.train(
+            own.to(device),
+            start,
+            labels,
+            test.to(device),
+            test_start,
+            test_labels,
+            recipe,
+            function_space.batches(len(task.rows), recipe, spec["seed"], device),
+            recipe.evaluate_every,
+        )
+        trajectory = replace(trajectory, distance=trajectory.distance / scale)
+        outcomes = of_trajectory(trajectory, test_labels, time.perf_counter() - began)
+        found.append((group, outcomes))
+    return by_start(found, tasks, outputs.shape[1])
 
 
 def logistic(kernel: Tensor, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
