@@ -12,6 +12,8 @@ SETTINGS = $(if $(SCALE),--config scale=$(SCALE))
 
 # The lock decides what is imported and where it is installed, whatever the shell says.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX
+# Images of containers often set this; torch alone would be compiled anew by every process.
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONNOUSERSITE = 1
 # Snakemake and matplotlib keep caches in the home folder and ask for the user's name. A container
 # may have neither.
@@ -79,6 +81,9 @@ help: ## list the targets
 # again from nothing.
 WHEELS = --only-binary :all: --no-binary connection-pool
 
+# A bar of what is downloaded for who watches, no list of packages for who keeps the text.
+QUIET = $(shell [ -t 2 ] || echo --quiet)
+
 .venv/installed: envs/bootstrap.txt envs/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "firstorder needs Python 3.11 or newer, not '$(PYTHON)'" \
@@ -89,7 +94,7 @@ WHEELS = --only-binary :all: --no-binary connection-pool
 	@echo "installing the locked environment into .venv (once)"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r envs/bootstrap.txt
-	@.venv/bin/uv pip install --python .venv/bin/python --require-hashes --no-build-isolation \
+	@.venv/bin/uv pip install $(QUIET) --python .venv/bin/python --require-hashes --no-build-isolation \
 	  $(WHEELS) -r envs/lock.txt
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation \
 	  --editable .

@@ -1,4 +1,4 @@
-"""What a run shows: one line a job, with the time left; a failed job with the end of its log.
+"""What a run shows: a line a job, with the time left; of a failed job, the end of its log.
 
 Snakemake finds this plugin by the name of the package; `profiles/default` asks for it. Every
 detail is in Snakemake's own log below `.snakemake/log/`, and in the log of each job.
@@ -23,6 +23,8 @@ from firstorder.jobs.forecast import duration
 
 TAIL = 12
 """Lines of a failed job's log that are shown."""
+MANY, QUICK = 100, 2.0
+"""In a run of more jobs than this, those that took fewer seconds are counted and have no line."""
 SILENT = {
     LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO,
     LogEvent.WORKFLOW_STARTED, LogEvent.RULEGRAPH, LogEvent.DEBUG_DAG,
@@ -95,6 +97,8 @@ class LogHandler(LogHandlerBase):
         self.waiting[rule] -= 1
         self.done += 1
         if rule == "all" or not self.total:
+            return
+        if self.total > MANY and seconds < QUICK and self.done < self.total:
             return
         width = len(str(self.total))
         share = 100 * self.done // self.total

@@ -6,11 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
-ASK = 'ask: ; @echo "$$HOME|$$PYTHONPATH|$$PIP_USER|$$PYTHONNOUSERSITE"'
+VARIABLES = "HOME", "PYTHONPATH", "PIP_USER", "PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE"
+ASK = f'ask: ; @echo "{"|".join("$$" + name for name in VARIABLES)}"'
 
 
 def asked(project: Path, **environment: str) -> list[str]:
-    """HOME, PYTHONPATH, PIP_USER and PYTHONNOUSERSITE of a recipe."""
+    """The VARIABLES of a recipe."""
     given = {key: value for key, value in os.environ.items() if key != "HOME"} | environment
     command = ["make", "--no-print-directory", f"--eval={ASK}", "ask"]
     done = subprocess.run(
@@ -31,4 +32,5 @@ def test_without_a_home_folder_the_project_gives_one(project: Path) -> None:
 
 
 def test_the_shell_adds_no_packages_to_the_locked_ones(project: Path) -> None:
-    assert asked(project, HOME="/tmp", PYTHONPATH="/x", PIP_USER="1")[1:] == ["", "", "1"]
+    given = {"HOME": "/tmp", "PYTHONPATH": "/x", "PIP_USER": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    assert asked(project, **given)[1:] == ["", "", "", "1"]
