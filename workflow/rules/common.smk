@@ -135,6 +135,11 @@ def files_of_studies(*studies):
 
 
 onstart:
+    # Snakemake's limit of jobs per second looks at all waiting jobs again one second after every
+    # look, for ever, and every finished job adds one: after 400 jobs the head of a run alone takes
+    # a core (snakemake#2354). Here no scheduler must be spared.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
     try:
         lock.hold(PATHS.root)
     except UserError as error:
