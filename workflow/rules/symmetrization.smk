@@ -78,3 +78,21 @@ rule tune:
         **params_of("tune"),
     shell:
         "firstorder tune {params.at:q} {wildcards.setting:q} {wildcards.loss:q} > {log:q} 2>&1"
+
+
+rule time_losses:
+    input:
+        inputs_of("time_losses"),
+    output:
+        outputs_of("time_losses"),
+    log:
+        log_of("time_losses"),
+    conda:
+        ENVIRONMENT
+    threads: threads_of("time_losses")
+    resources:
+        **resources_of("time_losses"),
+    params:
+        **params_of("time_losses"),
+    shell:
+        "firstorder time_losses {params.at:q} {wildcards.setting:q} > {log:q} 2>&1"

@@ -69,7 +69,7 @@ def told(drawing: Drawing) -> str:
 
 @pytest.mark.parametrize("artefact", [name for name in FIGURES if name != "loss-shapes"])
 def test_every_figure_of_runs_says_how_many_seeds_it_shows(made: Config, artefact: str) -> None:
-    said = "n = 6 trainings" if artefact == "cost-bars" else "n = 3 seeds"
+    said = "3 rounds" if artefact == "cost-bars" else "n = 3 seeds"
     assert said in told(drawn(made, artefact))
 
 

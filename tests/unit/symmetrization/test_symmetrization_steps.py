@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 import made_up_trainings as made_up
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 from small_trainings import CELL, SCALE, TUNING, content, job_of, perform
 
 from firstorder.config import Config
-from firstorder.errors import DataError
+from firstorder.errors import ConfigError, DataError
 from firstorder.publish.registry import Results
-from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization import cost, frames
 from firstorder.studies.symmetrization.labels import wrong_shares
+from firstorder.training import loop
 
 NOISE = ("cifar10", "symmetric-0.4")
 
@@ -163,6 +166,36 @@ def test_evaluation_agrees_with_the_training(small: Config) -> None:
         tests["accuracies"]["last_accuracy"]
         == (json.loads(Path(path).read_text())["last"]["test_accuracy"])
     )
+
+
+def test_the_cost_of_losses_is_measured_by_turns(
+    small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    step = loop.Training.step
+
+    def noted(training: loop.Training, *given: Any, **named: Any) -> None:
+        before = [weight.clone() for weight in training.parameters]
+        step(training, *given, **named)
+        assert all(map(torch.equal, before, training.parameters))
+        steps.append(id(training))
+
+    monkeypatch.setattr(loop.Training, "step", noted)
+    job = perform(small, "time_losses", "images")
+    seconds = json.loads(Path(job.outputs["cost.json"]).read_text())["seconds"]
+    assert sorted(seconds) == sorted(made_up.COMPARISON)
+    assert {len(rounds) for rounds in seconds.values()} == {cost.ROUNDS}
+    assert all(0 < each < 1 for rounds in seconds.values() for each in rounds)
+    turns = [each for each, _ in itertools.groupby(steps)]
+    assert len(set(turns)) == len(made_up.COMPARISON)
+    assert turns == turns[: len(set(turns))] * (cost.ROUNDS + 1)
+    assert len(steps) == len(turns) * cost.STEPS
+
+
+def test_the_cost_of_losses_that_nobody_shows_is_no_job(small: Config) -> None:
+    with pytest.raises(ConfigError, match="no table or figure shows the cost"):
+        made_up.edit(SCALE, {"settings.other": {"dataset": "cifar10", "recipe": "short"}})
+        job_of(made_up.load(), "time_losses", "other")
 
 
 def test_labels_of_other_data_are_refused(small: Config) -> None:

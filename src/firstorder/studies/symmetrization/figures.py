@@ -215,15 +215,17 @@ def score_norms(results: Results, *, variants: str) -> Drawing:
     return Drawing(figure, data)
 
 
-@figure("cost-bars", reads=("summary.json",))
+@figure("cost-bars", reads=("cost.json",))
 def cost_bars(results: Results) -> Drawing:
-    """Measured time of a training step, per loss and setting."""
-    runs = frames.runs(results)
-    runs = runs.assign(milliseconds=1e3 * runs["seconds_per_step"])
+    """Measured time of a training step, per loss and setting: median and quartiles of rounds."""
     keys = ["setting", "dataset", "device", "loss", "label"]
+    rounds = frames.costs(results).groupby(keys, sort=False)["milliseconds"]
     data = (
-        runs.groupby(keys, sort=False)["milliseconds"].agg(["mean", "std", "count"]).reset_index()
+        rounds.quantile(np.array([0.25, 0.5, 0.75]))
+        .unstack()
+        .set_axis(["low", "median", "high"], axis=1)
     )
+    data = data.assign(count=rounds.size()).reset_index()
     groups = list(data.groupby(["setting", "device"], sort=False))
     headings = _headings(results)
     height = 0.9 + 0.21 * data["loss"].nunique()
@@ -233,8 +235,8 @@ def cost_bars(results: Results) -> Drawing:
         at = np.arange(len(part))
         each.barh(
             at,
-            part["mean"],
-            xerr=part["std"].fillna(0.0),
+            part["median"],
+            xerr=[part["median"] - part["low"], part["high"] - part["median"]],
             color=style.OKABE_ITO[2],
             height=0.62,
             error_kw={"elinewidth": 0.9, "capsize": 2},
@@ -243,7 +245,7 @@ def cost_bars(results: Results) -> Drawing:
         each.grid(visible=False, axis="y")
         each.set_title(f"{headings[str(setting)]}, {str(device).removeprefix('cpu: ')}")
         each.set_xlabel("Time per training step (ms)")
-        each.set_xlim(left=0.0, right=1.05 * float((part["mean"] + part["std"].fillna(0)).max()))
+        each.set_xlim(left=0.0, right=1.05 * float(part["high"].max()))
     axes[0, 0].invert_yaxis()
-    style.legend_below(figure, [], style.seeds(data["count"], unit="training"))
+    style.legend_below(figure, [], f"quartiles of {data['count'].max()} rounds by turns")
     return Drawing(figure, data)

@@ -53,7 +53,7 @@ def runs(results: Results) -> pd.DataFrame:
     """One row per training (summary.json).
 
     Columns: its keys, status, epochs, last_accuracy, best_accuracy, best_epoch, train_accuracy,
-    clean_accuracy, wrong_fitted, wrong_corrected, score_max, seconds, seconds_per_step, kappa,
+    clean_accuracy, wrong_fitted, wrong_corrected, score_max, seconds, kappa,
     effective_steps, wrong_labels, realised_rate (see `labels.wrong_shares`), device.
     Accuracies are fractions; a diverged run keeps what it reached.
     """
@@ -82,7 +82,6 @@ def _run(summary: dict[str, Any]) -> dict[str, Any]:
         "wrong_corrected": _number(final.get("wrong_corrected")),
         "score_max": _number(last.get("score_max")),
         "seconds": _number(summary.get("seconds")),
-        "seconds_per_step": _number(summary.get("seconds_per_step")),
         "kappa": _number(summary.get("kappa")),
         "effective_steps": _number(summary.get("effective_steps")),
         "wrong_labels": _number(summary.get("wrong_labels")),
@@ -167,6 +166,31 @@ def chosen(results: Results) -> dict[tuple[str, str], dict[str, Any]]:
     return dict(
         zip(zip(found["setting"], found["loss"], strict=True), found["chosen"], strict=True)
     )
+
+
+def costs(results: Results) -> pd.DataFrame:
+    """One row per loss of every setting and round of its measurement (cost.json).
+
+    Columns: the keys of the loss's first cell, round, milliseconds (of a training step), device.
+    """
+    rows: list[dict[str, Any]] = []
+    seen = set()
+    for row in results.spec["rows"]:
+        where = (row["setting"], row["loss"])
+        if where in seen:
+            continue
+        seen.add(where)
+        path = results.path(row["setting"], "cost.json")
+        record = read_json(path)
+        try:
+            rows += [
+                {**row, "round": count, "milliseconds": 1e3 * float(seconds),
+                 "device": record["device"]}
+                for count, seconds in enumerate(record["seconds"][row["loss"]], 1)
+            ]  # fmt: skip
+        except (KeyError, TypeError, AttributeError):
+            raise broken(path) from None
+    return pd.DataFrame(rows)
 
 
 def label_matrices(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]:

@@ -24,7 +24,7 @@ from firstorder.studies.symmetrization.variants import group, losses, once
 
 RUN_FILES = ("summary.json", "history.csv", "correct.npz", "tests.json")
 """Files of one training that may be read; the last is the evaluation's."""
-READABLE = (*RUN_FILES, "labels.npz", "tuning.json")
+READABLE = (*RUN_FILES, "labels.npz", "tuning.json", "cost.json")
 
 
 class Cell(Strict):
@@ -131,3 +131,8 @@ def labels_file(config: Config, dataset: str, noise: str, seed: int) -> str:
 def tuning_file(config: Config, setting: str, loss: str, suffix: str = "json") -> str:
     """What was chosen for a loss (json), and the accuracy of all that was tried (csv)."""
     return paths(config).study(NAME, "tuning", setting, f"{loss}.{suffix}")
+
+
+def cost_file(config: Config, setting: str) -> str:
+    """What a training step of a setting costs with each loss."""
+    return paths(config).study(NAME, "cost", f"{setting}.json")

@@ -181,6 +181,38 @@ def _tune_job(config: Config, setting: str, loss: str) -> Job:
     )
 
 
+def _cost(config: Config, setting: str) -> Files:
+    return {"cost.json": grid.cost_file(config, setting)}
+
+
+def _cost_job(config: Config, setting: str) -> Job:
+    lookup(scale(config).settings, setting, "setting")
+    names = {loss: noise for own, noise, loss in grid.cells_read(config)["cost.json"]
+             if own == setting}  # fmt: skip
+    if not names:
+        raise ConfigError(f"setting {setting!r}: no table or figure shows the cost of its losses")
+    cells = {loss: cell(config, setting, noise, loss) for loss, noise in names.items()}
+    found = next(iter(cells.values()))
+    training = _training(config, found)
+    tuned = [name for name, each in cells.items() if each.loss.tuned]
+    entries = (entry for each in cells.values() for entry in _code("cost:time_losses", each))
+    return Job(
+        step="time_losses",
+        key=(setting,),
+        spec={
+            "recipe_name": training["recipe_name"],
+            "recipe": training["recipe"],
+            "images": training["images"],
+            "losses": {name: _training(config, each)["loss"] for name, each in cells.items()},
+            "tuned": tuned,
+        },
+        inputs={f"{name}/tuned": grid.tuning_file(config, setting, name) for name in tuned},
+        outputs=_cost(config, setting),
+        code=tuple(dict.fromkeys(entries)),
+        demand=_demand(config, found, _minutes(found, 1)),
+    )
+
+
 def _evaluated(config: Config, setting: str, noise: str, loss: str) -> Files:
     return {
         f"{seed}/tests.json": grid.run_file(config, setting, noise, loss, seed, "tests.json")
@@ -228,10 +260,16 @@ def _every_training(config: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def _every_tuning(config: Config) -> Iterator[tuple[str, str]]:
-    cells = [*_every_training(config), *grid.cells_read(config)["tuning.json"]]
+    read = grid.cells_read(config)
+    cells = [*_every_training(config), *read["tuning.json"], *read["cost.json"]]
     for setting, loss in dict.fromkeys((setting, loss) for setting, _, loss in cells):
         if _loss(config, setting, loss).tuned:
             yield setting, loss
+
+
+def _every_cost(config: Config) -> Iterator[tuple[str]]:
+    read = grid.cells_read(config)["cost.json"]
+    yield from dict.fromkeys((setting,) for setting, _, _ in read)
 
 
 def _loss(config: Config, setting: str, loss: str) -> Loss:
@@ -273,6 +311,10 @@ STEPS = (
         f"{MODULE}.evaluation:evaluate", CELL,
         _evaluated, _evaluate_job, _every_evaluation, PRELOAD,
         help="Test trained networks on every test set of their dataset.",
+    ),
+    step(
+        f"{MODULE}.cost:time_losses", ("setting",), _cost, _cost_job, _every_cost, PRELOAD,
+        help="Time the training step of a SETTING with every loss, by turns.",
     ),
     step(
         f"{MODULE}.tuning:tune", ("setting", "loss"), _tuned, _tune_job, _every_tuning, PRELOAD,

@@ -52,7 +52,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         files=dict(_files(config, names, reads)),
         code=tuple(dict.fromkeys(entries)),
         **({"data": data} if data else {}),
-        seeds=scale(config).seeds if selection.cells is not None else (),
+        seeds=scale(config).seeds if selection.cells and reads != ("cost.json",) else (),
         available=selection.cells is None or bool(names),
     )
 
@@ -211,6 +211,9 @@ def _files(
         if grid.readable(file) == "tuning.json":
             if found.loss.tuned:
                 yield f"{setting}/{loss}/{file}", grid.tuning_file(config, setting, loss)
+            continue
+        if file == "cost.json":
+            yield f"{setting}/{file}", grid.cost_file(config, setting)
             continue
         for seed in scale(config).seeds:
             if file == "labels.npz":

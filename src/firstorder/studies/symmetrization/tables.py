@@ -134,43 +134,36 @@ def _first_steps(runs: pd.DataFrame, label: str, pair: dict[str, str]) -> list[d
     return rows
 
 
-@table("cost-table", reads=("summary.json",))
+@table("cost-table", reads=("cost.json",))
 def cost(results: Results) -> Table:
     """Milliseconds of a training step per loss, and the ratio to the first loss of the group."""
-    runs = frames.runs(results)
+    rounds = frames.costs(results)
     rows: list[dict[str, Any]] = []
-    for setting, part in runs.groupby("setting", sort=False):
-        title = capital(part["title"].iloc[0])
-        reference = 1e3 * part[part["loss"] == part["loss"].iloc[0]]["seconds_per_step"].mean()
+    for setting, part in rounds.groupby("setting", sort=False):
+        section = f"{capital(part['title'].iloc[0])}, {part['device'].iloc[0]}"
+        times = part.pivot(index="round", columns="loss", values="milliseconds")
+        first = part.iloc[0]
         for loss, same in part.groupby("loss", sort=False):
-            mean, std, n = spread(1e3 * same["seconds_per_step"])
             base = {
-                "section": f"{title}, {', '.join(sorted(set(same['device'])))}",
+                "section": section,
                 "row": same["label"].iloc[0],
                 "corner": "Loss",
                 "setting": setting,
                 "loss": loss,
-                "n": n,
+                "n": len(same),
             }
-            rows.append(
-                {
-                    **base,
-                    "column": "ms per step",
-                    "mean": mean,
-                    "std": std,
-                    "text": plus_minus(mean, std, 3),
-                }
-            )
-            rows.append(
-                {
-                    **base,
-                    "column": f"times {part['label'].iloc[0]}",
-                    "mean": mean / reference,
-                    "std": np.nan,
-                    "text": f"{mean / reference:.2f}",
-                }
-            )
-    note = "Mean ± standard deviation over runs; wall time of the training loop over its steps."
+            columns = {
+                "ms per step": times[loss],
+                f"times {first['label']}": times[loss] / times[first["loss"]],
+            }
+            for column, values in columns.items():
+                low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+                text = f"{median:.3g} ({low:.3g} to {high:.3g})"
+                rows.append({**base, "column": column, "mean": median, "std": np.nan, "text": text})
+    note = (
+        "Median and quartiles over rounds, in which every loss makes some steps in turn in one "
+        "process; ratios are taken within a round."
+    )
     return Table(pd.DataFrame(rows).assign(best=False, time=True), (note,))
 
 
