@@ -534,3 +534,11 @@ def test_a_folder_elsewhere_is_not_copied_for_a_file_without_a_checksum(tmp_path
     (tmp_path / "elsewhere" / "raw.tar").mkdir(parents=True)
     with pytest.raises(DataError, match=r"raw\.tar \(not a regular file\)"):
         place("set", File(name="raw.tar"), tmp_path / "here", [tmp_path / "elsewhere"])
+
+
+def test_only_a_name_without_an_ending_may_be_that_of_a_folder(tmp_path: Path) -> None:
+    for name in ("corpus", "labels.pt"):
+        (tmp_path / name).mkdir()
+    assert place("set", File(name="corpus"), tmp_path) == tmp_path / "corpus"
+    with pytest.raises(DataError, match=r"labels\.pt: not a regular file"):
+        place("set", File(name="labels.pt"), tmp_path)

@@ -124,10 +124,15 @@ def _all(root: Path) -> Iterator[tuple[str, str]]:
 def state(path: Path, file: File) -> str | None:
     """What is wrong with the raw `file` at `path`: `not there`, or how it differs; else None.
 
-    Of an archive that is declared without a checksum, the unpacked folder is right too.
+    A name without an ending, which has no checksum, may be that of a folder.
     """
     if not path.is_file():
-        if path.is_dir() and file.md5 is None and file.sha256 is None:
+        if (
+            path.is_dir()
+            and not Path(file.name).suffix
+            and file.md5 is None
+            and file.sha256 is None
+        ):
             return None
         return "not there" if not path.exists() else "not a regular file"
     return mismatch(path, file)
