@@ -195,7 +195,7 @@ def write_records(config: Config) -> None:
             _write_run(Path(path))
         elif "/cost/" in path:
             seconds = {name: [1e-3 + 1e-4 * len(name), 2e-3, 3e-3] for name in COMPARISON}
-            Path(path).write_text(json.dumps({"seconds": seconds, "device": "cpu"}))
+            Path(path).write_text(json.dumps({"seconds_per_step": seconds, "device": "cpu"}))
         else:
             Path(path).write_text(json.dumps(tuned(0.01)))
 

@@ -182,7 +182,7 @@ def test_the_cost_of_losses_is_measured_by_turns(
 
     monkeypatch.setattr(loop.Training, "step", noted)
     job = perform(small, "time_losses", "images")
-    seconds = json.loads(Path(job.outputs["cost.json"]).read_text())["seconds"]
+    seconds = json.loads(Path(job.outputs["cost.json"]).read_text())["seconds_per_step"]
     assert sorted(seconds) == sorted(made_up.COMPARISON)
     assert {len(rounds) for rounds in seconds.values()} == {cost.ROUNDS}
     assert all(0 < each < 1 for rounds in seconds.values() for each in rounds)

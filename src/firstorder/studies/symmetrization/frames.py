@@ -186,7 +186,7 @@ def costs(results: Results) -> pd.DataFrame:
             rows += [
                 {**row, "round": count, "milliseconds": 1e3 * float(seconds),
                  "device": record["device"]}
-                for count, seconds in enumerate(record["seconds"][row["loss"]], 1)
+                for count, seconds in enumerate(record["seconds_per_step"][row["loss"]], 1)
             ]  # fmt: skip
         except (KeyError, TypeError, AttributeError):
             raise broken(path) from None

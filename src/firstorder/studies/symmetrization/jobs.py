@@ -21,6 +21,11 @@ TRAINED = ("history.csv", "summary.json", "weights.safetensors", "correct.npz")
 """What a training leaves."""
 CHANNELS = {"mean", "std"}
 UNREAD_OF_RECIPE = {"source", "minutes", "memory_mb", *CHANNELS}
+COSTLY = {
+    "model", "model_parameters", "batch", "momentum", "nesterov", "weight_decay", "clip", "augment",
+    "precision", "threads",
+}  # fmt: skip
+"""What of a recipe a training step takes its time for."""
 READ_OF_LOSS = {"function", "parameters", "score_norm", "l1", "weight_decay", "lr"}
 KEPT_AS_FLOAT = 2048
 """MiB of float32 pixels that training keeps at most: see `training.data.KEEP_BYTES`."""
@@ -193,17 +198,19 @@ def _cost_job(config: Config, setting: str) -> Job:
         raise ConfigError(f"setting {setting!r}: no table or figure shows the cost of its losses")
     cells = {loss: cell(config, setting, noise, loss) for loss, noise in names.items()}
     found = next(iter(cells.values()))
-    training = _training(config, found)
     tuned = [name for name, each in cells.items() if each.loss.tuned]
     entries = (entry for each in cells.values() for entry in _code("cost:time_losses", each))
     return Job(
         step="time_losses",
         key=(setting,),
         spec={
-            "recipe_name": training["recipe_name"],
-            "recipe": training["recipe"],
-            "images": training["images"],
-            "losses": {name: _training(config, each)["loss"] for name, each in cells.items()},
+            "recipe_name": found.recipe_name,
+            "recipe": found.recipe.model_dump(mode="json", include=COSTLY),
+            "images": _images(config, found),
+            "losses": {
+                name: each.loss.model_dump(mode="json", include=READ_OF_LOSS - {"lr"})
+                for name, each in cells.items()
+            },
             "tuned": tuned,
         },
         inputs={f"{name}/tuned": grid.tuning_file(config, setting, name) for name in tuned},

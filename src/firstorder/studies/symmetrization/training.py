@@ -67,7 +67,7 @@ def with_chosen(loss: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str,
     if loss["weight_decay"] == TUNED:
         found["weight_decay"] = chosen.get("weight_decay", 0.0 if loss["l1"] else None)
         found["l1"] = chosen.get("l1", loss["l1"])
-    if loss["lr"] == TUNED:
+    if loss.get("lr") == TUNED:
         found["lr"] = chosen["lr"]
     if loss["score_norm"] == TUNED:
         found["score_norm"] = chosen["score_norm"]
