@@ -49,7 +49,9 @@ class Run:
     def __init__(self, folder: Path, source: Path, **environment: str) -> None:
         self.folder, self.source = folder, source
         inherited = {key: value for key, value in os.environ.items() if key != VARIABLE}
-        self.environment = {**inherited, "PYTHONPATH": str(source.parent), **environment}
+        # Python knows bytecode by whole seconds, and these tests change sources faster.
+        own = {"PYTHONPATH": str(source.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment = {**inherited, **own, **environment}
         self.head = self._process(HEAD)
         assert self.head.stdout is not None
         self.announced = ast.literal_eval(self.head.stdout.readline())
