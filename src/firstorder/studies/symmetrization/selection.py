@@ -93,7 +93,7 @@ def _heading(config: Config, setting: str) -> str:
         {name: f"{recipe.epochs} epochs, {recipe.schedule}" for name, recipe in recipes.items()},
     ):
         if len(set(said.values())) == len(sharing):
-            return f"{capital} ({said[own]})"
+            return f"{capital}, {said[own]}"
     return f"{capital} ({setting})"
 
 
