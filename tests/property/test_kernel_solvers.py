@@ -10,15 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from firstorder.linearized import converged, inductive, normalised, ridge, spectrum, spike
+from firstorder.linearized import (
+    converged,
+    inductive,
+    normalised,
+    quadrature,
+    ridge,
+    spectrum,
+    spike,
+)
 from firstorder.linearized.cg import conjugate_gradients
 
 torch.set_num_threads(1)
 
 F64 = torch.float64
 ALONE = (
-    "converged, ridge, normalised, mean_classifier, multiclass, moments, inductive, spike, "
-    "noise_alignment, function_space"
+    "converged, ridge, quadrature, normalised, mean_classifier, multiclass, moments, inductive, "
+    "spike, noise_alignment, function_space"
 )
 
 
@@ -139,19 +147,51 @@ def test_outputs_of_one_problem_share_the_penalty_of_their_mean_error() -> None:
     assert together.penalty.tolist() == [ridge.GRID[best]] * 4
 
 
-def test_leading_pairs_choose_the_penalty_and_the_kernel_gives_the_coefficients() -> None:
-    X, y = features(80, 10), labels(80, 2) * 2 - 1
+def test_quadrature_is_exact_from_as_many_products_as_there_are_directions() -> None:
+    X = features(30, 30)
+    A, v = X @ X.T, features(30, 3, seed=1)
+    values, vectors = torch.linalg.eigh(A)
+    v[:, 2] = vectors[:, 20]  # its measure has one node
+    found = quadrature.measures(lambda each: A @ each, v, 30)
+    for function in (lambda x: 1 / (x + 0.1), lambda x: (x + 3.0) ** -2, torch.log1p):
+        dense = vectors @ (function(values.clamp(min=0))[:, None] * (vectors.T @ v))
+        own = found.of(function(found.nodes.clamp(min=0)))
+        assert torch.allclose(own, (v * dense).sum(0), rtol=1e-6)
+    assert torch.allclose(found.weights.sum(0), v.square().sum(0))
+    few = quadrature.measures(lambda each: A @ each, v, 4)
+    cubes = (v * (A @ (A @ (A @ v)))).sum(0)  # of a degree below 2 m
+    assert torch.allclose(few.of(few.nodes**3), cubes)
+
+
+def test_with_some_eigenpairs_the_error_is_that_of_generalised_cross_validation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ridge, "PROBES", 20_000)
+    X, y = features(80, 10), labels(80, 3) * 2 - 1
     K = X @ X.T + 0.05 * torch.eye(80, dtype=F64)
-    exact = ridge.fit(K, y)
-    leading = ridge.fit(K, y, spectrum=spectrum.decompose(K, 10))
-    assert torch.allclose(exact.errors, leading.errors)  # 10 directions and a multiple of 1
-    assert torch.allclose(exact.coefficients, leading.coefficients, atol=1e-6)
-    few = ridge.fit(K, y, spectrum=spectrum.decompose(K, 4))
-    lamb = few.penalty * K.trace() / 80
+    y[:, 2] = 0.0
+    grid = (1e-4, 1e-2, 1.0)
+    found = ridge.fit(K, y, grid=grid, spectrum=spectrum.decompose(K, 4))
+    for errors, penalty in zip(found.errors, grid, strict=True):
+        inverse = torch.linalg.inv(K + penalty * K.trace() / 80 * torch.eye(80, dtype=F64))
+        expected = 80 * (inverse @ y).square().sum(0) / inverse.trace() ** 2
+        assert torch.allclose(errors, expected, rtol=0.02)
+    lamb = found.penalty * K.trace() / 80
     for t in range(2):
         G = K + lamb[t] * torch.eye(80, dtype=F64)
         c = torch.linalg.solve(G, y[:, t])
-        assert torch.allclose(few.coefficients[:, t], c, rtol=1e-5, atol=1e-7 * float(c.norm()))
+        assert torch.allclose(found.coefficients[:, t], c, rtol=1e-5, atol=1e-7 * float(c.norm()))
+
+
+@pytest.mark.parametrize("index", [2, 40, 120])
+def test_the_penalty_is_a_good_one_for_targets_beyond_the_known_eigenpairs(index: int) -> None:
+    U = torch.linalg.qr(features(400, 400))[0]
+    K = (U * torch.arange(1, 401, dtype=F64) ** -1.2) @ U.T
+    y = (U[:, index - 1 : index] > 0) * 2.0 - 1.0
+    exact = ridge.fit(K, y)
+    chosen = ridge.fit(K, y, spectrum=spectrum.decompose(K, 20)).penalty
+    place = int((torch.tensor(ridge.GRID, dtype=F64) - chosen).abs().argmin())
+    assert float(exact.errors[place]) <= 1.02 * float(exact.errors.min())
 
 
 def test_no_penalty_is_chosen_below_the_rounding_of_a_kernel() -> None:

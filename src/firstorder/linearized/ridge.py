@@ -6,10 +6,11 @@ form,
 
     y_i - f_{-i}(x_i) = c_i / [(K + lambda)^-1]_ii,
 
-without a second training. Where only the k leading eigenpairs are known, the other directions
-share the rest of the trace: K = U' Lambda U + mu (1 - U' U). With all N pairs that is exact; with
-fewer it chooses the penalty, and conjugate gradients on the kernel itself find the coefficients.
-Penalties are given relative to tr(K) / N.
+without a second training. Where not all eigenpairs are known, the mean of the diagonal takes the
+place of each of its entries: generalised cross-validation, whose two quantities, |c|^2 and the
+trace of (K + lambda)^-1, come for all penalties from one Lanczos process (Golub and von Matt,
+Generalized cross-validation for large-scale problems). Conjugate gradients find the coefficients;
+the known pairs precondition them. Penalties are given relative to tr(K) / N.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from torch import Tensor
 
 from firstorder.linearized import DENSE
 from firstorder.linearized.cg import conjugate_gradients, times
+from firstorder.linearized.quadrature import measures, signs
 from firstorder.linearized.spectrum import Spectrum, decompose
 
 GRID = tuple(10.0 ** (power / 2) for power in range(-16, 13))
 """Penalties from 1e-8 to 1e6, two a decade."""
 PAIRS = 500
-"""Eigenpairs that stand for a kernel too large to be decomposed as a whole."""
+"""Eigenpairs that precondition a kernel too large to be decomposed as a whole."""
+PRODUCTS, PROBES = 200, 4
+"""Products with such a kernel that choose the penalty, and random columns that estimate a trace."""
 DOUBLE, SINGLE = 1e-8, 1e-6
 """Residual of conjugate gradients, as a share of what is solved for, by the kernel's precision."""
 
@@ -45,7 +49,7 @@ class Ridge:
     penalty: Tensor
     """(T,), relative to tr(K) / N."""
     errors: Tensor
-    """(P, T): mean squared error of `left_out` for every penalty of the grid."""
+    """(P, T): mean squared error of `left_out` for every penalty that was tried."""
 
     def predict(self, test_kernel: Tensor, test_outputs: Tensor | None = None) -> Tensor:
         """f_0 + K c (M, T) for `test_kernel` (M, N) and its `test_outputs` (M,), zero if left."""
@@ -84,25 +88,46 @@ def fit(
     residual = _residual(targets, outputs)
     inverse = Inverse(spectrum, kernel)
     penalties = torch.tensor(grid, dtype=torch.float64, device=residual.device)
-    diagonals = inverse.diagonal(penalties).T[:, :, None]
-    errors = torch.stack(
-        [
-            (inverse.apply(residual, p) / diagonal).square().mean(0)
-            for p, diagonal in zip(grid, diagonals, strict=True)
-        ]
-    )
+    if len(spectrum.values) == len(kernel):
+        diagonals = inverse.diagonal(penalties)  # (N, P)
+        errors = torch.stack(
+            [
+                (inverse.apply(residual, p) / diagonal[:, None]).square().mean(0)
+                for p, diagonal in zip(penalties, diagonals.T, strict=True)
+            ]
+        )
+    else:
+        diagonals, errors = _generalised(
+            kernel, residual, penalties * (inverse.trace / inverse.count)
+        )
     judged = errors.mean(1, keepdim=True).expand_as(errors) if together else errors
-    chosen = len(grid) - 1 - judged.flip(0).argmin(0)
-    penalty = penalties[chosen]
-    coefficients = inverse.solve(residual, penalty)
+    chosen = len(penalties) - 1 - judged.flip(0).argmin(0)
+    coefficients = inverse.solve(residual, penalties[chosen])
     target = targets.double()
     return Ridge(
         coefficients,
         times(kernel, coefficients) + (target - residual),
-        target - inverse.apply(residual, penalty) / inverse.diagonal(penalty),
-        penalty,
+        target - coefficients / diagonals[:, chosen],
+        penalties[chosen],
         errors,
     )
+
+
+def _generalised(kernel: Tensor, residual: Tensor, lambdas: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of the diagonal of (K + lambda)^-1 (1, P), and the error of every penalty (P, T)."""
+    count, targets = residual.shape
+    columns = torch.cat([residual, signs(count, PROBES, residual.device)], 1)
+    # A target that is zero has no measure, and no error with any penalty.
+    found = measures(lambda v: times(kernel, v), _not_zero(columns), PRODUCTS)
+    nodes = found.nodes.clamp(min=0)
+    squares = torch.stack([found.of((nodes + each) ** -2)[:targets] for each in lambdas])
+    squares = torch.where(residual.norm(dim=0) > 0, squares, 0.0)
+    means = torch.stack([found.of(1 / (nodes + each))[targets:].mean() for each in lambdas]) / count
+    return means[None], squares / count / means[:, None] ** 2
+
+
+def _not_zero(columns: Tensor) -> Tensor:
+    return torch.where(columns.norm(dim=0) > 0, columns, 1.0)
 
 
 def path(
@@ -131,6 +156,9 @@ def _residual(targets: Tensor, outputs: Tensor | None) -> Tensor:
 
 class Inverse:
     """(K + lambda)^-1 for any penalty, from eigenpairs of K and its trace.
+
+    Where pairs are missing, `apply` takes their directions to share the rest of the trace, K =
+    U' Lambda U + mu (1 - U' U): a preconditioner.
 
     Invariant: `vectors` and `values` are float64 on the kernel's device.
     """
@@ -162,7 +190,7 @@ class Inverse:
         return self.vectors.T @ ((weights - rest) * (self.vectors @ columns)) + rest * columns
 
     def diagonal(self, penalty: Tensor) -> Tensor:
-        """The diagonal of (K + lambda)^-1 (N, P) for positive penalties (P,)."""
+        """The diagonal of (K + lambda)^-1 (N, P) for positive penalties (P,), all pairs known."""
         weights, rest = self.weights(penalty)
         return self.vectors.T.square() @ (weights - rest) + rest
 
