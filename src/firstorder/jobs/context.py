@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from firstorder.jobs import kept, provenance
+from firstorder.jobs import code, kept, provenance
 from firstorder.jobs.job import Demand, Spec, identity
 
 if TYPE_CHECKING:
@@ -34,10 +34,14 @@ class Context:
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def identity(self, spec: Spec, inputs: Mapping[str, str]) -> str:
-        """The identity of a part of the job: of what it reads, `inputs` name -> path."""
+    def identity(self, spec: Spec, inputs: Mapping[str, str], *entries: str) -> str:
+        """The identity of a part of the job: of what it reads, `inputs` name -> path.
+
+        `entries`: the code that decides the part (see `jobs.code`), where that is not all of the
+        job's.
+        """
         hashes = {name: provenance.sha256(path) for name, path in inputs.items()}
-        return identity(spec, self.code, hashes)
+        return identity(spec, code.code(*entries) if entries else self.code, hashes)
 
     def restore(self, name: str, outputs: Mapping[str, str]) -> bool:
         """Put back what was kept under an identity; False when it is not all there."""

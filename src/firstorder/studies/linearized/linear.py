@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from firstorder.jobs.job import Spec
+from firstorder.jobs.job import Files, Spec
+from firstorder.studies.linearized.arrays import read_array
+from firstorder.studies.linearized.networks import classes
+from firstorder.studies.linearized.tasks import tasks_of
 from firstorder.studies.linearized.training import recipe_of
 
 if TYPE_CHECKING:
@@ -21,6 +24,33 @@ Solver = Callable[["Tensor", "Tensor", "Tensor"], "tuple[Tensor, Tensor]"]
 """Kernel (n, n), labels 0 or 1 (n, T) and f_0 (n, T) to coefficients and scores (n, T)."""
 TOLERANCE = 1e-7
 """Root mean square over the examples of the gradient where a logistic regression has converged."""
+
+
+def read(spec: Spec, inputs: Files) -> tuple[Tensor, Tensor, list[Task]]:
+    """The kernel (N, N) of a family, f_0 of all examples (N, 2) with and without, its tasks."""
+    import torch
+
+    gram, scores = read_array(inputs["kernel.npy"]), read_array(inputs["outputs.npy"])
+    labels = classes(inputs["dataset"], spec["support"]) if spec["kind"] == "binary" else None
+    return gram, torch.stack((scores, torch.zeros_like(scores)), 1), tasks_of(spec, inputs, labels)
+
+
+def trained(spec: Spec, inputs: Files, device: torch.device) -> list[dict[int, Outcome]]:
+    """The tasks of a family by the recipe, with f_0 and without."""
+    kernel, outputs, tasks = read(spec, inputs)
+    return train(spec, kernel, outputs, tasks, device)
+
+
+def converged(spec: Spec, inputs: Files, device: torch.device) -> list[dict[int, Outcome]]:
+    """The tasks of a family by converged logistic regression, with f_0 and without."""
+    kernel, outputs, tasks = read(spec, inputs)
+    return solve(logistic, kernel, outputs, tasks, device)
+
+
+def ridged(spec: Spec, inputs: Files, device: torch.device) -> list[dict[int, Outcome]]:
+    """The tasks of a family by ridge regression, with f_0."""
+    kernel, outputs, tasks = read(spec, inputs)
+    return solve(ridge, kernel, outputs[:, :1], tasks, device)
 
 
 def train(
@@ -72,9 +102,9 @@ def logistic(kernel: Tensor, labels: Tensor, outputs: Tensor) -> tuple[Tensor, T
     By conjugate gradients also where a factor would be cheaper: a kernel in float32 has negative
     eigenvalues beyond the ridge, at which a factored system stops.
     """
-    from firstorder.linearized import converged
+    from firstorder.linearized import converged as regression
 
-    found = converged.logistic(
+    found = regression.logistic(
         kernel, labels, outputs, tolerance=TOLERANCE * len(kernel) ** 0.5, direct=0
     )
     return found.coefficients, found.scores

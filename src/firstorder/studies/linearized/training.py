@@ -150,20 +150,24 @@ def once(
     context: Context,
     arms: Sequence[str],
     deciding: Sequence[str],
-    run: Callable[[], list[dict[int, Outcome]]],
+    run: Callable[..., list[dict[int, Outcome]]],
+    device: torch.device,
 ) -> list[dict[int, Outcome]]:
     """The outcomes of all tasks for each of `arms`, from `run` unless they were found before.
 
     Whatever else of the job changes, a linear model of the same tasks on the same `inputs` is
-    that of before. `deciding` are the keys of the spec that decide it.
+    that of before. `deciding` are the keys of the spec that decide it, and its code is that of
+    `run`, a function of a module that is called with a spec of these keys, the inputs and the
+    device: it sees nothing else.
     """
     from firstorder.linearized.outcome import Outcome
 
-    part = {"arms": list(arms), **{name: spec[name] for name in deciding}}
-    identity = context.identity(part, inputs)
+    own = {name: spec[name] for name in deciding}
+    entry = f"{run.__module__}:{run.__name__}"
+    identity = context.identity({"arms": list(arms), **own}, inputs, entry)
     found = context.recall(identity)
     if found is None:
-        outcomes = run()
+        outcomes = run(own, inputs, device)
         found = {
             arm: {str(task): asdict(outcome) for task, outcome in own.items()}
             for arm, own in zip(arms, outcomes, strict=True)

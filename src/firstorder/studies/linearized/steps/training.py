@@ -12,7 +12,7 @@ from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.linearized import linear
 from firstorder.studies.linearized.arrays import read_array, write_csv
-from firstorder.studies.linearized.networks import classes, examples, joined, write_state
+from firstorder.studies.linearized.networks import examples, joined, write_state
 from firstorder.studies.linearized.steps import say
 from firstorder.studies.linearized.tasks import described, tasks_of
 from firstorder.studies.linearized.training import (
@@ -41,33 +41,17 @@ def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     Trained by the recipe: linear, linear0 (without f_0). Solved: converged and ridge, with f_0,
     and converged0 without. What was found before, on the same kernel, is not found again.
     """
-    import torch
-
     device = context.torch_device(spec["threads"])
-    gram = read_array(inputs["kernel.npy"])
-    scores = read_array(inputs["outputs.npy"])
-    labels = classes(inputs["dataset"], spec["support"]) if spec["kind"] == "binary" else None
-    tasks = tasks_of(spec, inputs, labels)
+    gram, _, tasks = linear.read(spec, inputs)
     fields = described(spec, gram, tasks)
     read = list(inputs.values())
-    both = torch.stack((scores, torch.zeros_like(scores)), 1)
-    models = (
-        (
-            ("linear", "linear0"), DECIDING_TRAINED,
-            lambda: linear.train(spec, gram, both, tasks, device),
-        ),
-        (
-            ("converged", "converged0"), DECIDING_SOLVED,
-            lambda: linear.solve(linear.logistic, gram, both, tasks, device),
-        ),
-        (
-            ("ridge",), DECIDING_SOLVED,
-            lambda: linear.solve(linear.ridge, gram, both[:, :1], tasks, device),
-        ),
-    )  # fmt: skip
-    for arms, deciding, run in models:
+    for arms, deciding, run in (
+        (("linear", "linear0"), DECIDING_TRAINED, linear.trained),
+        (("converged", "converged0"), DECIDING_SOLVED, linear.converged),
+        (("ridge",), DECIDING_SOLVED, linear.ridged),
+    ):
         began = time.perf_counter()
-        found = once(spec, inputs, context, arms, deciding, run)
+        found = once(spec, inputs, context, arms, deciding, run, device)
         for arm, outcomes in zip(arms, found, strict=True):
             write_arm(arm, outcomes, fields, spec, read, outputs, context, began, device)
 
