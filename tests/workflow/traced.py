@@ -130,10 +130,11 @@ def followed() -> Iterator[None]:
     Strict.model_validate = classmethod(model_validate)  # type: ignore[assignment]
     Strict.__getattribute__ = read  # type: ignore[method-assign]
     Strict.model_dump = model_dump  # type: ignore[method-assign]
-    Context.identity = lambda self, spec, inputs: identity(  # type: ignore[method-assign]
+    Context.identity = lambda self, spec, inputs, *entries: identity(  # type: ignore[method-assign]
         self,
-        plain(dict(dict.items(spec))),
-        inputs,  # type: ignore[arg-type]
+        plain(dict(dict.items(spec))),  # type: ignore[arg-type]
+        inputs,
+        *entries,
     )
     try:
         yield
