@@ -63,6 +63,18 @@ def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None
     return [*plain, *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
 
 
+def mentioning(entry: str, name: str) -> tuple[str, ...]:
+    """The options of a function whose annotation mentions `name`, such as `LossName`."""
+    function = code.definition(entry)
+    arguments = _arguments(function) if isinstance(function, ast.FunctionDef) else []
+    return tuple(
+        argument.arg
+        for argument, _ in arguments
+        if argument.annotation is not None
+        and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(argument.annotation))
+    )
+
+
 def required(entry: str) -> list[str]:
     """The keyword-only parameters without a default."""
     function = code.definition(entry)

@@ -154,3 +154,17 @@ def test_a_truncated_record_is_named(tiny: Config, artefact: str) -> None:
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(DataError, match=path.name):
         made_up.make(tiny, artefact)
+
+
+def test_an_option_that_is_typed_as_a_loss_names_one_that_there_is(tiny: Config) -> None:
+    claim = {
+        "title": "Competitive",
+        "where": "made up",
+        "by": "project",
+        "since": "2026-11-26",
+        "predicate": "competitive",
+        "select": {"cells": "symmetric", "losses": "comparison"},
+        "options": {"losses": ["sgce"], "baselines": ["ce", "gcee"]},
+    }
+    with pytest.raises(ConfigError, match=r"options\.baselines: loss 'gcee' is unknown; did you"):
+        made_up.edit("studies/symmetrization/study.yaml", {"claims": {"C": claim}})

@@ -10,6 +10,8 @@ from typing import Any
 from firstorder.config import (
     SLUG,
     TUNED,
+    Artefact,
+    Claim,
     Config,
     ConfigError,
     Noise,
@@ -17,15 +19,10 @@ from firstorder.config import (
     choose,
     lookup,
 )
+from firstorder.jobs import signature
+from firstorder.publish import declared as drawn
 from firstorder.studies.symmetrization import grid, selection
-from firstorder.studies.symmetrization.settings import Select, Variants, declared, scale
-
-LOSSES_IN_OPTIONS = ("loss", "losses", "reference", "pairs", "tiers", "raw", "normalised")
-"""Options of drawing functions and predicates that name losses.
-
-Which names there are is known to this study alone. Types, and options that no function takes, are
-checked against the functions' signatures (`jobs.signature`), so these may be absent or of any type.
-"""
+from firstorder.studies.symmetrization.settings import NAME, Select, Variants, declared, scale
 
 
 def check(config: Config, study_file: Path, scale_file: Path) -> None:
@@ -187,7 +184,7 @@ def _check_selections(config: Config, file: Path) -> None:
     for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
         for name, entry in entries.items():
             problems += _selected(config, entry.select, f"{kind}.{name}.select")
-            problems += _optional(config, entry.options, f"{kind}.{name}.options")
+            problems += _optional(config, entry, f"{kind}.{name}.options")
     _refuse(problems, file)
 
 
@@ -213,13 +210,19 @@ def _selected(config: Config, select: Select, key: str) -> Iterator[str]:
     yield from _unknown(_given(select.cells), study.cells, "group", f"{key}.cells")
 
 
-def _optional(config: Config, options: Mapping[str, Any], key: str) -> Iterator[str]:
-    losses = {*config.losses, *_variants_named(config)}
-    for name in LOSSES_IN_OPTIONS:
-        yield from _unknown(_texts(options.get(name)), losses, "loss", f"{key}.{name}")
-    families = declared(config).variants
-    given = _texts(options.get("variants"))
-    yield from _unknown(given, families, "family of variants", f"{key}.variants")
+def _optional(config: Config, entry: Artefact | Claim, key: str) -> Iterator[str]:
+    """What is wrong with the options of a function that are typed as names of this study."""
+    called = (entry.kind, entry.draw) if isinstance(entry, Artefact) else ("claim", entry.predicate)
+    source = drawn.source(NAME, *called)
+    names = {
+        "LossName": ("loss", {*config.losses, *_variants_named(config)}),
+        "FamilyName": ("family of variants", set(declared(config).variants)),
+    }
+    for kind, (what, known) in names.items():
+        typed = signature.mentioning(source.entry, kind) if source else ()
+        for name, value in entry.options.items():
+            if name in typed:
+                yield from _unknown(_texts(value), known, what, f"{key}.{name}")
 
 
 def _given(name: str | None) -> list[str]:

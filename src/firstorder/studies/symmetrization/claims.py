@@ -23,6 +23,7 @@ from firstorder.publish.verdict import (
 )
 from firstorder.studies.symmetrization import effects, frames
 from firstorder.studies.symmetrization.effects import both, diverged, measure, told
+from firstorder.studies.symmetrization.settings import FamilyName, LossName
 
 ANY = (0, 10**9)
 """Numbers of classes: all."""
@@ -59,7 +60,7 @@ def rates_of(runs: pd.DataFrame) -> dict[str, float]:
 def close(
     results: Results,
     *,
-    losses: Sequence[str],
+    losses: Sequence[LossName],
     rate: float = 0.0,
     gap: float = 0.03,
     classes: tuple[int, int] = ANY,
@@ -91,8 +92,8 @@ def close(
 def underfits(
     results: Results,
     *,
-    loss: str = "mae",
-    reference: str = "ce",
+    loss: LossName = "mae",
+    reference: LossName = "ce",
     gap: float = 0.3,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
@@ -118,8 +119,8 @@ def gain(
     *,
     rates: Sequence[float],
     gap: float,
-    pairs: Sequence[tuple[str, str]] = (),
-    variants: str | None = None,
+    pairs: Sequence[tuple[LossName, LossName]] = (),
+    variants: FamilyName | None = None,
     share: float = 1.0,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
@@ -174,7 +175,7 @@ def little_to_win(
     *,
     rate: float = 0.4,
     gap: float = 0.06,
-    reference: str = "ce",
+    reference: LossName = "ce",
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P13: near 40 % asymmetric noise no loss wins much over cross-entropy."""
@@ -203,8 +204,8 @@ def little_to_win(
 def competitive(
     results: Results,
     *,
-    losses: Sequence[str],
-    baselines: Sequence[str],
+    losses: Sequence[LossName],
+    baselines: Sequence[LossName],
     gap: float = 0.02,
     share: float = 2 / 3,
 ) -> Verdict:

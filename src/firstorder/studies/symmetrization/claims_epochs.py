@@ -13,6 +13,7 @@ from firstorder.publish.verdict import Verdict, combine, not_run
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.claims import ABSENT, ANY, under
 from firstorder.studies.symmetrization.effects import diverged, per_cell, told, values
+from firstorder.studies.symmetrization.settings import LossName
 
 BEYOND = float(np.log10(np.finfo(np.float32).max))
 """Growth, as a power of ten, that stands for a training that diverged: the end of float32."""
@@ -22,7 +23,7 @@ BEYOND = float(np.log10(np.finfo(np.float32).max))
 def memorises(
     results: Results,
     *,
-    loss: str = "ce",
+    loss: LossName = "ce",
     drop: float = 0.1,
     fitted: float = 0.8,
     rates: tuple[float, float] = (0.4, 0.8),
@@ -58,7 +59,11 @@ def falling(runs: pd.DataFrame) -> pd.DataFrame:
 
 @claim("scores-explode", reads=("summary.json", "history.csv"))
 def scores_explode(
-    results: Results, *, raw: Sequence[str], normalised: Sequence[str], factor: float = 1000.0
+    results: Results,
+    *,
+    raw: Sequence[LossName],
+    normalised: Sequence[LossName],
+    factor: float = 1000.0,
 ) -> Verdict:
     """P4: without normalised scores the unhinged loss drives them without bound.
 
@@ -96,7 +101,7 @@ def scores_explode(
 def stays(
     results: Results,
     *,
-    losses: Sequence[str],
+    losses: Sequence[LossName],
     rates: Sequence[float],
     drop: float = 0.03,
     classes: tuple[int, int] = ANY,

@@ -11,13 +11,14 @@ from firstorder.publish.verdict import Verdict, combine, judge, not_run, share_n
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.claims import ABSENT, ANY, rates_of, under
 from firstorder.studies.symmetrization.effects import LAST, Measured, both, diverged, measure, told
+from firstorder.studies.symmetrization.settings import LossName
 
 
 @claim("order", reads=("summary.json", "correct.npz"))
 def order(
     results: Results,
     *,
-    tiers: Sequence[Sequence[str]],
+    tiers: Sequence[Sequence[LossName]],
     rate: float,
     value: str = LAST,
     share: float = 0.8,

@@ -15,6 +15,7 @@ from firstorder.publish.looks import loss_look
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization.settings import FamilyName
 from firstorder.studies.symmetrization.variants import NORMS
 
 
@@ -114,7 +115,7 @@ def accuracy_by_noise(results: Results) -> Drawing:
 
 
 @figure("sensitivity", reads=("summary.json",))
-def sensitivity(results: Results, *, variants: Sequence[str]) -> Drawing:
+def sensitivity(results: Results, *, variants: Sequence[FamilyName]) -> Drawing:
     """Last test accuracy against a loss parameter, one line per noise, one panel per family.
 
     `variants` names families of variants of one parameter; the selection's loss group has them
@@ -165,7 +166,7 @@ def sensitivity(results: Results, *, variants: Sequence[str]) -> Drawing:
 
 
 @figure("score-norms", reads=("summary.json",))
-def score_norms(results: Results, *, variants: str) -> Drawing:
+def score_norms(results: Results, *, variants: FamilyName) -> Drawing:
     """Last test accuracy and largest score of the losses without and with score normalisation.
 
     `variants` names the family of variants that vary score_norm.

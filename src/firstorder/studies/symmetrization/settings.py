@@ -20,6 +20,10 @@ from firstorder.config import (
 )
 
 NAME = "symmetrization"
+LossName = str
+"""The type of an option that names a loss, so that `check` refuses one that there is not."""
+FamilyName = str
+"""The type of an option that names a family of variants."""
 
 
 class Select(Strict):

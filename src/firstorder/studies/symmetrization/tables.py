@@ -13,6 +13,7 @@ from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.equals import mark_equals
+from firstorder.studies.symmetrization.settings import FamilyName, LossName
 from firstorder.studies.symmetrization.tables_accuracy import (
     SPREAD,
     daggered,
@@ -30,7 +31,7 @@ def capital(title: str) -> str:
 def fixed_tuned(
     results: Results,
     *,
-    variants: str,
+    variants: FamilyName,
     fixed: str = "fixed decay",
     tuned: str = "tuned decay",
     steps: bool = False,
@@ -233,7 +234,7 @@ def _sureness(stage: dict[str, Any], reached: float) -> list[tuple[str, float, s
 
 
 @table("pairs", reads=("summary.json",))
-def differences(results: Results, *, pairs: Sequence[tuple[str, str]]) -> Table:
+def differences(results: Results, *, pairs: Sequence[tuple[LossName, LossName]]) -> Table:
     """What one change of a loss gains: accuracy of the second minus the first of each pair."""
     runs = in_sections(frames.runs(results))
     known = frames.printed(results, "label", "loss")
