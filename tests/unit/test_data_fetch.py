@@ -6,12 +6,15 @@ import contextlib
 import email.utils
 import gzip
 import hashlib
+import io
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -363,24 +366,35 @@ def test_a_file_that_appears_during_the_download_stays(
         assert destination.read_bytes() == content
 
 
-def test_two_downloads_of_one_file_agree(publisher: Publisher, tmp_path: Path) -> None:
-    file = published(publisher.url)
-    failures: list[Exception] = []
-
-    def run() -> None:
-        try:
-            fetch("data", file, [], tmp_path / "raw.bin")
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+def test_downloads_of_one_file_at_once_agree(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together([lambda: fetch("data", published(publisher.url), [], tmp_path / "raw.bin")] * 8)
     assert (tmp_path / "raw.bin").read_bytes() == CONTENT
     assert os.listdir(tmp_path) == ["raw.bin"]
+
+    def at_once(url: str, file: File, stream: io.BufferedRandom, deadline: float) -> None:
+        stream.write(CONTENT[stream.seek(0, os.SEEK_END) :])
+
+    # Threads take turns at every step: a search meets parts that are new, taken and gone.
+    monkeypatch.setattr(download, "_receive", at_once)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for round in range(100):
+            file = tmp_path / str(round) / "raw.bin"
+            together([partial(fetch, "data", published(publisher.url), [], file)] * 8)
+            assert file.read_bytes() == CONTENT
+            assert os.listdir(file.parent) == ["raw.bin"]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def together(calls: Sequence[Callable[[], object]]) -> None:
+    """Make all calls at once, each in its thread; raises what the first of them raised."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for done in [pool.submit(call) for call in calls]:
+            done.result()
 
 
 def test_the_part_of_a_living_process_is_left_alone(publisher: Publisher, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -114,43 +114,56 @@ def _part(destination: Path) -> Iterator[tuple[Path, io.BufferedRandom]]:
 def _left_behind(destination: Path) -> tuple[Path, io.BufferedRandom] | None:
     """The largest part that no living process holds."""
     parts = destination.parent.glob(f".{glob.escape(destination.name)}.*.part")
-    for path in sorted(parts, key=lambda part: -part.lstat().st_size):
-        stream = _held(path, 0)
-        if stream is not None:
-            return path, stream
+    for path in sorted(parts, key=_length, reverse=True):
+        try:
+            # A link would lead the download elsewhere.
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # it is gone, a link, or another user's
+            continue
+        with suppress(OSError):  # a file system without locks does not say whether one holds it
+            if _hold(descriptor, path):
+                return path, os.fdopen(descriptor, "r+b")
+        os.close(descriptor)
     return None
 
 
 def _new(destination: Path) -> tuple[Path, io.BufferedRandom]:
-    name = f".{destination.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
-    path = destination.with_name(name)
-    stream = _held(path, os.O_CREAT | os.O_EXCL)
-    if stream is None:  # a file system without locks: nobody else knows the name
-        stream = open(path, "r+b")  # noqa: SIM115
-    return path, stream
+    while True:
+        name = f".{destination.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+        path = destination.with_name(name)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            mine = _hold(descriptor, path)
+        except OSError:  # a file system without locks: nobody takes over what is there
+            mine = True
+        if mine:
+            return path, os.fdopen(descriptor, "r+b")
+        os.close(descriptor)  # another took it for left behind before the lock
 
 
-def _held(path: Path, flags: int) -> io.BufferedRandom | None:
-    """A part, open and locked; None where another holds it or it is no regular file."""
-    try:
-        # A link would lead the download elsewhere.
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666)
-    except OSError:
-        if flags:
-            raise
-        return None
+def _hold(descriptor: int, path: Path) -> bool:
+    """Lock an open part; False where another holds or held it, or it is no regular file."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its holder may have given it its final name between the two calls.
-        # A second link is the finished file of a process that was killed there.
-        found = os.fstat(descriptor)
-        alone = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-        if alone and found.st_ino == os.lstat(path).st_ino:
-            return os.fdopen(descriptor, "r+b")
-    except OSError:
-        pass
-    os.close(descriptor)
-    return None
+    except BlockingIOError:
+        return False
+    # Its holder may have given it its final name between the opening and the lock.
+    # A second link is the finished file of a process that was killed there.
+    found = os.fstat(descriptor)
+    if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+        return False
+    try:
+        return found.st_ino == os.lstat(path).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _length(path: Path) -> int:
+    """Bytes of a part; -1 where its holder took it away meanwhile."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def _size(stream: io.BufferedRandom) -> int:
