@@ -142,11 +142,15 @@ def list_(plan: Any) -> None:
 
 
 @commands.command()
+@click.option("--keep", is_flag=True, help="Write what jobs took here to config/measured.csv.")
 @planned
-def plan(plan: Any) -> None:
+def plan(plan: Any, keep: bool) -> None:
     """Say what a run of the scale takes, by step: jobs, time, memory, disk."""
     from firstorder.doctor import work
+    from firstorder.jobs import forecast
 
+    if keep:
+        click.echo(forecast.keep(plan.config))
     for line in work(plan):
         click.echo(line)
 

@@ -183,11 +183,11 @@ def work(plan: Plan) -> Iterator[str]:
     """What will be computed, and a prediction of the time, by step."""
     jobs, setting = plan.jobs().values(), plan.config.settings.device
     device = "cuda" if setting != "cpu" and _has_gpu() else "cpu"
-    works = forecast.work(jobs, plan.config.settings.results, device)
-    yield f"{'step':<16}{'jobs':>6}{'time':>14}{'on a':>6}{'memory':>10}{'disk':>10}  measured"
+    works = forecast.work(jobs, plan.config, device)
+    yield f"{'step':<22}{'jobs':>5}{'time':>14}{'on a':>6}{'memory':>10}{'disk':>10}  measured"
     for each in works:
         yield (
-            f"{each.step:<16}{each.jobs:>6}{forecast.duration(each.seconds):>14}"
+            f"{each.step:<22}{each.jobs:>5}{forecast.duration(each.seconds):>14}"
             f"{'GPU' if each.gpu else 'core':>6}{each.megabytes / GIB:>6.1f} GiB"
             f"{each.disk_megabytes / GIB:>6.1f} GiB  {each.measured} of {each.jobs}"
         )
@@ -197,9 +197,11 @@ def work(plan: Plan) -> Iterator[str]:
         yield f"together about {forecast.duration(gpus)} on one GPU, less with several"
     number = forecast.cores()
     yield f"together about {forecast.duration(cores / number)} on {number} cores"
-    if any(each.measured < each.jobs for each in works):
-        yield "declared times are what a scheduler is asked for, and generous; after a first run"
-        yield "the forecast follows what was measured"
+    new = [each for each in works if each.measured < each.jobs]
+    if others := ", ".join(sorted({each.elsewhere for each in new if each.elsewhere})):
+        yield f"what was not run here took as long elsewhere ({others})"
+    if declared := sum(each.jobs - each.measured for each in new if not each.elsewhere):
+        yield f"{declared} jobs have declared times: what a scheduler is asked for, and generous"
 
 
 def _has_gpu() -> bool:

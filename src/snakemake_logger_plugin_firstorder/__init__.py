@@ -18,9 +18,10 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from firstorder import terminal
-from firstorder.jobs import ledger
 from firstorder.jobs.forecast import duration
 
+EXPECTED: dict[str, float] = {}
+"""Rule -> seconds of a job, by the forecast; the workflow enters them when it starts."""
 TAIL = 12
 """Lines of a failed job's log that are shown."""
 MANY, QUICK = 100, 2.0
@@ -109,22 +110,16 @@ class LogHandler(LogHandlerBase):
         )
 
     def _left(self) -> float:
-        """Seconds until the end: what jobs of each rule took here, or else in earlier runs."""
-        known = {rule: mean(seconds) for rule, seconds in self.took.items()}
-        other = mean(known.values())
-        if not hasattr(self, "earlier"):
-            seconds: dict[str, list[float]] = {}
-            for entry in ledger.entries("results"):
-                seconds.setdefault(entry.step, []).append(entry.seconds)
-            self.earlier = {rule: mean(each) for rule, each in seconds.items()}
+        """Seconds until the end: what jobs of each rule took here, or else by the forecast."""
+        took = {rule: mean(seconds) for rule, seconds in self.took.items()}
+        known = EXPECTED | took
+        other = mean(took.values())
         work = sum(
-            count * known.get(rule, self.earlier.get(rule, other))
-            for rule, count in self.waiting.items()
-            if count > 0
+            count * known.get(rule, other) for rule, count in self.waiting.items() if count > 0
         )
         spent = sum(sum(seconds) for seconds in self.took.values())
-        side_by_side = max(1.0, spent / max(time.monotonic() - self.began, 1e-9))
-        return work / side_by_side
+        side_by_side = spent / max(time.monotonic() - self.began, 1e-9)
+        return work / max(side_by_side, len(self.started) + 1)
 
     def _fail(self, values: dict[str, Any]) -> None:
         _, _, called = self.started.pop(values.get("jobid", -1), (0.0, "", values["rule_name"]))

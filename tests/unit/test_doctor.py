@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from projects import Project
 
 from firstorder import doctor, files
+from firstorder.errors import ConfigError
 from firstorder.jobs import forecast, ledger, plan
 from firstorder.jobs.plan import Plan
 
@@ -101,8 +103,44 @@ def test_only_the_same_step_spec_and_device_count_as_measured(
 ) -> None:
     made = planned()
     used(made, 36.0, "smoke", **changes)
-    works = {work.step: work for work in forecast.work(jobs(made), "results", "cpu")}
+    works = {work.step: work for work in forecast.work(jobs(made), made.config, "cpu")}
     assert works["measure"].measured == 0
+
+
+def test_what_was_never_run_here_takes_as_long_as_elsewhere(toy: Project) -> None:
+    made = planned()
+    assert "10 minutes" in row(made, "measure")
+    used(made, 30.0, made.config.settings.scale, device="cpu: of a friend")
+    assert forecast.keep(made.config) == Path("config/measured.csv")
+    shutil.rmtree("results")
+    assert f" {30 + forecast.START_SECONDS:.0f} seconds" in row(made, "measure")
+    assert row(made, "measure").endswith("0 of 1")
+    assert "took as long elsewhere (cpu: of a friend)" in "\n".join(doctor.work(made))
+    works = {each.step: each for each in forecast.work(jobs(made), made.config, "cuda")}
+    assert works["measure"].elsewhere == ""
+    assert forecast.expected(jobs(made), made.config)["measure"] == 30 + forecast.START_SECONDS
+
+
+def test_times_of_other_scales_and_steps_stay_when_some_are_kept(toy: Project) -> None:
+    made = planned()
+    scale = made.config.settings.scale
+    stay = ["another,measure,cpu: X,1,2.00", f"{scale},table,cpu: X,3,4.00"]
+    head, table = "scale,step,device,jobs,seconds", Path("config/measured.csv")
+    table.write_text("\n".join([head, *stay, f"{scale},measure,cpu: X,9,9.00"]) + "\n")
+    used(made, 30.0, scale, device="cpu: X")
+    forecast.keep(made.config)
+    found, *rows = table.read_text().splitlines()
+    assert found == head
+    assert sorted(rows) == sorted([*stay, f"{scale},measure,cpu: X,1,30.00"])
+
+
+@pytest.mark.parametrize(
+    "text", ["scale,step\na,b\n", "scale,step,device,jobs,seconds\na,b,cpu: X,1,soon\n"]
+)
+def test_a_table_of_times_that_is_none_is_named(toy: Project, text: str) -> None:
+    Path("config/measured.csv").write_text(text)
+    with pytest.raises(ConfigError, match=r"measured\.csv: line 2: .*plan --keep"):
+        list(doctor.work(planned()))
 
 
 def test_a_damaged_entry_of_the_ledger_is_passed_over(toy: Project) -> None:

@@ -71,3 +71,15 @@ def test_of_many_jobs_the_quick_ones_are_counted(clock: list[float], capsys: Sai
 def test_of_few_jobs_the_quick_ones_have_a_line(clock: list[float], capsys: Said) -> None:
     run(handler_of(50), clock, 50, seconds=0.5)
     assert len(capsys.readouterr().err.splitlines()) == 50
+
+
+def test_before_a_rule_ran_its_jobs_take_what_the_forecast_says(
+    clock: list[float], capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "EXPECTED", {"fit": 600.0, "train": 1.0})
+    handler = handler_of(2)
+    send(handler, LogEvent.RUN_INFO, stats={"train": 2, "fit": 3, "all": 1, "total": 6})
+    send(handler, LogEvent.JOB_INFO, jobid=99, rule_name="fit", wildcards={})
+    run(handler, clock, 1, seconds=60.0)
+    # Two side by side: of three of 600 s and one of 60 s, as this one took.
+    assert capsys.readouterr().err.rstrip().endswith("60.0 s   16 minutes left")

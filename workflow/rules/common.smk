@@ -3,10 +3,11 @@ import re
 import sys
 from pathlib import Path
 
+import snakemake_logger_plugin_firstorder
 from snakemake.settings.types import ExecMode
 
 from firstorder.errors import UserError
-from firstorder.jobs import lock, plan, warm
+from firstorder.jobs import forecast, lock, plan, warm
 from firstorder.jobs.paths import paths
 from firstorder.publish import tally
 
@@ -141,9 +142,11 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     try:
+        expected = forecast.expected(JOBS.values(), CONFIG)
         lock.hold(PATHS.root)
     except UserError as error:
         sys.exit(f"firstorder: {error}")
+    snakemake_logger_plugin_firstorder.EXPECTED.update(expected)
     # Jobs of this machine only: elsewhere their process has other parents than this one.
     if workflow.local_exec:
         warm.announce({step.name: step.preload for step in STEPS.values()})

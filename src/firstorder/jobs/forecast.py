@@ -1,23 +1,32 @@
-"""How long jobs take: as measured where the same was run before, else as declared.
+"""How long jobs take: as measured here, else as measured elsewhere, else as declared.
 
 The ledger holds what every job took. The forecast looks there for the same step with the same
-spec, at any scale below the results folder, on the same kind of device.
+spec, at any scale below the results folder, on the same kind of device. For what was never run
+here, config/measured.csv has the mean of each step at each scale on another machine.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from firstorder import files
+from firstorder.config import Config
+from firstorder.errors import ConfigError
 from firstorder.jobs import ledger
 from firstorder.jobs.job import Job
 
 START_SECONDS = 0.5
 """Of a job before it computes, started warm: process and data."""
+ELSEWHERE = "measured.csv"
+"""In the folder of the configuration: what jobs took on other machines."""
+COLUMNS = ("scale", "step", "device", "jobs", "seconds")
+"""Of that table: the mean seconds of the jobs of a step, of `device` (cpu: or cuda: and a name)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,9 @@ class Work:
     step: str
     jobs: int
     measured: int
-    """How many of them were run before."""
+    """How many of them were run here before."""
+    elsewhere: str
+    """The device that the others were measured on; empty where they have declared times."""
     seconds: float
     """Of one core, or of one GPU for steps that use one."""
     gpu: bool
@@ -36,34 +47,97 @@ class Work:
     disk_megabytes: int
 
 
-def work(jobs: Iterable[Job], results: str, device: str) -> list[Work]:
-    """What jobs will take, by step, in the order of the steps; `device`: cpu or cuda."""
-    known = _usage(results, device)
+def work(jobs: Iterable[Job], config: Config, device: str) -> list[Work]:
+    """What jobs will take, by step, in the order of the steps; `device`: cpu or cuda.
+
+    Raises ConfigError where the table of measured times is not as `keep` writes it.
+    """
+    known = _usage(config.settings.results, device)
+    elsewhere = {
+        row["step"]: (row["device"], float(row["seconds"]))
+        for row in _table(Path(config.root, ELSEWHERE))
+        if row["scale"] == config.settings.scale and row["device"].startswith(device)
+    }
     by_step: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_step[job.step].append(job)
-    return [_of_step(step, own, known, device) for step, own in by_step.items()]
+    return [
+        _of_step(step, own, known, device, *elsewhere.get(step, ("", None)))
+        for step, own in by_step.items()
+    ]
 
 
 def _of_step(
-    step: str, jobs: list[Job], known: dict[tuple[str, str], list[float]], device: str
+    step: str,
+    jobs: list[Job],
+    known: dict[tuple[str, str], list[float]],
+    device: str,
+    elsewhere: str,
+    usual: float | None,
 ) -> Work:
     seconds, measured = 0.0, 0
     for job in jobs:
         found = known.get((step, files.digest(dict(job.spec))))
         threads = job.demand.threads if device == "cpu" or not job.demand.gpu else 1
-        each = statistics.median(found) if found else 60.0 * job.demand.minutes
+        other = 60.0 * job.demand.minutes if usual is None else usual
+        each = statistics.median(found) if found else other
         seconds += START_SECONDS + each * threads
         measured += bool(found)
     return Work(
         step,
         len(jobs),
         measured,
+        elsewhere,
         seconds,
         device == "cuda" and any(job.demand.gpu for job in jobs),
         max(job.demand.megabytes for job in jobs),
         sum(job.demand.disk_megabytes for job in jobs),
     )
+
+
+def expected(jobs: Iterable[Job], config: Config) -> dict[str, float]:
+    """Seconds that a job of each step will take, for a process that must not ask for a GPU."""
+    gpu = config.settings.device != "cpu" and Path("/dev/nvidiactl").exists()
+    found = work(jobs, config, "cuda" if gpu else "cpu")
+    return {each.step: each.seconds / each.jobs for each in found}
+
+
+def keep(config: Config) -> Path:
+    """Write what the jobs of the scale took here to the table of measured times; its path."""
+    scale, path = config.settings.scale, Path(config.root, ELSEWHERE)
+    took: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for entry in ledger.entries(config.settings.results, scale):
+        took[entry.step, entry.device].append(entry.seconds)
+    rows = [
+        row
+        for row in _table(path)
+        if row["scale"] != scale or (row["step"], row["device"]) not in took
+    ]
+    for (step, device), seconds in took.items():
+        mean = f"{statistics.mean(seconds):.2f}"
+        values = (scale, step, device, str(len(seconds)), mean)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    rows.sort(key=lambda row: (row["scale"], row["step"], row["device"]))
+    lines = [",".join(row[name] for name in COLUMNS) for row in rows]
+    files.write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+    return path
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for line, row in enumerate(rows, 2):
+        try:
+            good = tuple(row) == COLUMNS and float(row["seconds"]) >= 0
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise ConfigError(
+                f"{path}: line {line}: not {','.join(COLUMNS)}; `firstorder plan --keep` writes it"
+            )
+    return rows
 
 
 def _usage(results: str, device: str) -> dict[tuple[str, str], list[float]]:

@@ -80,9 +80,9 @@ def read(path: Path) -> Entry | None:
         return None
 
 
-def entries(results: str) -> Iterator[Entry]:
-    """All entries of all scales below a folder of results."""
-    for path in sorted(Path(results).glob("*/ledger/**/*.json")):
+def entries(results: str, scale: str = "*") -> Iterator[Entry]:
+    """All entries of a scale, or of all, below a folder of results."""
+    for path in sorted(Path(results).glob(f"{scale}/ledger/**/*.json")):
         entry = read(path)
         if entry is not None:
             yield entry
