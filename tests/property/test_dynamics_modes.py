@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import pytest
 import systems
@@ -38,9 +39,12 @@ def test_jacobians_of_every_cell_are_central_differences(name: str) -> None:
     assert (found.inputs - differences(step, h, inputs, True)).abs().max() < 1e-8
 
 
-def test_jacobians_are_those_of_vmap_and_jacrev() -> None:
+@pytest.mark.parametrize("rows", [1, 30, 8192])
+def test_jacobians_are_those_of_vmap_and_jacrev(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.func import jacrev, vmap
 
+    module = import_module("firstorder.dynamics.linearize")
+    monkeypatch.setattr(module, "ROWS", rows)  # 1, 3 and all of 14 units at once
     parameters = systems.cell("lstm")
     step = recurrent.cell("lstm").of(parameters)
     h, x = 0.5 * systems.normal(9, 14), systems.normal(5, seed=4)
@@ -54,6 +58,16 @@ def test_jacobians_are_those_of_vmap_and_jacrev() -> None:
 def test_a_step_that_torch_cannot_differentiate_is_refused() -> None:
     with pytest.raises(DynamicsError, match="cannot differentiate it by the state"):
         dynamics.linearize(lambda h: h.detach(), systems.normal(2, 3))
+
+
+def test_a_step_may_write_in_place_and_ask_for_numbers() -> None:
+    def step(h: Tensor) -> Tensor:
+        doubled = 2 * h
+        doubled[:, 0] *= float(len(h)) if doubled.sum().item() < 1e9 else 0.0
+        return doubled
+
+    found = dynamics.linearize(step, systems.normal(4, 3))
+    assert torch.equal(found.recurrent[0], torch.diag(torch.tensor([8.0, 2.0, 2.0]).double()))
 
 
 def test_a_step_without_an_input_has_no_input_jacobian() -> None:

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from firstorder.dynamics.step import Step, at_input, check_gradient, check_states, check_step
 
+ROWS = 8192
+"""Points times units of one backward pass: enough for all cores, and small for their caches."""
+
 
 @dataclass(frozen=True)
 class Linearization:
@@ -31,10 +34,11 @@ class Linearization:
 def linearize(step: Step, points: Tensor, input: Tensor | None = None) -> Linearization:
     """The Jacobians of `step` at `points` (K, N) and at one `input` (E,).
 
-    One forward pass and N backward passes, of all points at once: states are rows of their own,
-    so a unit's sum over the points has every point's own derivative. The same numbers as
-    `torch.func.vmap(jacrev(step))`, as fast, without its restrictions on the step, and without
-    the seconds in which its first call imports torch's compiler.
+    One forward pass, and backward passes of some units and all points at once: states are rows of
+    their own, so a unit's sum over the points has every point's own derivative. The same numbers
+    as `torch.func.vmap(jacrev(step))`, without its restrictions on the step, of which only the
+    backward pass is batched, and without the seconds in which its first call imports torch's
+    compiler.
     """
     check_states("points", points)
     h = points.detach().clone()
@@ -43,15 +47,20 @@ def linearize(step: Step, points: Tensor, input: Tensor | None = None) -> Linear
         check_step(h, at_input(step, input)(h))
     at = h.new_empty(0) if input is None else input.detach()
     x = at.expand(count, -1).clone()
-    recurrent = h.new_empty(count, size, size)
-    inputs = h.new_empty(count, size, len(at))
+    recurrent = h.new_zeros(count, size, size)
+    inputs = h.new_zeros(count, size, len(at))
     with torch.enable_grad():
         h.requires_grad_()
         x.requires_grad_()
         after = step(h) if input is None else step(h, x)
         check_gradient(after)
-        for unit in range(size):
-            recurrent[:, unit], inputs[:, unit] = torch.autograd.grad(
-                after[:, unit].sum(), (h, x), retain_graph=True, materialize_grads=True
+        identity = torch.eye(size, dtype=h.dtype, device=h.device)
+        for some in torch.arange(size).split(max(1, ROWS // count)):
+            directions = identity[some, None].expand(-1, count, -1)
+            gradients = torch.autograd.grad(
+                after, (h, x), directions, True, allow_unused=True, is_grads_batched=True
             )
+            for jacobians, found in zip((recurrent, inputs), gradients, strict=True):
+                if found is not None:
+                    jacobians[:, some] = found.movedim(0, 1)
     return Linearization(points.detach(), recurrent, inputs, at)
