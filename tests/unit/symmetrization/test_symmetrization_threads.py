@@ -11,6 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 STEPS = """
 import json, os, sys
+import torch
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import made_up_trainings as made_up
@@ -18,7 +19,9 @@ import small_trainings as small
 from firstorder.studies.symmetrization.settings import NAME, Select
 
 small.write_project(Path.cwd())
-made_up.edit("recipes.yaml", {"short.epochs": 6, "short.lr": 0.05})
+made_up.edit(
+    "recipes.yaml", {"short.epochs": 6, "short.lr": 0.05, "short.threads": int(sys.argv[2])}
+)
 made_up.edit(small.SCALE, {"seeds": [1, 2, 3]})
 config = made_up.edit(f"studies/{NAME}/study.yaml", {"losses.few": ["ce", "gce", "ce-equal"]})
 for noise in ("symmetric-0.4", "symmetric-0.8"):
@@ -34,6 +37,7 @@ verdicts = [
     made_up.judge(config, "gain", select, pairs=[["ce", other]], rates=[0.4, 0.8], gap=gap)
     for other in ("gce", "ce-equal") for gap in (-0.1, 0.0, 0.1)
 ]
+assert torch.get_num_threads() == int(sys.argv[2])
 print(json.dumps([record["chosen"], record["stages"], [v.status for v in verdicts]]))
 """
 
@@ -44,9 +48,9 @@ def test_one_thread_and_two_give_the_same_verdicts_and_tuned_values(tmp_path: Pa
         folder = tmp_path / str(count)
         folder.mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", STEPS, str(HERE)],
+            [sys.executable, "-c", STEPS, str(HERE), str(count)],
             cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": str(count)},
+            env={**os.environ, "OMP_NUM_THREADS": str(count)},  # of what is not torch
             capture_output=True,
             text=True,
             check=True,
