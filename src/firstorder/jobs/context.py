@@ -5,7 +5,7 @@ Nothing of it is in the job's spec: it decides no result (the device is recorded
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,13 +51,14 @@ class Context:
         """Keep finished files under an identity."""
         kept.keep(self.checkpoints / "finished" / name, outputs)
 
-    def recall(self, name: str) -> dict[str, Any] | None:
-        """A small result kept under an identity, or None."""
-        return kept.recall(self.checkpoints / "finished" / f"{name}.json")
-
-    def remember(self, name: str, value: Mapping[str, Any]) -> None:
-        """Keep a small JSON-able result under an identity."""
-        kept.remember(self.checkpoints / "finished" / f"{name}.json", dict(value))
+    def once(self, name: str, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """A small JSON-able result under an identity: as it was kept, or else found and kept."""
+        path = self.checkpoints / "finished" / f"{name}.json"
+        found = kept.recall(path)
+        if found is None:
+            found = dict(find())
+            kept.remember(path, found)
+        return found
 
     def checkpoint(self, name: str) -> Path:
         """Where a training under way keeps its state."""

@@ -165,14 +165,14 @@ def once(
     own = {name: spec[name] for name in deciding}
     entry = f"{run.__module__}:{run.__name__}"
     identity = context.identity({"arms": list(arms), **own}, inputs, entry)
-    found = context.recall(identity)
-    if found is None:
-        outcomes = run(own, inputs, device)
-        found = {
-            arm: {str(task): asdict(outcome) for task, outcome in own.items()}
-            for arm, own in zip(arms, outcomes, strict=True)
+
+    def find() -> dict[str, Any]:
+        return {
+            arm: {str(task): asdict(outcome) for task, outcome in outcomes.items()}
+            for arm, outcomes in zip(arms, run(own, inputs, device), strict=True)
         }
-        context.remember(identity, found)
+
+    found = context.once(identity, find)
     return [{int(task): Outcome(**one) for task, one in found[arm].items()} for arm in arms]
 
 

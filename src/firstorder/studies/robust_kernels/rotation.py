@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,10 +50,7 @@ def follow_rotation(spec: Spec, inputs: Files, outputs: Files, context: Context)
     for seed in spec["seeds"]:
         part = {**{k: v for k, v in spec.items() if k != "seeds"}, "seed": seed}
         identity = context.identity(part, inputs)
-        found = context.recall(identity)
-        if found is None:
-            found = _train(part, inputs, identity, context, device)
-            context.remember(identity, found)
+        found = context.once(identity, partial(_train, part, inputs, identity, context, device))
         # What was kept has lost the order of its columns.
         rows += [{"seed": seed, **{name: row[name] for name in COLUMNS}} for row in found["rows"]]
         statuses[str(seed)] = found["status"]

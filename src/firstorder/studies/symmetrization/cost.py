@@ -10,7 +10,12 @@ from firstorder import files, streams
 from firstorder.config import Recipe
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
-from firstorder.studies.symmetrization.training import advising, read_tuned, with_chosen
+from firstorder.studies.symmetrization.training import (
+    advising,
+    read_tuned,
+    settings_of,
+    with_chosen,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +58,6 @@ def _trainings(
 
     from firstorder import losses as functions
     from firstorder import models
-    from firstorder.data import images
-    from firstorder.losses import normalisation
     from firstorder.training.data import Data
     from firstorder.training.loop import Training
 
@@ -69,20 +72,9 @@ def _trainings(
 
     def training(chosen: Mapping[str, Any]) -> Training:
         loss = functions.build(chosen["function"], classes, **chosen["parameters"])
-        decay = chosen["weight_decay"]
-        return Training(
-            module,
-            data,
-            recipe,
-            loss.fit(data.labels.to(device)),
-            0,
-            device,
-            normaliser=normalisation.build(chosen["score_norm"], classes),
-            l1=chosen["l1"],
-            weight_decay=recipe.weight_decay if decay is None else float(decay),
-            standardise=lambda batch: images.standardise(batch, pixels["mean"], pixels["std"]),
-            augment=None,
-        )
+        fitted = loss.fit(data.labels.to(device))
+        settings = settings_of(chosen, pixels, recipe)
+        return Training(module, data, recipe, fitted, 0, device, augment=None, **settings)
 
     return {name: training(chosen) for name, chosen in losses.items()}
 

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,6 @@ class Run:
 def fit(training: Mapping[str, Any], read: Files, identity: str, context: Context) -> Run:
     """Train one network (see `part`), from its checkpoint if there is one."""
     from firstorder import losses, models
-    from firstorder.data import images
-    from firstorder.losses import normalisation
     from firstorder.training import loop
     from firstorder.training.checkpoint import Checkpoint
 
@@ -122,8 +121,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
     pixels, chosen = training["images"], training["loss"]
     if chosen["lr"] is not None:
         recipe = recipe.model_copy(update={"lr": float(chosen["lr"])})
-    classes, mean, std = pixels["classes"], pixels["mean"], pixels["std"]
-    device = context.torch_device(recipe.threads)
+    classes, device = pixels["classes"], context.torch_device(recipe.threads)
     module = models.build(
         recipe.model or "",
         classes,
@@ -131,14 +129,13 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         generator=streams.torch_stream(seed, "init"),
         **recipe.model_parameters,
     )
-    normaliser = normalisation.build(chosen["score_norm"], classes)
     data = read_data(training, read)
     wrong = wrong_shares(data.labels.numpy(), data.clean.numpy())
     log.info("%.2f %% of the labels are wrong", 100 * (wrong["wrong_labels"] or 0.0))
     data = data.to(device)
     loss = losses.build(chosen["function"], classes, **chosen["parameters"])
     checkpoint = context.checkpoint(identity)
-    decay = chosen["weight_decay"]
+    settings = settings_of(chosen, pixels, recipe)
     result = loop.train(
         module,
         data,
@@ -146,19 +143,32 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         loss.fit(data.labels),
         seed,
         device,
-        normaliser=normaliser,
-        l1=chosen["l1"],
-        weight_decay=None if decay is None else float(decay),
-        standardise=lambda batch: images.standardise(batch, mean, std),
         checkpoint=Checkpoint(checkpoint, identity, context.checkpoint_seconds),
         progress=True,
+        **settings,
     )
     weights = {
         f"{prefix}.{name}": tensor
-        for prefix, trained in (("network", module), ("normaliser", normaliser))
+        for prefix, trained in (("network", module), ("normaliser", settings["normaliser"]))
         for name, tensor in trained.state_dict().items()
     }
     return Run(result, weights, checkpoint, first_steps(loss, recipe, len(data.labels)) | wrong)
+
+
+def settings_of(
+    chosen: Mapping[str, Any], pixels: Mapping[str, Any], recipe: Recipe
+) -> dict[str, Any]:
+    """What the entries of a loss and of a dataset say of a training, as the loop's arguments."""
+    from firstorder.data import images
+    from firstorder.losses import normalisation
+
+    decay = chosen["weight_decay"]
+    return {
+        "normaliser": normalisation.build(chosen["score_norm"], pixels["classes"]),
+        "l1": chosen["l1"],
+        "weight_decay": recipe.weight_decay if decay is None else float(decay),
+        "standardise": partial(images.standardise, mean=pixels["mean"], std=pixels["std"]),
+    }
 
 
 def first_steps(loss: Loss, recipe: Recipe, examples: int) -> dict[str, float | None]:

@@ -102,15 +102,18 @@ def validation(
     spec: Spec, loss: Mapping[str, Any], seed: int, inputs: Files, context: Context
 ) -> np.ndarray:
     """Which held-out examples a training gets right at its end, bool (N,); empty if it diverged."""
+    from firstorder.training.checkpoint import discard
+
     training, read = part(spec, loss, seed), inputs_of(inputs, seed)
     identity = context.identity(training, read)
-    found = context.recall(identity)
-    if found is None:
-        run = fit(training, read, identity, context)
-        right = run.result.correct if run.result.status == "finished" else None
+
+    def find() -> dict[str, Any]:
+        result = fit(training, read, identity, context).result
+        right = result.correct if result.status == "finished" else None
         bits = np.zeros(0, bool) if right is None else right.numpy()
-        found = {"correct": np.packbits(bits).tobytes().hex(), "count": len(bits)}
-        context.remember(identity, found)
-        run.discard_checkpoint()
+        return {"correct": np.packbits(bits).tobytes().hex(), "count": len(bits)}
+
+    found = context.once(identity, find)
+    discard(context.checkpoint(identity))
     packed = np.frombuffer(bytes.fromhex(found["correct"]), np.uint8)
     return np.unpackbits(packed, count=found["count"]).astype(bool)

@@ -6,7 +6,6 @@ import hashlib
 import time
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstorder.jobs.context import Context
@@ -66,13 +65,8 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         weights = of_task(networks, task.index, path)
         part = part_of(spec, task.index, "retrained", weights=_digest(weights))
         identity = context.identity(part, decisive)
-        found = context.recall(identity)
-        if found is None:
-            with context.scratch(identity, ".npy") as path_of_kernel:
-                found = _rotate(
-                    spec, inputs, context, task, weights, images, device, path_of_kernel
-                )
-            context.remember(identity, found)
+        find = partial(_rotate, spec, inputs, context, identity, task, weights, images, device)
+        found = context.once(identity, find)
         for arm, outcome in found["outcomes"].items():
             outcomes[arm][task.index] = Outcome(**outcome)
         rows += found["alignment"]
@@ -94,16 +88,16 @@ def _rotate(
     spec: Spec,
     inputs: Files,
     context: Context,
+    identity: str,
     task: Task,
     weights: State,
     images: Tensor,
     device: torch.device,
-    scratch: Path,
 ) -> dict[str, Any]:
     """Alignment of the kernel of one trained network and linear models on it, as plain values.
 
-    The kernel is in the file `scratch` meanwhile. A network whose weights or kernel are not finite
-    has diverged, and so have the models on it.
+    The kernel is in a scratch file meanwhile. A network whose weights or kernel are not finite has
+    diverged, and so have the models on it.
     """
     import torch
 
@@ -118,32 +112,33 @@ def _rotate(
     diverged = {"outcomes": dict.fromkeys(ROTATED, lost), "alignment": []}
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         return diverged
-    gram, rows = None, []
-    if spec["kind"] == "eigenfunctions":
-        gram = ntk(module, images, memory_gib=memory, out=scratch)
-        if not usable(gram):
-            return diverged
-        rows = _alignments(inputs, task, gram, device)
-    if gram is None or list(module.buffers()):
-        _reset_statistics(module, load(spec, inputs["init.safetensors"]))
-        gram = ntk(module, images, images[: task.test_from], memory_gib=memory, out=scratch)
-        if not usable(gram):
-            return diverged
-    initial, zero = read_array(inputs["kernel.npy"]), torch.zeros(len(images), 1)
-    ((_, trained, _),) = by_training_set(gram, [task])
-    ((_, untrained, _),) = by_training_set(initial, [task])
-    scale = scale_to(trained, untrained)
-    train = partial(linear.train, spec, outputs=zero, tasks=[task], device=device)
-    found = {
-        "retrained": train(kernel=gram)[0],
-        "retrained-scaled": train(kernel=gram, scale=scale)[0],
-        "linear0-scaled": train(kernel=initial, scale=1 / scale)[0],
-        "retrained-converged": linear.solve(linear.logistic, gram, zero, [task], device)[0],
-    }
-    return {
-        "outcomes": {arm: asdict(outcome[task.index]) for arm, outcome in found.items()},
-        "alignment": rows,
-    }
+    with context.scratch(identity, ".npy") as scratch:
+        gram, rows = None, []
+        if spec["kind"] == "eigenfunctions":
+            gram = ntk(module, images, memory_gib=memory, out=scratch)
+            if not usable(gram):
+                return diverged
+            rows = _alignments(inputs, task, gram, device)
+        if gram is None or list(module.buffers()):
+            _reset_statistics(module, load(spec, inputs["init.safetensors"]))
+            gram = ntk(module, images, images[: task.test_from], memory_gib=memory, out=scratch)
+            if not usable(gram):
+                return diverged
+        initial, zero = read_array(inputs["kernel.npy"]), torch.zeros(len(images), 1)
+        ((_, trained, _),) = by_training_set(gram, [task])
+        ((_, untrained, _),) = by_training_set(initial, [task])
+        scale = scale_to(trained, untrained)
+        train = partial(linear.train, spec, outputs=zero, tasks=[task], device=device)
+        found = {
+            "retrained": train(kernel=gram)[0],
+            "retrained-scaled": train(kernel=gram, scale=scale)[0],
+            "linear0-scaled": train(kernel=initial, scale=1 / scale)[0],
+            "retrained-converged": linear.solve(linear.logistic, gram, zero, [task], device)[0],
+        }
+        return {
+            "outcomes": {arm: asdict(outcome[task.index]) for arm, outcome in found.items()},
+            "alignment": rows,
+        }
 
 
 def usable(kernel: Tensor) -> bool:
