@@ -48,6 +48,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"gce.datasets": {"digits": {"l2": 1}}},
         ["gce.datasets.digits.l2: unknown key", "weight_decay"],
     ),
+    "misspelt among many": (
+        "studies/symmetrization/smoke.yaml",
+        {"losses.decay": ["cee"]},
+        ["losses.decay: loss 'cee' is unknown", "did you mean 'ce'", "allowed: ce, ", " more"],
+    ),
     # types and ranges
     "text for a number": (
         "recipes.yaml",

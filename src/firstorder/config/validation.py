@@ -189,11 +189,17 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
+MANY, FEW = 40, 12
+"""Of more than so many names a message shows these few, the nearest first."""
+
+
 def choose(given: str, known: list[str]) -> str:
     """What is allowed where `given` is not, with a guess at what was meant."""
     close = get_close_matches(given, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(known)}"
+    shown = known if len(known) <= MANY else get_close_matches(given, known, n=FEW, cutoff=0.0)
+    more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+    return f"{hint}allowed: {', '.join(shown)}{more}"
 
 
 def lookup(known: dict[str, Value], name: str, what: str, where: str | Path = "") -> Value:
