@@ -59,6 +59,18 @@ def test_long_titles_are_wrapped_and_never_cut() -> None:
         assert whole(figure)
 
 
+@pytest.mark.parametrize("words", range(6, 16))
+def test_a_title_a_little_longer_than_its_panel_ends_within_the_figure(words: int) -> None:
+    with style.house():
+        figure, axes = style.panels(1, 1)
+        axes[0, 0].plot([0, 1], [0, 1])
+        axes[0, 0].set_title("heading " * words)
+        axes[0, 0].set_xlabel("quantity " * words)
+        axes[0, 0].set_ylabel("measure " * words)
+        style.lay_out(figure)
+        assert whole(figure)
+
+
 def test_a_figure_says_how_many_seeds_a_mark_stands_for() -> None:
     assert style.seeds([1, 1]) == "one seed"
     assert style.seeds([5, 5]) == "mean ± standard deviation, n = 5 seeds"

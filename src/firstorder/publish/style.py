@@ -51,6 +51,8 @@ METADATA: dict[str, dict[str, None]] = {
     "png": {},
 }
 TICK_POINTS = 7.5
+ROUNDS = 4
+"""How often titles are broken into lines at most: more lines leave a panel less room."""
 RC = {
     "text.parse_math": False,  # labels of the configuration are no formulas, whatever is in them
     "svg.hashsalt": "firstorder",
@@ -314,21 +316,42 @@ def lay_out(figure: Figure) -> None:
 
     Done once: faster, and the same in every format.
     """
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        room = axes.get_window_extent()
-        _wrap(axes.title, axes.title.get_window_extent().width, room.width)
-        _wrap(axes.yaxis.label, axes.yaxis.label.get_window_extent().height, room.height)
+    labels = [(each.title, each.xaxis.label, each.yaxis.label) for each in figure.axes]
+    whole = {text: text.get_text() for texts in labels for text in texts}
+    for _ in range(ROUNDS):
+        figure.draw_without_rendering()
+        broken = False
+        for axes in figure.axes:
+            room = axes.get_window_extent()
+            width = _room(room.x0, room.x1, figure.bbox.width)
+            height = _room(room.y0, room.y1, figure.bbox.height)
+            for text, space in (
+                (axes.title, width), (axes.xaxis.label, width), (axes.yaxis.label, height)
+            ):  # fmt: skip
+                broken |= _wrap(text, whole[text], space)
+        if not broken:
+            break
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
-def _wrap(text: Text, length: float, room: float) -> None:
-    """Break the lines of a text of `length` pixels that has `room` pixels."""
-    lines = text.get_text().split("\n")
-    if text.get_text() and length > 1.08 * room:
-        characters = max(8, int(max(map(len, lines)) * room / length))
-        text.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, characters)))
+def _room(start: float, end: float, whole: float) -> float:
+    """Pixels of a text centred on an axis: a little beyond its ends, never beyond the figure."""
+    return min(1.08 * (end - start), start + end, 2 * whole - start - end)
+
+
+def _wrap(text: Text, whole: str, room: float) -> bool:
+    """Break `whole` into lines of `room` pixels where `text` is longer; whether that was so."""
+    box = text.get_window_extent()
+    length = box.height if text.get_rotation() == 90 else box.width
+    if not whole or length <= room:
+        return False
+    longest = max(map(len, text.get_text().split("\n")))
+    characters = max(8, int(longest * room / length))
+    text.set_text(
+        "\n".join(part for line in whole.split("\n") for part in textwrap.wrap(line, characters))
+    )
+    return True
 
 
 def save(drawing: Drawing, path_of: dict[str, str]) -> None:
