@@ -105,7 +105,8 @@ ROOT = from firstorder.jobs import paths, plan; \
   scale = "$(SCALE)"; \
   print(paths.paths(plan.make("config", {"scale": scale} if scale else {}).config).root)
 
-# The report is made again only when a published file is newer than it.
+# The report is made again only when a published file is newer than it. Then a run has just said
+# where everything else is; otherwise nobody has.
 define REPORT
 root=$$($(RUN) python -c '$(ROOT)') && page="$$root/report.html" && \
 if [ ! -e "$$page" ] || [ -n "$$(find "$$root"/*.* "$$root/tables" "$$root/figures" \
@@ -114,8 +115,8 @@ if [ ! -e "$$page" ] || [ -n "$$(find "$$root"/*.* "$$root/tables" "$$root/figur
   $(RUN) snakemake --quiet all --report "$$root/.report/report.html" \
     --report-stylesheet workflow/report/report.css $(SETTINGS) && \
   mv "$$root/.report/report.html" "$$page" && rmdir "$$root/.report"; \
-fi && \
-echo "page     $$root/index.html" && echo "paper    $$root/paper.pdf" && \
-echo "report   $$page" && \
-echo "tables   $$root/tables/" && echo "figures  $$root/figures/"
+else \
+  echo "page     $$root/index.html" && echo "paper    $$root/paper.pdf" && \
+  echo "tables   $$root/tables/" && echo "figures  $$root/figures/"; \
+fi && echo "report   $$page"
 endef
