@@ -44,6 +44,7 @@ def linearize(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     device = context.torch_device(spec["threads"])
     gram, _, tasks = linear.read(spec, inputs)
     fields = described(spec, gram, tasks)
+    del gram  # each arm maps it anew, and the pages of both would count as memory
     read = list(inputs.values())
     for arms, deciding, run in (
         (("linear", "linear0"), DECIDING_TRAINED, linear.trained),
