@@ -152,13 +152,12 @@ def test_quadrature_is_exact_from_as_many_products_as_there_are_directions() -> 
     A, v = X @ X.T, features(30, 3, seed=1)
     values, vectors = torch.linalg.eigh(A)
     v[:, 2] = vectors[:, 20]  # its measure has one node
-    found = quadrature.measures(lambda each: A @ each, v, 30)
+    few, found = quadrature.measures(lambda each: A @ each, v, 4, 30)
     for function in (lambda x: 1 / (x + 0.1), lambda x: (x + 3.0) ** -2, torch.log1p):
         dense = vectors @ (function(values.clamp(min=0))[:, None] * (vectors.T @ v))
         own = found.of(function(found.nodes.clamp(min=0)))
         assert torch.allclose(own, (v * dense).sum(0), rtol=1e-6)
     assert torch.allclose(found.weights.sum(0), v.square().sum(0))
-    few = quadrature.measures(lambda each: A @ each, v, 4)
     cubes = (v * (A @ (A @ (A @ v)))).sum(0)  # of a degree below 2 m
     assert torch.allclose(few.of(few.nodes**3), cubes)
 
@@ -192,6 +191,22 @@ def test_the_penalty_is_a_good_one_for_targets_beyond_the_known_eigenpairs(index
     chosen = ridge.fit(K, y, spectrum=spectrum.decompose(K, 20)).penalty
     place = int((torch.tensor(ridge.GRID, dtype=F64) - chosen).abs().argmin())
     assert float(exact.errors[place]) <= 1.02 * float(exact.errors.min())
+
+
+@pytest.mark.parametrize("decay", [0.8, 1.2, 2.0])
+@pytest.mark.parametrize("index", [1, 5, 40, 120])
+def test_no_penalty_is_believed_that_few_products_do_not_resolve(
+    decay: float, index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ridge, "PRODUCTS", 20)
+    U = torch.linalg.qr(features(400, 400))[0]
+    K = (U * torch.arange(1, 401, dtype=F64) ** -decay) @ U.T
+    y = (U[:, index - 1 : index] > 0) * 2.0 - 1.0
+    exact = ridge.fit(K, y)
+    found = ridge.fit(K, y, spectrum=spectrum.decompose(K, 20))
+    place = int((torch.tensor(ridge.GRID, dtype=F64) - found.penalty).abs().argmin())
+    assert float(exact.errors[place]) <= 1.05 * float(exact.errors.min())
+    assert bool(found.errors[place].isfinite()) and not bool(found.errors[0].isnan())
 
 
 def test_no_penalty_is_chosen_below_the_rounding_of_a_kernel() -> None:

@@ -33,9 +33,12 @@ class Measures:
         return (self.weights * values).sum(0)
 
 
-def measures(operator: Operator, columns: Tensor, steps: int) -> Measures:
-    """The measures of `columns` (N, T) float64, none zero, from `steps` products of all at once."""
-    steps = min(steps, len(columns))
+def measures(operator: Operator, columns: Tensor, *products: int) -> list[Measures]:
+    """The measures of `columns` (N, T) float64, none zero, as each number of `products` gives them.
+
+    A product serves all columns, and the largest number all others.
+    """
+    steps = min(max(products), len(columns))
     norms = columns.norm(dim=0)
     before, vector = torch.zeros_like(columns), columns / norms
     beta = torch.zeros_like(norms)
@@ -53,8 +56,11 @@ def measures(operator: Operator, columns: Tensor, steps: int) -> Measures:
     T = torch.diag_embed(torch.stack(diagonal, 1))
     beside = torch.stack(off[:-1], 1) if steps > 1 else T.new_zeros(len(T), 0)
     T = T + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
-    nodes, vectors = torch.linalg.eigh(T)
-    return Measures(nodes.T, (norms[:, None] * vectors[:, 0, :]).square().T)
+    found = []
+    for count in products:
+        nodes, vectors = torch.linalg.eigh(T[:, :count, :count])
+        found.append(Measures(nodes.T, (norms[:, None] * vectors[:, 0, :]).square().T))
+    return found
 
 
 def signs(count: int, columns: int, device: torch.device) -> Tensor:

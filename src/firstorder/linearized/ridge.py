@@ -9,8 +9,10 @@ form,
 without a second training. Where not all eigenpairs are known, the mean of the diagonal takes the
 place of each of its entries: generalised cross-validation, whose two quantities, |c|^2 and the
 trace of (K + lambda)^-1, come for all penalties from one Lanczos process (Golub and von Matt,
-Generalized cross-validation for large-scale problems). Conjugate gradients find the coefficients;
-the known pairs precondition them. Penalties are given relative to tr(K) / N.
+Generalized cross-validation for large-scale problems). Penalties far below the smallest eigenvalue
+that it has found are not judged: the quantities still grow there with every product. Conjugate
+gradients find the coefficients; the known pairs precondition them. Penalties are given relative to
+tr(K) / N.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from torch import Tensor
 
 from firstorder.linearized import DENSE
 from firstorder.linearized.cg import conjugate_gradients, times
-from firstorder.linearized.quadrature import measures, signs
+from firstorder.linearized.quadrature import Measures, measures, signs
 from firstorder.linearized.spectrum import Spectrum, decompose
 
 GRID = tuple(10.0 ** (power / 2) for power in range(-16, 13))
@@ -32,6 +34,8 @@ PAIRS = 500
 """Eigenpairs that precondition a kernel too large to be decomposed as a whole."""
 PRODUCTS, PROBES = 200, 4
 """Products with such a kernel that choose the penalty, and random columns that estimate a trace."""
+SETTLED = 0.2
+"""How much the last quarter of the products may change a quantity that is believed, relatively."""
 DOUBLE, SINGLE = 1e-8, 1e-6
 """Residual of conjugate gradients, as a share of what is solved for, by the kernel's precision."""
 
@@ -49,7 +53,8 @@ class Ridge:
     penalty: Tensor
     """(T,), relative to tr(K) / N."""
     errors: Tensor
-    """(P, T): mean squared error of `left_out` for every penalty that was tried."""
+    """(P, T): mean squared error of `left_out` for every penalty that was tried; infinite where it
+    could not be judged."""
 
     def predict(self, test_kernel: Tensor, test_outputs: Tensor | None = None) -> Tensor:
         """f_0 + K c (M, T) for `test_kernel` (M, N) and its `test_outputs` (M,), zero if left."""
@@ -118,12 +123,26 @@ def _generalised(kernel: Tensor, residual: Tensor, lambdas: Tensor) -> tuple[Ten
     count, targets = residual.shape
     columns = torch.cat([residual, signs(count, PROBES, residual.device)], 1)
     # A target that is zero has no measure, and no error with any penalty.
-    found = measures(lambda v: times(kernel, v), _not_zero(columns), PRODUCTS)
-    nodes = found.nodes.clamp(min=0)
-    squares = torch.stack([found.of((nodes + each) ** -2)[:targets] for each in lambdas])
-    squares = torch.where(residual.norm(dim=0) > 0, squares, 0.0)
-    means = torch.stack([found.of(1 / (nodes + each))[targets:].mean() for each in lambdas]) / count
-    return means[None], squares / count / means[:, None] ** 2
+    (old_norms, old_means), (norms, means) = (
+        _norms_and_means(each, lambdas, targets)
+        for each in measures(
+            lambda v: times(kernel, v), _not_zero(columns), PRODUCTS * 3 // 4, PRODUCTS
+        )
+    )
+    settled = (norms - old_norms).abs() <= SETTLED * norms
+    settled &= (means - old_means).abs() <= SETTLED * means
+    settled[-1] = True
+    errors = norms / count / (means / count) ** 2
+    errors = torch.where(residual.norm(dim=0) > 0, errors, 0.0)
+    return means.T / count, torch.where(settled, errors, torch.inf)
+
+
+def _norms_and_means(measured: Measures, lambdas: Tensor, targets: int) -> tuple[Tensor, Tensor]:
+    """|c|^2 (P, T) of the `targets` that come first, and the trace of (K + lambda)^-1 (P, 1)."""
+    nodes = measured.nodes.clamp(min=0)
+    norms = torch.stack([measured.of((nodes + each) ** -2)[:targets] for each in lambdas])
+    means = torch.stack([measured.of(1 / (nodes + each))[targets:].mean() for each in lambdas])
+    return norms, means[:, None]
 
 
 def _not_zero(columns: Tensor) -> Tensor:
