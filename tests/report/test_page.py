@@ -156,7 +156,7 @@ def test_it_is_one_file_below_its_size(written: Path) -> None:
 def test_the_first_view_tells_what_held_and_failed(opened: Browser) -> None:
     text = opened.evaluate("document.getElementById('main').innerText")
     assert "1 holds" in text and "1 fails" in text and "F1" in text
-    assert "1 numbers agree" in text and "2 differ" in text
+    assert "3 numbers stand beside published ones: 1 agrees, 2 differ." in text
     assert opened.evaluate("document.querySelectorAll('#band circle').length") == 6
 
 

@@ -48,6 +48,12 @@ def test_the_interval_and_the_threshold_give_the_verdict(threshold, direction, s
     assert judge(drawn(0.0).against(threshold, direction)).status == status
 
 
+def test_an_interval_is_written_where_there_is_one():
+    assert str(Effect(1.5, 1.0, 2.0, unit="points")) == "1.5 points [1, 2]"
+    assert str(Effect(1.5, -np.inf, np.inf, unit="points")) == "1.5 points"
+    assert str(Effect(1.5, 1.0, np.inf, unit="points")) == "1.5 points [1, ∞]"
+
+
 def test_an_effect_far_from_zero_fails_to_be_within():
     for value in (-5.0, 5.0):
         assert judge(drawn(value).against(2, "within")).status == FAILS

@@ -99,7 +99,9 @@ def cautions(spec: Spec, manifest: dict[str, Any], claims: list[dict[str, Any]])
         if count:
             said.append(f"{count} of {len(claims)} claims {what} at this scale.")
     if manifest["missing"]:
-        said.append(f"{len(manifest['missing'])} files of runs were removed since they were made.")
+        count = len(manifest["missing"])
+        gone = "1 file of runs was" if count == 1 else f"{count} files of runs were"
+        said.append(f"{gone} removed since they were made.")
     if manifest["dirty"]:
         said.append("The code was changed since its commit.")
     return said

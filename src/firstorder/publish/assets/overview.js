@@ -16,6 +16,13 @@ function compared() {
     .map((row, at) => ({ artefact, row, at }))
     .filter(({ row }) => isNumber(row.published) && isNumber(row.mean) && row.text));
 }
+function besidePublished(all, agree, differ) {
+  const beside = `${all} ${all === 1 ? "number stands" : "numbers stand"} beside published ones`;
+  const rest = all - agree - differ;
+  return agree + differ ? `${beside}: ${agree} ${agree === 1 ? "agrees" : "agree"}, ${differ} ${differ === 1 ? "differs" : "differ"}`
+      + `${rest ? `, ${rest} not compared by value` : ""}.`
+    : `${beside}; none is compared by value.`;
+}
 function overview() {
   const found = compared(), parts = [];
   const by = name => found.filter(f => f.row.agreement === name).length;
@@ -25,8 +32,7 @@ function overview() {
       own.length ? [bar(own), el("p", { class: "faint" }, `${inWords(own)}.`)] : el("p", { class: "faint" }, "No claims.")];
   });
   parts.push(el("p", { class: "lead" }, `Of ${D.claims.length} claims ${inWords(D.claims)}. `,
-    found.length ? `Of ${by("agrees") + by("differs")} numbers that stand beside published ones ${by("agrees")} agree.`
-      : "No number has a published counterpart on these data."),
+    found.length ? besidePublished(found.length, by("agrees"), by("differs")) : "No number has a published counterpart on these data."),
     el("div", { class: "columns" }, el("section", {}, el("h2", {}, "Which claims held"), held),
       el("section", {}, el("h2", {}, "What to distrust"), el("ul", {}, D.cautions.map(text => el("li", {}, text))))));
   parts.push(el("h2", {}, "Published and rebuilt"));
@@ -36,9 +42,8 @@ function overview() {
       ? "No rebuilt number stands beside a published one at this scale."
       : `No number of this scale has a published counterpart: its data (${D.data}) are not those of the papers. The claims above compare orders and directions.`));
   } else {
-    parts.push(el("p", {}, `${by("agrees")} numbers agree with the published ones, ${by("differs")} differ, `
-      + `${found.length - by("agrees") - by("differs")} are not compared by value. A line is the band in which a number agrees: `
-      + "one point, or three times the sum of both standard deviations."), bandPlot(found));
+    parts.push(el("p", {}, `${besidePublished(found.length, by("agrees"), by("differs"))} A grey band is where a number agrees: `
+      + "within one point, or three times the sum of both standard deviations."), bandPlot(found));
   }
   for (const status of ["fails", "not resolved"]) {
     const own = D.claims.filter(c => c.status === status);
@@ -55,7 +60,9 @@ function overview() {
 function bandPlot(found) {
   const shown = sorted(found, f => Math.abs(f.row.difference) / margin(f.row), true);
   const height = 15, left = 330, width = 900, top = 20;
-  const ends = shown.flatMap(({ row }) => [row.mean, row.published - margin(row), row.published + margin(row)]);
+  const shares = shown.every(({ row }) => [row.mean, row.published].every(v => v >= 0 && v <= 100));
+  const within = v => shares ? Math.min(100, Math.max(0, v)) : v;
+  const ends = shown.flatMap(({ row }) => [row.mean, within(row.published - margin(row)), within(row.published + margin(row))]);
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
   const x = v => left + (v - low) / (high - low || 1) * (width - left - 20);
   const picture = svg("svg", { id: "band", width, height: top + shown.length * height + 10, role: "img",
@@ -66,13 +73,13 @@ function bandPlot(found) {
   shown.forEach(({ artefact, row, at }, i) => {
     const y = top + i * height + height / 2, color = row.agreement === "differs" ? "#a33600" : row.agreement === "agrees" ? "#00684a" : "#7a5c00";
     picture.append(svg("g", pressed(() => go({ cell: `${artefact.id}|${at}`, run: "" })),
-      svg("title", {}, `${row.section} · ${row.row} · ${row.column}: rebuilt ${row.text}, published ${row.published_text} (${row.source})`),
-      svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, cut(`${row.row}, ${row.column} – ${row.section}`, 52)),
-      svg("line", { x1: x(row.published - margin(row)), x2: x(row.published + margin(row)), y1: y, y2: y, stroke: "#999", "stroke-width": 5, "stroke-opacity": .45 }),
+      svg("title", {}, `${[row.section, row.row, row.column].filter(Boolean).join(" · ")}: rebuilt ${row.text}, published ${row.published_text} (${row.source})`),
+      svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, cut(`${row.row}, ${row.column}${row.section ? ` – ${row.section}` : ""}`, 52)),
+      svg("line", { x1: x(within(row.published - margin(row))), x2: x(within(row.published + margin(row))), y1: y, y2: y, stroke: "#999", "stroke-width": 5, "stroke-opacity": .45 }),
       svg("circle", { cx: x(row.published), cy: y, r: 3.4, fill: "#fff", stroke: "#333" }),
       svg("circle", { cx: x(row.mean), cy: y, r: 3.4, fill: color })));
   });
-  return el("div", {}, el("p", { class: "faint" }, "Filled: rebuilt; open: published. Furthest from agreement first; a line leads to its runs."),
+  return el("div", {}, el("p", { class: "faint" }, "Filled: rebuilt; open: published. Furthest from agreement first; in the units of their tables; a line leads to its runs."),
     el("div", { class: "wide", style: "max-height: 34rem; overflow-y: auto" }, picture));
 }
 const margin = row => Math.max(1, 3 * ((row.std ?? 0) + (row.published_std ?? 0)));

@@ -122,7 +122,7 @@ class Effect:
         unit = f" {self.unit}" if self.unit else ""
         if not self.measured:
             return self.note or "not measured"
-        if self.low == self.high:
+        if self.low == self.high or (np.isinf(self.low) and np.isinf(self.high)):
             return f"{_number(self.value)}{unit}"
         return f"{_number(self.value)}{unit} [{_number(self.low)}, {_number(self.high)}]"
 
