@@ -11,7 +11,7 @@ from firstorder.publish.registry import Results, table
 from firstorder.publish.table import REASON, Table, mark_best, plus_minus, published, spread
 from firstorder.studies.line_attractor import frames
 
-SPREAD = "Mean ± standard deviation (n − 1) over seeds; best of a column bold."
+SPREAD = "Of several seeds: mean ± standard deviation (n − 1); best of a column bold."
 ONE = "One seed: no spread; best of a column bold."
 COMPARED = "Published numbers stand beside; their recipe is unknown to us, so they are not tests."
 BAG = "bag-of-words"
@@ -130,7 +130,7 @@ def dynamics(results: Results) -> Table:
     frame = pd.DataFrame(rows)
     empty = frame.groupby(["section", "row"])["n"].transform("sum") == 0
     note = (
-        "Mean ± standard deviation (n − 1) over seeds."
+        "Of several seeds: mean ± standard deviation (n − 1)."
         if numbers["seed"].nunique() > 1
         else "One seed."
     )

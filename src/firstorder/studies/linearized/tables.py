@@ -16,7 +16,7 @@ from firstorder.studies.linearized.directions import directions as described
 from firstorder.studies.linearized.labels import ARMS, headings
 from firstorder.studies.linearized.spikes import spikes as measured
 
-SPREAD = "Mean ± standard deviation (n − 1) over seeds."
+SPREAD = "Of several seeds: mean ± standard deviation (n − 1)."
 
 
 ROTATED = (

@@ -21,7 +21,7 @@ from firstorder.publish.table import (
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.equals import BY_SEED, mark_equals
 
-SPREAD = "Entries are mean ± standard deviation (n − 1) over seeds, in percent."
+SPREAD = "Entries are in percent; of several seeds, mean ± standard deviation (n − 1)."
 COMPARED = (
     "Difference is rebuilt minus published; it differs where it exceeds max(1, 3 (σ + σ')) points. "
     "Cells without a published number stay empty."
