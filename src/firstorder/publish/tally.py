@@ -29,12 +29,14 @@ def lines(paths: Paths) -> list[str]:
     }
     there = {name: path for name, path in places.items() if Path(path).exists()}
     said += [f"{name:<8} {path}" for name, path in there.items()]
+    if not verdicts:
+        return said[1:]
     explained = paths.paper if "paper" in there else paths.claims("csv")
-    said += [
+    return [
+        *said,
         "next     firstorder verify                every claim with its numbers",
         f"         firstorder explain {explained}   from a result back to raw data",
     ]
-    return said if verdicts else said[1:]
 
 
 def _verdicts(path: Path) -> list[tuple[str, str]]:
