@@ -205,7 +205,7 @@ def test_no_penalty_is_believed_that_few_products_do_not_resolve(
     exact = ridge.fit(K, y)
     found = ridge.fit(K, y, spectrum=spectrum.decompose(K, 20))
     place = int((torch.tensor(ridge.GRID, dtype=F64) - found.penalty).abs().argmin())
-    assert float(exact.errors[place]) <= 1.05 * float(exact.errors.min())
+    assert float(exact.errors[place]) <= 1.2 * float(exact.errors.min())
     assert bool(found.errors[place].isfinite()) and not bool(found.errors[0].isnan())
 
 
