@@ -8,6 +8,7 @@ here, config/measured.csv has the mean of each step at each scale on another mac
 from __future__ import annotations
 
 import csv
+import io
 import os
 import statistics
 from collections import defaultdict
@@ -118,8 +119,11 @@ def keep(config: Config) -> Path:
         values = (scale, step, device, str(len(seconds)), mean)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     rows.sort(key=lambda row: (row["scale"], row["step"], row["device"]))
-    lines = [",".join(row[name] for name in COLUMNS) for row in rows]
-    files.write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())
     return path
 
 
