@@ -37,6 +37,13 @@ def temporaries(path: Path) -> list[Path]:
     return list(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"))
 
 
+def discard(path: str | Path) -> None:
+    """Remove a file that is no longer needed, with what killed processes left of it."""
+    path = Path(path)
+    for part in (path, *temporaries(path)):
+        part.unlink(missing_ok=True)
+
+
 def _place() -> str:
     """Where a process number means the same process: this host and, on Linux, this container."""
     try:

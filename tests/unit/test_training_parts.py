@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from firstorder.config import Recipe
 from firstorder.errors import ConfigError
+from firstorder.files import discard
 from firstorder.training import sgd
-from firstorder.training.checkpoint import Checkpoint, discard, load, save
+from firstorder.training.checkpoint import Checkpoint, load, save
 from firstorder.training.data import batch_sizes
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from firstorder import files
 from firstorder.jobs import code, kept, provenance
 from firstorder.jobs.job import Demand, Spec, identity
 
@@ -52,12 +53,16 @@ class Context:
         kept.keep(self.checkpoints / "finished" / name, outputs)
 
     def once(self, name: str, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """A small JSON-able result under an identity: as it was kept, or else found and kept."""
+        """A small JSON-able result under an identity: as it was kept, or else found and kept.
+
+        Once it is kept, the checkpoint of the training that found it is removed.
+        """
         path = self.checkpoints / "finished" / f"{name}.json"
         found = kept.recall(path)
         if found is None:
             found = dict(find())
             kept.remember(path, found)
+            files.discard(self.checkpoint(name))
         return found
 
     def checkpoint(self, name: str) -> Path:

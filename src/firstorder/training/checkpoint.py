@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from firstorder.files import temporaries, write_bytes
+from firstorder.files import write_bytes
 
 log = logging.getLogger("firstorder")
 
@@ -62,13 +62,6 @@ def load(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]] | N
             "%s: unreadable checkpoint (%s); training from the start", checkpoint.path, reason
         )
         return None
-
-
-def discard(path: str | Path) -> None:
-    """Remove a checkpoint that is no longer needed, with what killed processes left of it."""
-    path = Path(path)
-    for part in (path, *temporaries(path)):
-        part.unlink(missing_ok=True)
 
 
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:

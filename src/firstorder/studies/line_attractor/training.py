@@ -35,7 +35,7 @@ def train_rnn(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     """
     from firstorder.data.text import documents
     from firstorder.training import sequences
-    from firstorder.training.checkpoint import Checkpoint, discard
+    from firstorder.training.checkpoint import Checkpoint
     from firstorder.training.sequence_recipe import SequenceRecipe
 
     recipe = SequenceRecipe(**spec["recipe"])
@@ -65,7 +65,7 @@ def train_rnn(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
         record = summary(part, result) | context.record(inputs.values())
         files.write_json(own["summary.json"], record)
         context.keep(identity, own)
-        discard(checkpoint)
+        files.discard(checkpoint)
 
 
 def write(own: Files, result: SequenceResult) -> None:

@@ -101,7 +101,7 @@ def train_network(
     from firstorder.linearized import network
     from firstorder.linearized.outcome import Outcome, bits, of_result
     from firstorder.linearized.tangent import outputs
-    from firstorder.training.checkpoint import Checkpoint, discard
+    from firstorder.training.checkpoint import Checkpoint
 
     more = {"points": watch.points} if watch else {}
     decisive = {name: path for name, path in inputs.items() if name in DECISIVE}
@@ -136,7 +136,7 @@ def train_network(
             outcome = replace(outcome, correct=bits(scores, task.test_labels))
         files.write_json(kept["outcome.json"], asdict(outcome))
         context.keep(identity, kept)
-        discard(path)
+        files.discard(path)
     outcome = Outcome(**files.read_json(kept["outcome.json"]))
     weights = read_state(kept["weights.safetensors"])
     for each in kept.values():

@@ -70,7 +70,7 @@ def _train(
     from firstorder.linearized.multiclass import first_slope
     from firstorder.losses import normalisation
     from firstorder.training import loop
-    from firstorder.training.checkpoint import Checkpoint, discard
+    from firstorder.training.checkpoint import Checkpoint
     from firstorder.training.data import Data
 
     train, test = examples.images(inputs["dataset"], part)
@@ -92,7 +92,6 @@ def _train(
         return _alignments(module, watched, clean[points], given[points], context)
 
     module = examples.network(part, 2, part["seed"])
-    path = context.checkpoint(identity)
     result = loop.train(
         module,
         Data(train, given, clean, test, true),
@@ -101,11 +100,10 @@ def _train(
         part["seed"],
         device,
         normaliser=normalisation.build(part["loss"]["score_norm"], 2),
-        checkpoint=Checkpoint(path, identity, context.checkpoint_seconds),
+        checkpoint=Checkpoint(context.checkpoint(identity), identity, context.checkpoint_seconds),
         on_epoch=turn,
         record_start=True,
     )
-    discard(path)
     kept = [row for row in result.history if row["test_accuracy"] is not None or row["rho"]]
     right = np.zeros(0, bool) if result.correct is None else result.correct.cpu().numpy()
     return {

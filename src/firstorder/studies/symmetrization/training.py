@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +57,7 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
             {**summary(training, run.result), **run.facts, **context.record(read.values())},
         )
         context.keep(identity, own)
-        run.discard_checkpoint()
+        files.discard(context.checkpoint(identity))
 
 
 def with_chosen(loss: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,15 +99,8 @@ class Run:
     result: Result
     weights: dict[str, Any]
     """The network's and the normaliser's state, by prefixed name."""
-    checkpoint: Path
     facts: dict[str, float | None]
     """See `first_steps` and `labels.wrong_shares`."""
-
-    def discard_checkpoint(self) -> None:
-        """Remove the checkpoint: the results are on disk."""
-        from firstorder.training.checkpoint import discard
-
-        discard(self.checkpoint)
 
 
 def fit(training: Mapping[str, Any], read: Files, identity: str, context: Context) -> Run:
@@ -134,7 +126,6 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
     log.info("%.2f %% of the labels are wrong", 100 * (wrong["wrong_labels"] or 0.0))
     data = data.to(device)
     loss = losses.build(chosen["function"], classes, **chosen["parameters"])
-    checkpoint = context.checkpoint(identity)
     settings = settings_of(chosen, pixels, recipe)
     result = loop.train(
         module,
@@ -143,7 +134,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         loss.fit(data.labels),
         seed,
         device,
-        checkpoint=Checkpoint(checkpoint, identity, context.checkpoint_seconds),
+        checkpoint=Checkpoint(context.checkpoint(identity), identity, context.checkpoint_seconds),
         progress=True,
         **settings,
     )
@@ -152,7 +143,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
         for prefix, trained in (("network", module), ("normaliser", settings["normaliser"]))
         for name, tensor in trained.state_dict().items()
     }
-    return Run(result, weights, checkpoint, first_steps(loss, recipe, len(data.labels)) | wrong)
+    return Run(result, weights, first_steps(loss, recipe, len(data.labels)) | wrong)
 
 
 def settings_of(
