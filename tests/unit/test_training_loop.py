@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from firstorder.config import Recipe
 from firstorder.data import images
 from firstorder.losses import normalisation
 from firstorder.training import loop
-from firstorder.training.data import Data
+from firstorder.training.data import Data, layout
 from firstorder.training.metrics import COLUMNS, labelling
 from firstorder.training.result import Result
 
@@ -335,3 +338,41 @@ def test_a_gpu_learns_and_repeats_its_bits(precision: str) -> None:
     assert one.history == two.history
     assert all(torch.equal(a, b) for a, b in zip(bits(first), bits(again), strict=True))
     assert one.last is not None and (one.last["test_accuracy"] or 0) > 0.8
+
+
+NARROW_SHORTCUT = """
+import torch
+from torch import nn
+from torch.nn import functional
+from firstorder.config import Recipe
+from firstorder.training import loop
+from firstorder.training.data import Data
+module = nn.Sequential(nn.Conv2d(3, 8, 1, stride=2), nn.Flatten(), nn.Linear(8 * 16 * 16, 10))
+images, labels = torch.full((64, 3, 32, 32), 9, dtype=torch.uint8), torch.arange(64) % 10
+recipe = Recipe.model_validate({"model": "cnn4", "epochs": 20, "batch": 16, "lr": 0.01})
+data = Data(images, labels, labels, images, labels)
+print(loop.train(module, data, recipe, functional.cross_entropy, 1).status)
+"""
+
+
+def test_narrow_strided_shortcuts_stay_within_memory_on_processors_with_avx2_alone() -> None:
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", NARROW_SHORTCUT]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "finished\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (nn.Conv2d(7, 16, 1, stride=2), torch.contiguous_format),
+        (nn.Conv2d(32, 64, 1, stride=(1, 2), groups=8), torch.contiguous_format),
+        (nn.Conv2d(8, 16, 1, stride=2), torch.channels_last),
+        (nn.Conv2d(3, 16, 1), torch.channels_last),
+        (nn.Conv2d(3, 16, 3, stride=2), torch.channels_last),
+    ],
+)
+def test_other_networks_compute_with_channels_last(
+    part: nn.Module, expected: torch.memory_format
+) -> None:
+    assert layout(nn.Sequential(nn.Sequential(part), nn.ReLU())) == expected

@@ -22,7 +22,16 @@ from firstorder import memory, streams
 from firstorder.device import deterministic_convolutions, device_name, peak_memory
 from firstorder.training import metrics, sgd
 from firstorder.training.checkpoint import Checkpoint
-from firstorder.training.data import Data, Inputs, Standardise, View, as_it_is, batch_sizes, scale
+from firstorder.training.data import (
+    Data,
+    Inputs,
+    Standardise,
+    View,
+    as_it_is,
+    batch_sizes,
+    layout,
+    scale,
+)
 from firstorder.training.metrics import Row
 from firstorder.training.progress import reporting
 from firstorder.training.result import Result, Status
@@ -166,8 +175,8 @@ class Training:
         augment: Augment | None,
     ) -> None:
         memory.keep_freed()
-        # Channels last is what oneDNN and cuDNN compute in; other layouts they convert on the way.
-        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        memory_format = layout(module)
+        self.module = module.to(device, memory_format=memory_format)  # type: ignore[call-overload]
         if device.type == "cuda":  # not before: a device that nothing uses has no statistics yet
             torch.cuda.reset_peak_memory_stats(device)
         self.normaliser = (normaliser or nn.Identity()).to(device)
@@ -178,9 +187,9 @@ class Training:
         recipe_augment, view = augmentation(recipe)
         self.augment = augment or recipe_augment
         self.train_inputs = Inputs(
-            self.data.images, standardise, view, augmented=self.augment is not None
+            self.data.images, standardise, view, memory_format, augmented=self.augment is not None
         )
-        self.test_inputs = Inputs(self.data.test_images, standardise, view)
+        self.test_inputs = Inputs(self.data.test_images, standardise, view, memory_format)
         self.parameters: list[Tensor] = [
             p for p in (*self.module.parameters(), *self.normaliser.parameters()) if p.requires_grad
         ]
