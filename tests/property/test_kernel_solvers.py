@@ -138,13 +138,22 @@ def test_left_out_errors_are_those_of_fits_without_the_example(offset: bool) -> 
     assert torch.allclose(found.predict(K, f0), found.scores)
 
 
-def test_outputs_of_one_problem_share_the_penalty_of_their_mean_error() -> None:
+@pytest.mark.parametrize("pairs", [30, 8])
+def test_outputs_of_one_problem_share_the_penalty_of_their_mean_error(pairs: int) -> None:
     X = features(30, 10)
-    K, y = X @ X.T, torch.cat([X @ X[:2].T, labels(30, 2) * 2 - 1], 1)  # two easy, two of noise
-    apart, together = ridge.fit(K, y), ridge.fit(K, y, together=True)
-    assert len(set(apart.penalty.tolist())) > 1
-    best = together.errors.mean(1).argmin()
-    assert together.penalty.tolist() == [ridge.GRID[best]] * 4
+    easy, noise = X @ X[:4].T, labels(30, 4) * 2 - 1
+    K, y = X @ X.T, torch.cat([easy[:, :2], noise[:, :2], noise[:, 2:], easy[:, 2:]], 1)
+    known = spectrum.decompose(K, pairs)
+    apart, shared = (ridge.fit(K, y, shared=each, spectrum=known) for each in (1, 4))
+    assert len(set(apart.penalty[:4].tolist())) > 1
+    for problem in (slice(0, 4), slice(4, 8)):
+        best = shared.errors[:, problem].mean(1).argmin()
+        assert shared.penalty[problem].tolist() == [ridge.GRID[best]] * 4
+        alone = ridge.fit(K, y[:, problem], shared=4, spectrum=known)
+        assert torch.equal(shared.penalty[problem], alone.penalty)
+        torch.testing.assert_close(
+            shared.coefficients[:, problem], alone.coefficients, rtol=1e-5, atol=1e-7
+        )
 
 
 def test_quadrature_is_exact_from_as_many_products_as_there_are_directions() -> None:

@@ -68,7 +68,7 @@ def fit(
     outputs: Tensor | None = None,
     *,
     grid: Sequence[float] = GRID,
-    together: bool = False,
+    shared: int = 1,
     spectrum: Spectrum | None = None,
 ) -> Ridge:
     """Fit every target with the penalty whose left-out error is smallest (of equals the largest).
@@ -81,7 +81,7 @@ def fit(
     grid : positive penalties, ascending, relative to tr(K) / N. Those below the rounding of a
         kernel of which not all eigenpairs are known, eps sqrt(N), are left out: conjugate
         gradients would solve for the rounding.
-    together : the columns are outputs of one problem and share a penalty.
+    shared : so many columns in a row are the outputs of one problem and share a penalty.
     spectrum : eigenpairs of the kernel, where they are known; all of them give exact results.
     """
     if spectrum is None:
@@ -105,7 +105,7 @@ def fit(
         diagonals, errors = _generalised(
             kernel, residual, penalties * (inverse.trace / inverse.count)
         )
-    judged = errors.mean(1, keepdim=True).expand_as(errors) if together else errors
+    judged = errors.unflatten(1, (-1, shared)).mean(2).repeat_interleave(shared, 1)
     chosen = len(penalties) - 1 - judged.flip(0).argmin(0)
     coefficients = inverse.solve(residual, penalties[chosen])
     target = targets.double()

@@ -37,16 +37,17 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
     kernel, test = (each.to(device) for each in examples.read_kernels(inputs))
     clean, true = (each.to(device) for each in examples.labels(inputs["dataset"], spec))
     spectrum = decompose(kernel, spec["eigenpairs"] or len(kernel), device)
+    cells = [(each, noisy(clean, each[0], spec["classes"], *each[1:])) for each in _cells(spec)]
+    ridge = [(each, given) for each, given in cells if _has_ridge(spec, each)]
+    fitted = _ridge_scores(kernel, test, [given for _, given in ridge], spectrum, spec)
+    of_ridge = dict(zip([each for each, _ in ridge], fitted, strict=True))
     measured: list[dict[str, Any]] = []
     factors: list[dict[str, Any]] = []
-    for rate, sampler, draw in _cells(spec):
-        given = noisy(clean, rate, spec["classes"], sampler, draw)
+    for (rate, sampler, draw), given in cells:
         where = {"rate": rate, "sampler": sampler, "draw": draw}
         scores = _mean_scores(test, given, spec)
-        measured.append({**where, "classifier": "mean", "accuracy": accuracy(scores, true)})
-        if draw <= spec["ridge_draws"] and rate in spec["ridge_rates"]:
-            for name, own in _ridge_scores(kernel, test, given, spectrum, spec).items():
-                measured.append({**where, "classifier": name, "accuracy": accuracy(own, true)})
+        for name, own in {"mean": scores, **of_ridge.get((rate, sampler, draw), {})}.items():
+            measured.append({**where, "classifier": name, "accuracy": accuracy(own, true)})
         if sampler == "iid":
             scale = _mean_scores(test, clean, spec)
             left = float((scores * scale).sum() / scale.square().sum())
@@ -76,16 +77,31 @@ def _mean_scores(test: Tensor, given: Tensor, spec: Spec) -> Tensor:
     return mean_classifier.scores(test, given, spec["classes"])
 
 
+def _has_ridge(spec: Spec, cell: tuple[float, str, int]) -> bool:
+    rate, _, draw = cell
+    return draw <= spec["ridge_draws"] and rate in spec["ridge_rates"]
+
+
 def _ridge_scores(
-    kernel: Tensor, test: Tensor, given: Tensor, spectrum: Spectrum, spec: Spec
-) -> dict[str, Tensor]:
+    kernel: Tensor, test: Tensor, given: list[Tensor], spectrum: Spectrum, spec: Spec
+) -> list[dict[str, Tensor]]:
+    """Test scores (M, K) of both classifiers for every labelling; all read the kernel together."""
+    import torch
+
     from firstorder.linearized import mean_classifier, ridge
     from firstorder.linearized.cg import times
 
-    targets = mean_classifier.centred_one_hot(given, spec["classes"])
-    best = ridge.fit(kernel, targets, grid=PENALTIES, together=True, spectrum=spectrum)
+    if not given:
+        return []
+    classes = spec["classes"]
+    targets = torch.cat([mean_classifier.centred_one_hot(each, classes) for each in given], 1)
+    best = ridge.fit(kernel, targets, grid=PENALTIES, shared=classes, spectrum=spectrum)
     (exact,) = ridge.path(kernel, targets, (spec["interpolation"],), spectrum=spectrum)
-    return {"best": best.predict(test), "interpolating": times(test, exact)}
+    scores = (best.predict(test), times(test, exact))
+    return [
+        {"best": one, "interpolating": other}
+        for one, other in zip(*(each.split(classes, 1) for each in scores), strict=True)
+    ]
 
 
 def _predicted(test: Tensor, clean: Tensor, true: Tensor, spec: Spec) -> Iterator[dict[str, Any]]:
