@@ -61,6 +61,18 @@ class ConvolvedTwice(nn.Module):
         return self.head(torch.tanh(self.layer(half)).flatten(1))
 
 
+class Apart(nn.Module):
+    """Outputs of two layers, none of which uses the other's; a third layer has no influence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(6, OUTPUTS - 1), nn.Linear(6, 1)
+        self.without = nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.one(x), self.two(x) + 0 * self.without(x)], 1)
+
+
 class Recurrent(nn.Module):
     """A cell over time, its last state read out; weights are shared over the steps."""
 
@@ -226,6 +238,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...] | None]] = {
         TOKEN,
     ),
     "called twice": (Twice, VECTOR),
+    "outputs apart": (Apart, VECTOR),
     "convolved twice": (ConvolvedTwice, IMAGE),
     "bilinear": (Squared, VECTOR),
     "prelu": (lambda: after(nn.Linear(6, 5), nn.PReLU(), features=5), VECTOR),

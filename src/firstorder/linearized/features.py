@@ -205,29 +205,49 @@ def _factors(
     """
     if not totals[0].requires_grad:  # no known layer was called
         return Factors(count, {})
-    at = [call[2] for call in calls]
-    passes = [
-        torch.autograd.grad(total, at, allow_unused=True, retain_graph=k + 1 < len(totals))
-        for k, total in enumerate(totals)
-    ]
+    gradients = _gradients(totals, [output for _, _, output in calls])
     by_layer: dict[str, list[Call]] = defaultdict(list)
     left_out = set()
-    for (path, inputs, output), *gradients in zip(calls, *passes, strict=True):
-        live = [g for g in gradients if g is not None]
-        if not live:
+    for (path, inputs, output), values in zip(calls, gradients, strict=True):
+        if values is None:
             continue
         if len(inputs) != count or len(output) != count:
             left_out.add(path)
             continue
-        parts = [torch.zeros_like(output) if g is None else g for g in gradients]
-        stacked = torch.stack(parts, 1) if len(parts) > 1 else parts[0].unsqueeze(1)
-        by_layer[path].append(Call(inputs, stacked))
+        by_layer[path].append(Call(inputs, values))
     layers = {}
     for path, own in by_layer.items():
-        if path not in left_out and any(bool(call.gradients.any()) for call in own):
+        if path not in left_out and any(_alive(call.gradients) for call in own):
             rule, names = rules[path]
             layers[path] = rule(network.get_submodule(path), names, own)
     return Factors(count, layers)
+
+
+def _gradients(totals: list[Tensor], at: list[Tensor]) -> list[Tensor | None]:
+    """The gradients (N, K, ...) of K totals at every tensor (N, ...) of `at`; None where unused.
+
+    The gradients of an output are copied to their places before those of the next are made.
+    """
+    found: list[Tensor | None] = [None] * len(at)
+    for k, total in enumerate(totals):
+        more = k + 1 < len(totals)
+        own = torch.autograd.grad(total, at, allow_unused=True, retain_graph=more)
+        if len(totals) == 1:
+            return [None if gradient is None else gradient.unsqueeze(1) for gradient in own]
+        for position, gradient in enumerate(own):
+            place = found[position]
+            if place is None and gradient is not None:
+                shape = (len(gradient), len(totals), *gradient.shape[1:])
+                place = found[position] = gradient.new_empty(shape)
+                place[:, :k] = 0
+            if place is not None:
+                place[:, k] = 0 if gradient is None else gradient
+    return found
+
+
+def _alive(gradients: Tensor) -> bool:
+    """Whether any is not zero; the first example mostly tells, and reading all takes long."""
+    return bool(gradients[:1].any()) or bool(gradients.any())
 
 
 def squared_norms(factors: Factors, x: Tensor) -> Tensor:
