@@ -4,13 +4,16 @@ from snakemake.utils import min_version
 min_version("9.14")
 
 
-configfile: "config/config.yaml"
-
-
 report: "workflow/report/workflow.rst"
 
 
+# The configuration is checked here, in words, before Snakemake reads it.
 include: "workflow/rules/common.smk"
+
+
+configfile: "config/config.yaml"
+
+
 include: "workflow/rules/data.smk"
 
 

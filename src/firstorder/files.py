@@ -13,10 +13,13 @@ import os
 import platform
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from firstorder.errors import DataError
 
 
 def beside(path: Path) -> Path:
@@ -97,6 +100,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def read_regular(path: str | Path, most: int) -> bytes:
+    """The bytes of a regular file of at most `most` bytes (a pipe would wait for ever).
+
+    Raises DataError naming the file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as stream:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise DataError(f"{path}: not a regular file; replace it")
+            if found.st_size > most:
+                raise DataError(f"{path}: {found.st_size} bytes are more than the {most} allowed")
+            return stream.read(most + 1)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with replacing(path) as temporary:
@@ -114,8 +137,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file. Raises ValueError for what is not JSON, or nested beyond any record."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def sha256(path: str | Path) -> str:

@@ -456,6 +456,14 @@ def test_a_missing_file_is_named(edited: Any) -> None:
         load(root)
 
 
+MULTIPLIED_LISTS, MULTIPLIED_MERGES = (
+    f"a0: &a0 {first}\n"
+    + "".join(f"a{i}: &a{i} {format % ', '.join([f'*a{i - 1}'] * 9)}\n" for i in range(1, 10))
+    for first, format in (("[x]", "[%s]"), ("{ x: 1 }", "{ <<: [%s] }"))
+)
+"""A few lines that stand for 9^9 values."""
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -471,6 +479,11 @@ def test_a_missing_file_is_named(edited: Any) -> None:
         ("? [a, b]\n: 1\n", r"line 1: not YAML: a key must be a text or a number"),
         ("ce: " + "9" * 5000 + "\n", r"line 1: not YAML: '999"),
         ("[" * 100_000, r"line 1: nested deeper than 50"),
+        ("ce: 0x" + "f" * 5000 + "\n", r"line 1: not YAML: '0xfff"),
+        (MULTIPLIED_LISTS, r"line \d: its references stand for more than 1000000 values"),
+        (MULTIPLIED_MERGES, r"line \d: its references stand for more than 1000000 values"),
+        ("ce: &a [*a]\n", r"line 1: \*a stands within what it refers to"),
+        ("ce: &a\n  <<: *a\n", r"line 2: \*a stands within what it refers to"),
         ('"a\\nb": {}\n', r"'a\\nb' is not allowed as a name"),
     ],
 )
@@ -480,6 +493,33 @@ def test_a_file_that_is_not_yaml_names_the_line(edited: Any, text: str, expected
     with pytest.raises(ConfigError, match=expected) as caught:
         load(root)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "losses.yaml", STUDY])
+def test_what_is_no_regular_file_is_named_and_does_not_hang(edited: Any, file: str) -> None:
+    root: Path = edited()
+    (root / file).unlink()
+    os.mkfifo(root / file)
+    with pytest.raises(ConfigError, match=f"{file}: not a regular file"):
+        load(root)
+    (root / file).unlink()
+    (root / file).mkdir()
+    with pytest.raises(ConfigError, match=f"{file}: cannot be read: Is a directory"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"- a\n", b"scale: [\n", b"scale: \xe9\n", b"x: " + b"9" * 5000, b"[" * 3000],
+    ids=["empty", "a list", "not YAML", "Latin-1", "digits", "deep"],
+)
+def test_a_bad_config_yaml_is_one_line_of_the_workflow(toy: Project, content: bytes) -> None:
+    """Snakemake reads the file too, and ends in a traceback or without a line number."""
+    (toy.folder / "config" / "config.yaml").write_bytes(content)
+    done = toy.snakemake("--dry-run", check=False)
+    said = [each for each in done.stderr.splitlines() if not each.startswith("Using workflow")]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    assert said[0].startswith("firstorder: config/config.yaml: ")
 
 
 def test_a_file_that_is_not_text_is_named(edited: Any) -> None:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from firstorder.errors import ConfigError
+from firstorder.errors import ConfigError, DataError
+from firstorder.files import read_regular
 
 try:
     from yaml import CSafeLoader as SafeLoader
@@ -36,7 +37,9 @@ class Loader(SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            found = super().construct_object(node, deep)
+            str(found if isinstance(found, int) else "")  # too many digits to be shown
+            return found
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
             kind = node.tag.rpartition(":")[2]
             raise yaml.MarkedYAMLError(
@@ -69,11 +72,10 @@ Loader.add_implicit_resolver(
 def read(path: Path) -> dict[Any, Any]:
     """The mapping that a YAML file holds."""
     try:
-        loaded = parse(path.read_text(encoding="utf-8"), path)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; run from the project's folder") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        loaded = parse(read_regular(path, LARGEST).decode(), path)
+    except DataError as error:
+        hint = "" if path.exists() else "; run from the project's folder"
+        raise ConfigError(f"{error}{hint}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     if not isinstance(loaded, dict):
@@ -81,20 +83,18 @@ def read(path: Path) -> dict[Any, Any]:
     return loaded
 
 
+LARGEST = 2**24
+"""Bytes of a file."""
 DEEPEST = 50
 """Brackets and braces open at once: libyaml's nodes are made by recursion, in C."""
+MOST = 10**6
+"""Values that a text may stand for: a few lines of references to references make any number."""
 
 
 def parse(text: str, where: str | Path) -> Any:
     """A value written in YAML. Raises ConfigError that begins with `where`."""
     try:
-        depth = 0
-        for event in yaml.parse(text, Loader=SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                line = event.start_mark.line + 1 if event.start_mark else 1
-                raise ConfigError(f"{where}: line {line}: nested deeper than {DEEPEST}")
+        _check_size(text, where)
         return yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -103,6 +103,34 @@ def parse(text: str, where: str | Path) -> Any:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     except UnicodeEncodeError:  # bytes of the command line that are no text
         raise ConfigError(f"{where}: {text!r} is not text; write it in UTF-8") from None
+
+
+def _check_size(text: str, where: str | Path) -> None:
+    """Refuse what nests too deep or stands for too many values, before anything is made of it."""
+    sizes: dict[str | None, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    """Anchor of each open collection, and the values before it."""
+    count = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        problem = None
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, count))
+            problem = f"nested deeper than {DEEPEST}" if len(opened) > DEEPEST else None
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            count += 1
+            sizes[anchor] = count - before
+        elif isinstance(event, yaml.AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in opened):
+                problem = f"*{event.anchor} stands within what it refers to"
+            count += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+        if count > MOST:
+            problem = f"its references stand for more than {MOST} values"
+        if problem is not None:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise ConfigError(f"{where}: line {line}: {problem}")
 
 
 def check(model: type[Model], value: Any, where: str | Path, entry: str = "") -> Model:

@@ -14,9 +14,9 @@ import numpy as np
 
 from firstorder.config import Dataset
 from firstorder.data import archives, pickles
-from firstorder.data.lists import read_regular
 from firstorder.data.parts import train_indices
 from firstorder.errors import DataError
+from firstorder.files import read_regular
 
 CLEAN = "clean_label"
 """Key of the true labels."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path, PurePosixPath
 
 from firstorder.errors import DataError
+from firstorder.files import read_regular
 
 LONGEST = 256 * 2**20
 """Bytes; the longest published list (WebVision's) has 60 MB."""
@@ -28,23 +27,6 @@ def read_text(path: Path) -> str:
         raise DataError(
             f"{path}: line {line}: not UTF-8 text; save it as UTF-8 (iconv -t utf-8)"
         ) from None
-
-
-def read_regular(path: Path, most: int) -> bytes:
-    """The bytes of a regular file of at most `most` bytes (a pipe would wait for ever)."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise DataError(f"{path}: not a regular file; replace it")
-            if found.st_size > most:
-                raise DataError(f"{path}: {found.st_size} bytes are more than the {most} allowed")
-            return stream.read(most + 1)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def lines(path: Path) -> list[tuple[int, str]]:

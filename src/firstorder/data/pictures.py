@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from firstorder.data.lists import read_regular
 from firstorder.errors import DataError
+from firstorder.files import read_regular
 
 JPEG = ("JPEG",)
 FORMATS = ("JPEG", "PNG")
