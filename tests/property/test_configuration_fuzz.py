@@ -14,15 +14,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from projects import make_project
+from projects import SHRUNK, make_project
 
 from firstorder.errors import UserError
 from firstorder.jobs import plan
 
 FILES = (
     *("config.yaml", "scales.yaml", "datasets.yaml", "losses.yaml", "recipes.yaml"),
-    *("studies/symmetrization/study.yaml", "studies/symmetrization/tiny.yaml"),
-    *("studies/linearized/study.yaml", "studies/linearized/tiny.yaml"),
+    *(f"studies/{name}/{file}.yaml" for name in SHRUNK for file in ("study", "tiny")),
 )
 
 
@@ -30,7 +29,7 @@ FILES = (
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The files of a tiny project, in whose folder we are."""
     folder, before = tmp_path_factory.mktemp("fuzz"), Path.cwd()
-    make_project(folder)
+    make_project(folder, tuple(SHRUNK))
     os.chdir(folder)
     yield {name: yaml.safe_load(Path("config", name).read_text()) for name in FILES}
     os.chdir(before)
