@@ -96,6 +96,14 @@ def references(value: Any) -> Iterator[str]:
             yield from references(each)
 
 
+def test_text_of_the_configuration_is_no_markup_in_the_readme(results: None) -> None:
+    manifest = files.read_json(INPUTS["manifest"])
+    files.write_json(INPUTS["manifest"], {**manifest, "data": "<img src=x> [a](b)\n\n# {scale}"})
+    crate.crate(SPEC, INPUTS, OUTPUTS, Context())
+    text = Path(OUTPUTS["readme"]).read_text()
+    assert r"Data: \<img src=x> [a\](b) # {scale}. Commit" in text
+
+
 def test_the_descriptor_and_the_root_say_what_the_profiles_require(entities: Any) -> None:
     descriptor, root = entities["ro-crate-metadata.json"], entities["./"]
     assert descriptor["about"] == {"@id": "./"}

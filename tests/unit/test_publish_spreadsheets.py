@@ -14,6 +14,7 @@ FORMULAS = [
     "=1+1", '=HYPERLINK("http://a.example","x")', "@SUM(A1)", "+cmd|' /C calc'!A0",
     "-2+3+cmd|''!A0",
     "\t=1", " \n=1", "'=1", "''@a", "-", "+x",
+    "\uff1d1+1", "\uff0b1", " \uff0d1", "\uff20a",
 ]  # fmt: skip
 PLAIN = ["NCE+AGCE", "'quoted'", "a=b", "NA", "nan", "None", "", "+0.52", "-0.52 ± 0.10", "+1e-05"]
 

@@ -1,5 +1,4 @@
 # What all rules share: the plan, and look-ups of the job that a rule's wildcards name.
-import re
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from snakemake.settings.types import ExecMode
 from firstorder.errors import UserError
 from firstorder.jobs import forecast, lock, plan, warm
 from firstorder.jobs.paths import paths
-from firstorder.publish import tally
+from firstorder.publish import captions, tally
 
 try:
     PLAN = plan.make("config", config, head=workflow.exec_mode == ExecMode.DEFAULT)
@@ -92,16 +91,11 @@ def params_of(step):
     }
 
 
-def literal(text):
-    """Text of the configuration in a caption: no markup, no raw HTML."""
-    return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
-
-
 # What the report says of tables and figures. Of all that a caption may read, only this is no
 # parameter of a job: a figure is not drawn again for its caption.
 config["captions"] = {
     each.aside["printed"]["label"]: {
-        name: literal(each.aside[name])
+        name: captions.literal(each.aside[name])
         for name in ("title", "caption", "where", "scale", "data", "seeds")
     }
     for each in JOBS.values()
@@ -111,18 +105,16 @@ config["captions"] = {
 
 def report_category(wildcards):
     """The study of an artefact, as a heading of the report."""
-    return label(CONFIG.studies[wildcards.study].declared.title)
+    return captions.label(CONFIG.studies[wildcards.study].declared.title)
 
 
 def report_labels(wildcards):
     """The columns of the report's list of results."""
     declared = CONFIG.studies[wildcards.study].declared.artefacts[wildcards.artefact]
-    return {"Title": label(declared.title), "Place": label(declared.where)}
-
-
-def label(text):
-    """Text of the configuration in the report's script: it cannot end the script."""
-    return re.sub(r"<(?=[/!])", "< ", text)
+    return {
+        "Title": captions.label(declared.title),
+        "Place": captions.label(declared.where),
+    }
 
 
 def files_of_studies(*studies):

@@ -18,6 +18,7 @@ import yaml
 from firstorder import __version__, files
 from firstorder.errors import DataError
 from firstorder.jobs import ledger
+from firstorder.publish import grid
 from firstorder.publish.codecheck import codecheck, named
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     files.write_bytes(outputs["snakefile"], (ROOT / "Snakefile").read_bytes())
     folder = Path(inputs["manifest"]).parent
     files.write_text(outputs["codecheck"], codecheck(manifest, folder, citation))
-    files.write_text(outputs["readme"], README.format(**manifest))
+    files.write_text(
+        outputs["readme"],
+        README.format(**{**manifest, "data": grid.markdown_text(manifest["data"])}),
+    )
     files.write_json(outputs["crate"], document(spec, inputs, manifest, citation))
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-FORMULA = re.compile(r"'*\s*[=+\-@]")
+FORMULA = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 NUMBER = re.compile(r"[+-][\d.]+(e[+-]?\d+)?( ± [\d.]+)?[†*]?")
 """What begins like a formula and is a printed number."""
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV, an apostrophe before text that begins like a formula (`=`, `+`, `-`, `@`)."""
+    """A frame as CSV, an apostrophe before text that begins like a formula (`=`, `+`, `-`, `@`),
+    also where these are of full width."""
     return _mapped(frame, _marked).to_csv(index=False, lineterminator="\n")
 
 
