@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,79 @@ def test_arrays_of_other_types_are_refused(array: np.ndarray, reason: str, tmp_p
     np.savez(tmp_path / "a.npz", train_images=array, train_labels=np.zeros(20, int))
     with pytest.raises(DataError, match=reason):
         prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("shape", "content"),
+    [
+        *(
+            ("(-3, -2)", bytes(48)),
+            ("(-6,)", bytes(48)),
+            ("(True,)", bytes(8)),
+            ("(6.0,)", bytes(48)),
+        ),
+        *((f"(0, {'9' * 400})", b""), (f"({'9' * 300},)", b""), (repr((1,) * 80), bytes(8))),
+        *(("(" * 4000 + ")" * 4000, b""), ("((((", b""), ("'6'", bytes(48))),
+    ],
+)
+def test_headers_of_arrays_that_make_no_sense_are_one_line(
+    shape: str, content: bytes, tmp_path: Path
+) -> None:
+    from firstorder.data.readers import npz
+
+    text = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content)
+    with pytest.raises(DataError, match=r"a\.npy: not an array of numbers"):
+        npz.read_npy(path)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.write(path, "train_images.npy")
+    with pytest.raises(DataError, match=r"a\.npz: train_images\.npy: not an array of numbers"):
+        prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_an_archive_called_npy_is_one_line(tmp_path: Path) -> None:
+    from firstorder.data.readers import npz
+
+    np.savez(tmp_path / "a.npz", np.zeros(3))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(DataError, match="not an array of numbers"):
+        npz.read_npy(tmp_path / "a.npy")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("second", ["train_labels.npy", "y_train.npy"])
+def test_arrays_that_are_there_twice_are_refused(second: str, tmp_path: Path) -> None:
+    arrays = {
+        "train_images.npy": np.zeros((6, 4, 4), np.uint8),
+        "train_labels.npy": np.zeros(6, int),
+    }
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name, array in (*arrays.items(), (second, np.ones(6, int))):
+            stream = io.BytesIO()
+            np.save(stream, array)
+            archive.writestr(name, stream.getvalue())
+    with pytest.raises(DataError, match=r"is in it twice|train_labels and y_train are both in it"):
+        prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+
+
+@needs_pyarrow
+@pytest.mark.parametrize(
+    "labels", [[0, None], [0.0, 1.9], ["0", "1"], [True, False], [2**64 - 1, 0]]
+)
+def test_labels_of_parquet_that_are_no_whole_numbers_are_refused(
+    labels: list[Any], tmp_path: Path
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    images = [png(np.zeros((3, 32, 32), np.uint8))] * 2
+    kind = pyarrow.uint64() if labels[0] == 2**64 - 1 else None
+    table = pyarrow.table({"image": images, "label": pyarrow.array(labels, kind)})
+    parquet.write_table(table, tmp_path / "train-0.parquet")
+    parquet.write_table(table, tmp_path / "test-0.parquet")
+    with pytest.raises(DataError, match="is no whole number"):
+        prepare("d", own("parquet"), tmp_path, tmp_path / "out.safetensors")
 
 
 def test_archives_that_unpack_to_too_much_are_refused(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from firstorder.errors import DataError
 
@@ -27,7 +29,7 @@ class _TooLargeError(Exception):
 class _Bounded(io.RawIOBase):
     """A stream that ends in an error after `most` bytes."""
 
-    def __init__(self, stream: BinaryIO | gzip.GzipFile, most: int) -> None:
+    def __init__(self, stream: BinaryIO, most: int) -> None:
         self.stream, self.left = stream, most
 
     def readable(self) -> bool:
@@ -49,7 +51,10 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except _TooLargeError:
         raise DataError(f"{path}: unpacks to more than {LARGEST} bytes; replace it") from None
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+    except (
+        *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+        *(OSError, EOFError),
+    ) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: damaged archive ({reason}); replace it") from None
     except (ValueError, KeyError, RuntimeError) as error:
@@ -65,34 +70,52 @@ def tar_members(path: Path, wanted: set[str]) -> dict[str, bytes]:
     than LARGEST bytes.
     """
     found: dict[str, bytes] = {}
-    with _readable(path), open_regular(path) as raw:
-        packed = raw.peek(2)[:2] == b"\x1f\x8b"
-        stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        # `r|`: read once from the front, so that the bound counts every byte.
-        bounded = io.BufferedReader(_Bounded(stream, LARGEST))
-        with tarfile.open(fileobj=bounded, mode="r|") as archive:
-            for count, member in enumerate(archive):
-                if count == MEMBERS:
-                    raise DataError(f"{path}: more than {MEMBERS} members; replace it")
-                name = member.name.removeprefix("./")
-                if name in wanted and member.isreg():
-                    content = archive.extractfile(member)
-                    assert content is not None
-                    found[name] = content.read()
-                    if len(found) == len(wanted):
-                        break
+    for name, content in regular_members(path, wanted.__contains__):
+        found[name] = content
+        if len(found) == len(wanted):
+            break
     missing = sorted(wanted - found.keys())
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}; fetch it again")
     return found
 
 
-def unpacked(path: Path, most: int) -> bytes:
-    """The content of a file, gunzipped if it is gzipped; DataError beyond `most` bytes."""
+def regular_members(
+    path: Path, wanted: Callable[[str], object], most: int = MEMBERS
+) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the regular members of a tar archive, compressed or not, that are wanted.
+
+    Raises DataError for a damaged archive, one of more than `most` members, or one that unpacks
+    to more than LARGEST bytes.
+    """
     with _readable(path), open_regular(path) as raw:
-        packed = raw.peek(2)[:2] == b"\x1f\x8b"
-        stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        content = stream.read(most + 1)
+        # `r|`: read once from the front, so that the bound counts every byte.
+        bounded = io.BufferedReader(_Bounded(_decompressed(raw), LARGEST))
+        with tarfile.open(fileobj=bounded, mode="r|") as archive:
+            for count, member in enumerate(archive):
+                if count == most:
+                    raise DataError(f"{path}: more than {most} members; replace it")
+                name = member.name.removeprefix("./")
+                if member.isreg() and wanted(name):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    yield name, content.read()
+
+
+def _decompressed(raw: io.BufferedReader) -> BinaryIO:
+    """What a stream holds, whose first bytes say how it is packed."""
+    start = raw.peek(6)[:6]
+    if start.startswith(b"\x1f\x8b"):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if start.startswith(b"BZh"):
+        return cast(BinaryIO, bz2.BZ2File(raw))
+    return cast(BinaryIO, lzma.LZMAFile(raw) if start == b"\xfd7zXZ\0" else raw)
+
+
+def unpacked(path: Path, most: int) -> bytes:
+    """The content of a file, unpacked if it is packed; DataError beyond `most` bytes."""
+    with _readable(path), open_regular(path) as raw:
+        content = _decompressed(raw).read(most + 1)
     if len(content) > most:
         raise DataError(f"{path}: holds more than the {most} bytes that are declared; replace it")
     return content
@@ -106,6 +129,8 @@ def zip_members(path: Path, most: int) -> dict[str, bytes]:
         if len(entries) > MEMBERS:
             raise DataError(f"{path}: more than {MEMBERS} members; replace it")
         for entry in entries:
+            if entry.filename in found:  # which of two is meant, programs disagree
+                raise DataError(f"{path}: {entry.filename} is in it twice; replace it")
             # The size in the header may lie: what is read is bounded too.
             with archive.open(entry) as stream:
                 found[entry.filename] = stream.read(most + 1)

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -22,6 +23,10 @@ NAMES = {
     "labels": ("{}_labels", "y_{}", "{}_y", "labels_{}"),
 }
 """How the arrays of a split may be called: train_images and train_labels, Keras' x_train, ..."""
+
+
+DIMENSIONS = 8
+"""Of an array at most: old versions of NumPy allow 32."""
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
@@ -60,8 +65,8 @@ def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
         }
     splits = {}
     for split in ("train", "test", *dataset.extra_tests):
-        images = _named(arrays, split, "images")
-        labels = _named(arrays, split, "labels")
+        images = _named(arrays, split, "images", where)
+        labels = _named(arrays, split, "labels", where)
         if images is None or labels is None:
             continue
         splits[split] = Split(_channels_first(images, dataset, where), _flat(labels, where))
@@ -74,17 +79,23 @@ def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
 
 def read_npy(path: Path) -> np.ndarray:
     """The array of a `.npy` file, mapped; objects (pickles) are refused."""
-    with open_regular(path):
-        pass
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError) as error:
-        raise _damaged(str(path), error) from None
+    with open_regular(path) as stream:
+        start, dtype, shape, order = _header(stream, path.stat().st_size, str(path))
+    if 0 in shape:  # of nothing there is no map
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", start, shape, order)
 
 
 def _array(content: bytes, where: str) -> np.ndarray:
     """The array in the bytes of a `.npy` file, whose header is checked before memory is asked."""
-    stream = io.BytesIO(content)
+    start, dtype, shape, order = _header(io.BytesIO(content), len(content), where)
+    return np.frombuffer(content, dtype, offset=start).reshape(shape, order=order)
+
+
+def _header(
+    stream: BinaryIO, size: int, where: str
+) -> tuple[int, np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:
+    """Where the numbers begin in a `.npy` file of `size` bytes, their type, shape and order."""
     try:
         version = np.lib.format.read_magic(stream)
         read = {
@@ -94,24 +105,23 @@ def _array(content: bytes, where: str) -> np.ndarray:
         shape, by_column, dtype = read(stream)
         if dtype.hasobject or dtype.kind not in "iufb":
             raise ValueError(f"it holds values of type {dtype}")
-        if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+        if len(shape) > DIMENSIONS or not all(
+            type(side) is int and 0 <= side < 2**40 for side in shape
+        ):
+            raise ValueError(f"no array has the shape {shape}")
+        if math.prod(shape) * dtype.itemsize != size - stream.tell():
             raise ValueError("its size is not that of its header")
-    except (ValueError, KeyError, OSError, EOFError, SyntaxError, TypeError) as error:
-        raise _damaged(where, error) from None
-    array = np.frombuffer(content, dtype, offset=stream.tell())
-    return array.reshape(shape, order="F" if by_column else "C")
+    except Exception as error:  # a damaged header fails anywhere in its parser
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{where}: not an array of numbers ({reason}); replace it") from None
+    return stream.tell(), dtype, shape, "F" if by_column else "C"
 
 
-def _damaged(where: str, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())[:200]
-    return DataError(f"{where}: not an array of numbers ({reason}); replace it")
-
-
-def _named(arrays: dict[str, np.ndarray], split: str, kind: str) -> np.ndarray | None:
-    for name in NAMES[kind]:
-        if name.format(split) in arrays:
-            return arrays[name.format(split)]
-    return None
+def _named(arrays: dict[str, np.ndarray], split: str, kind: str, where: Path) -> np.ndarray | None:
+    there = [name.format(split) for name in NAMES[kind] if name.format(split) in arrays]
+    if len(there) > 1:
+        raise DataError(f"{where}: {' and '.join(there)} are both in it; leave one")
+    return arrays[there[0]] if there else None
 
 
 def _channels_first(images: np.ndarray, dataset: Dataset, where: Path) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from firstorder.config import Dataset
-from firstorder.data.archives import open_regular
+from firstorder.data.archives import LARGEST, open_regular
 from firstorder.data.pictures import decode_bytes
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
@@ -64,6 +64,9 @@ def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[np.ndarray, int]]:
     with open_regular(path) as stream:
         try:
             table = format.ParquetFile(stream)
+            groups = range(table.num_row_groups)
+            if sum(table.metadata.row_group(each).total_byte_size for each in groups) > LARGEST:
+                raise DataError(f"{path}: unpacks to more than {LARGEST} bytes; replace it")
             columns = [_column(table, names, path) for names in (IMAGES, LABELS)]
             for batch in table.iter_batches(ROWS, columns=columns):
                 for picture, label in zip(
@@ -74,6 +77,8 @@ def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[np.ndarray, int]]:
                     image = _picture(picture, "L" if channels == 1 else "RGB", path)
                     if image.size != (width, height):
                         raise DataError(f"{path}: a picture of {image.size} pixels")
+                    if type(label) is not int or not 0 <= label < 2**31:
+                        raise DataError(f"{path}: label {str(label)[:60]!r} is no whole number")
                     pixels = np.asarray(image)
                     yield (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), label
         except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
