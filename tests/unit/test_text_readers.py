@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from firstorder.data import archives
 from firstorder.data.text import reviews, tables, trees
 from firstorder.errors import DataError
 
@@ -168,6 +171,31 @@ def test_damaged_and_foreign_archives_are_refused(tmp_path: Path) -> None:
         reviews.read_reviews(tmp_path / "none")
 
 
+def test_reviews_that_unpack_to_too_much_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = archive(tmp_path / "a.tar.gz", {"x": "0" * 10**6})
+    monkeypatch.setattr(archives, "LARGEST", 10**5)
+    with pytest.raises(DataError, match=r"a\.tar\.gz: unpacks to more than"):
+        reviews.read_reviews(path)
+
+
+def test_a_review_that_is_in_a_folder_twice_is_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "train" / "pos" / "2_3.txt").write_text("again")
+    with pytest.raises(DataError, match="is in it twice"):
+        reviews.read_reviews(root)
+
+
+@pytest.mark.parametrize("read", [tables.read_table, tables.read_yelp, trees.read_trees])
+def test_what_is_no_regular_file_is_refused_and_does_not_hang(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(DataError, match="not a regular file"):
+        read(tmp_path / "a")
+
+
 def test_a_users_table_may_order_and_spell_its_columns_freely(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text('\ufeffLabel,id,Text\n1,a,"good, really\nso"\nnegative,b,bad\n\nPOS,c,fine\n')
@@ -179,6 +207,7 @@ def test_a_users_table_may_order_and_spell_its_columns_freely(tmp_path: Path) ->
     [
         ("text,sentiment\nx,1\n", "must name the columns text and label"),
         ("", "must name the columns"),
+        ("text,label,Label\nx,1,0\n", "line 1: two columns are called label"),
         ("text,label\nx,2\n", "line 2: label '2'; allowed: 0, 1, negative"),
         ("text,label\nx, y,1\n", "line 2: 3 fields instead of 2"),
         ("text,label\n ,1\n", "line 2: the text is empty"),

@@ -6,12 +6,10 @@ of a labelled review count; absolute paths, `..` and links are thereby left alon
 
 from __future__ import annotations
 
-import lzma
 import re
-import tarfile
-import zlib
 from pathlib import Path
 
+from firstorder.data import archives
 from firstorder.data.text import files
 from firstorder.errors import DataError
 
@@ -19,6 +17,8 @@ NAME = re.compile(r"aclImdb/(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
 """Split, class, number, stars of a review."""
 LARGEST = 2**20
 """Bytes of a review beyond which it is none: the longest has 14,000."""
+MOST = 10**6
+"""Members of an archive; the published one has 100,000."""
 
 Reviews = dict[str, tuple[list[str], list[int]]]
 """Split -> texts and labels (0 negative, 1 positive), by class and number."""
@@ -52,28 +52,25 @@ def _of_folder(path: Path) -> dict[Key, str]:
     for split in ("train", "test"):
         for kind in ("pos", "neg"):
             for file in (path / split / kind).glob("*.txt"):
-                match = NAME.fullmatch(f"aclImdb/{split}/{kind}/{file.name}")
-                if match and file.is_file() and not file.is_symlink():
-                    found[split, kind, int(match[3])] = files.read(file)
+                name = f"aclImdb/{split}/{kind}/{file.name}"
+                if NAME.fullmatch(name) and file.is_file() and not file.is_symlink():
+                    _add(found, name, files.read(file), path)
     return found
 
 
 def _of_archive(path: Path) -> dict[Key, str]:
     found: dict[Key, str] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                match = NAME.fullmatch(member.name.removeprefix("./"))
-                if not match or not member.isreg():
-                    continue
-                key = match[1], match[2], int(match[3])
-                if key in found:
-                    raise DataError(f"{path}: {member.name} is in it twice; fetch it again")
-                if member.size > LARGEST:
-                    raise DataError(f"{path}: {member.name} has {member.size} bytes; not a review")
-                stream = archive.extractfile(member)
-                assert stream is not None
-                found[key] = files.decoded(stream.read(), f"{path}: {member.name}")
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{path}: damaged archive ({error}); fetch it again") from None
+    for name, content in archives.regular_members(path, NAME.fullmatch, MOST):
+        if len(content) > LARGEST:
+            raise DataError(f"{path}: {name} has {len(content)} bytes; not a review")
+        _add(found, name, files.decoded(content, f"{path}: {name}"), path)
     return found
+
+
+def _add(found: dict[Key, str], name: str, text: str, path: Path) -> None:
+    match = NAME.fullmatch(name)
+    assert match is not None
+    key = match[1], match[2], int(match[3])
+    if key in found:
+        raise DataError(f"{path}: {name} is in it twice; fetch it again")
+    found[key] = text

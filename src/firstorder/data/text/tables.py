@@ -33,6 +33,9 @@ def read_table(path: str | Path) -> Texts:
             f"{path}: its first line is {', '.join(header) or 'empty'}; "
             "it must name the columns text and label"
         )
+    for name in ("text", "label"):
+        if names.count(name) > 1:
+            raise DataError(f"{path}: line 1: two columns are called {name}; rename one")
     return _texts(path, rows, len(names), names.index("text"), names.index("label"), WORDS)
 
 
