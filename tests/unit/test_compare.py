@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from firstorder.cli import commands
+from firstorder.errors import UserError
 from firstorder.publish import compare
 
 Folder = Callable[..., Path]
@@ -159,3 +161,55 @@ def test_the_exit_status_tells_same_different_and_not_comparable(folder: Folder)
     (empty / "manifest.json").unlink()
     done = run(commands, ["compare", str(one), str(empty)])
     assert done.exit_code == 2 and "manifest.json: no such file" in done.output
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"jobs": []}, {"jobs": None}, {"jobs": {"a": 1}}, {"jobs": {"prepare/digits": {}}}),
+        *({"packages": [1]}, {"packages": "x"}, {"files": [1]}),
+    ],
+)
+def test_a_manifest_of_another_form_is_one_line(folder: Folder, changes: dict[str, Any]) -> None:
+    good, other = folder("good"), folder("other")
+    value = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**value, **changes}))
+    for first, second in ((good, other), (other, good)):
+        with pytest.raises(UserError, match=r"manifest\.json: of an older form"):
+            compare.compare(str(first), str(second))
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("tables/a.csv", "80.0,1.0", "x80.0,1.0"),
+        ("tables/a.csv", "80.0,1.0", "80.0,y"),
+        ("claims.csv", "status", "stat"),
+        ("claims.csv", "study", "\0"),
+        ("claims.csv", "holds,0.0", "fails,z"),
+    ],
+)
+def test_tables_and_claims_of_another_form_are_one_line(
+    folder: Folder, file: str, before: str, after: str
+) -> None:
+    good, other = folder("good"), folder("other")
+    text = (other / file).read_text()
+    assert before in text
+    (other / file).write_text(text.replace(before, after, 1))
+    for first, second in ((good, other), (other, good)):
+        with pytest.raises(UserError, match=rf"{file}: not as the workflow writes it"):
+            compare.compare(str(first), str(second))
+
+
+def test_a_manifest_that_is_no_regular_file_does_not_hang(folder: Folder) -> None:
+    good, other = folder("good"), folder("other")
+    (other / "manifest.json").unlink()
+    os.mkfifo(other / "manifest.json")
+    with pytest.raises(UserError, match=r"manifest\.json: no such file"):
+        compare.compare(str(good), str(other))
+
+
+def test_an_infinite_number_is_not_the_same_as_a_finite_one() -> None:
+    finite, infinite = (pd.Series({"mean": mean}) for mean in (80.0, float("inf")))
+    assert compare.number(finite, infinite) == compare.DIFFERS
+    assert compare.number(infinite, infinite) == compare.SAME

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def compare(first: str, second: str) -> Comparison:
     found = Comparison()
     for name in _tables(first) | _tables(second):
         _numbers(found, name, _table(first, name), _table(second, name))
-    _claims(found, _csv(Path(first, "claims.csv")), _csv(Path(second, "claims.csv")))
+    _claims(found, _judged(first), _judged(second))
     found.reasons = list(reasons(_manifest(first), _manifest(second)))
     return found
 
@@ -99,7 +99,8 @@ def _tables(folder: str) -> set[str]:
 
 
 def _table(folder: str, name: str) -> pd.DataFrame:
-    frame = _csv(Path(folder, "tables", name))
+    path = Path(folder, "tables", name)
+    frame = _numeric(_csv(path), path, "mean", "std", "n")
     if frame.empty or not {*KEYS, "mean"} <= set(frame.columns):
         return pd.DataFrame()
     if "time" in frame:  # what a clock measured is another number in every run
@@ -110,26 +111,65 @@ def _table(folder: str, name: str) -> pd.DataFrame:
     return keyed[~keyed.index.duplicated()]
 
 
+def _judged(folder: str) -> pd.DataFrame:
+    """Status and share of flips of every claim, by study and claim."""
+    path = Path(folder, "claims.csv")
+    frame = _numeric(_csv(path), path, "flip")
+    if frame.empty:
+        return frame
+    if not {"study", "claim", "status"} <= set(frame.columns):
+        raise _unreadable(path)
+    keyed = frame.set_index(["study", "claim"])
+    return keyed[~keyed.index.duplicated()]
+
+
+def _numeric(frame: pd.DataFrame, path: Path, *columns: str) -> pd.DataFrame:
+    """A frame whose `columns`, as far as it has them, hold numbers."""
+    try:
+        return frame.assign(**{c: pd.to_numeric(frame[c]) for c in columns if c in frame})
+    except (ValueError, TypeError):
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: Path) -> UserError:
+    return UserError(f"{path}: not as the workflow writes it; run the workflow to make it again")
+
+
 def _csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     try:
         return spreadsheets.read_csv(path)
     except (ValueError, pd.errors.ParserError):
-        raise UserError(f"{path}: not a CSV file; run the workflow to make it again") from None
+        raise _unreadable(path) from None
 
 
 def _manifest(folder: str) -> dict[str, Any]:
     path = Path(folder, "manifest.json")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; name a folder of results")
     try:
         value = files.read_json(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; name a folder of results") from None
     except ValueError:
         raise UserError(f"{path}: truncated or not JSON; run the workflow again") from None
-    if not isinstance(value, dict) or "jobs" not in value:
+    if not _is_manifest(value):
         raise UserError(f"{path}: of an older form; run the workflow again")
     return value
+
+
+def _is_manifest(value: Any) -> bool:
+    """Whether a value has the parts of a manifest, or of what `keep` leaves of one."""
+    return (
+        isinstance(value, dict)
+        and all(isinstance(value.get(part) or {}, dict) for part in ("packages", "files"))
+        and isinstance(value.get("jobs"), dict)
+        and all(
+            isinstance(job, dict)
+            and {"spec", "code"} <= job.keys()
+            and (not name.startswith("prepare/") or "data" in job or "outputs" in job)
+            for name, job in value["jobs"].items()
+        )
+    )
 
 
 def _numbers(found: Comparison, name: str, first: pd.DataFrame, second: pd.DataFrame) -> None:
@@ -158,6 +198,8 @@ def number(a: pd.Series, b: pd.Series) -> str:
     """
     if pd.isna(a["mean"]) or pd.isna(b["mean"]):
         return DIFFERS
+    if not (isfinite(a["mean"]) and isfinite(b["mean"])):
+        return SAME if a["mean"] == b["mean"] else DIFFERS
     apart, size = abs(a["mean"] - b["mean"]), max(abs(a["mean"]), abs(b["mean"]))
     if apart <= EXACT * size:
         return SAME
@@ -180,12 +222,10 @@ def _text(row: pd.Series) -> str:
     return "nothing" if pd.isna(row["mean"]) else f"{row['mean']:.6g}"
 
 
-def _claims(found: Comparison, first: pd.DataFrame, second: pd.DataFrame) -> None:
-    if first.empty or second.empty:
-        found.alone += len(first) + len(second)
+def _claims(found: Comparison, a: pd.DataFrame, b: pd.DataFrame) -> None:
+    if a.empty or b.empty:
+        found.alone += len(a) + len(b)
         return
-    keys = ["study", "claim"]
-    a, b = (frame.set_index(keys) for frame in (first, second))
     common = a.index.intersection(b.index)
     found.alone += len(a) + len(b) - 2 * len(common)
     for key in common:
@@ -206,7 +246,7 @@ def verdict(a: pd.Series, b: pd.Series) -> str | None:
     statuses = {a["status"], b["status"]}
     if "not run" in statuses:
         return None
-    unsure = any(float(each.get("flip") or 0.0) >= UNSURE for each in (a, b))
+    unsure = any((each.get("flip") or 0.0) >= UNSURE for each in (a, b))
     return WITHIN if "not resolved" in statuses or unsure else DIFFERS
 
 
@@ -249,5 +289,5 @@ def _data(name: str, job: dict[str, Any], manifest: dict[str, Any]) -> dict[str,
         return {}
     if "data" in job:
         return {"data": job["data"]}
-    hashes = [manifest["files"].get(path) for path in job["outputs"]]
+    hashes = [(manifest.get("files") or {}).get(path) for path in job["outputs"]]
     return {"data": [each for each in hashes if each]}

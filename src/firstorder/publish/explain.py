@@ -140,10 +140,10 @@ def explain(
 def _recorded(manifest: str) -> dict[str, str]:
     """The hashes of the manifest, where there is one."""
     try:
-        value = files.read_json(manifest)["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        value = files.read_json(manifest)["files"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return {str(path): str(digest) for path, digest in value.items()}
+    return {str(path): str(digest) for path, digest in value}
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +98,8 @@ def record(path: str) -> dict[str, Any]:
     if not path.endswith(".json") or not Path(path).is_file():
         return {}
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = files.read_json(path)
     except ValueError:
         raise DataError(f"{path}: truncated or not JSON; delete it and run again") from None
-    return value if isinstance(value, dict) and "code" in value and "inputs" in value else {}
+    known = isinstance(value, dict) and "code" in value and isinstance(value.get("inputs"), dict)
+    return value if known else {}
