@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from projects import Project
 
 
@@ -29,3 +30,25 @@ def test_a_target_that_nobody_makes_is_one_line_of_snakemake(made_toy: Project) 
     said = [each for each in done.stderr.splitlines() if not each.startswith("Using workflow")]
     assert done.returncode == 1
     assert said == ["firstorder: toy has no table 'pixel'; did you mean 'pixels'? allowed: pixels"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"results": ".", "scale": "config"}, {"resources": "results/smoke/raw"}, {"results": ".."}],
+)
+def test_what_nobody_could_make_again_is_never_deleted(
+    toy: Project, change: dict[str, str]
+) -> None:
+    """`results: ..` with a scale that is called as the project's folder, and the like."""
+    scale = change.get("scale", "smoke")
+    if change.get("results") == "..":
+        scale = toy.folder.name
+    toy.edit("scales.yaml", lambda scales: scales.update({scale: scales["smoke"]}))
+    own = toy.folder / "config" / "studies" / "toy"
+    (own / f"{scale}.yaml").write_bytes((own / "smoke.yaml").read_bytes())
+    toy.edit("config.yaml", lambda value: value.update(change, scale=scale))
+    (toy.folder / "results/smoke/raw").mkdir(parents=True)
+    before = toy.tree(".")
+    done = toy.firstorder("orphans", "--delete", check=False)
+    assert done.returncode == 1 and "which results do not have for themselves" in done.stderr
+    assert toy.tree(".").items() >= before.items()

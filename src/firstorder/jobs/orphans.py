@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from firstorder.jobs import ledger
+from firstorder.errors import ConfigError
+from firstorder.jobs import ledger, provenance
 from firstorder.jobs.paths import paths
 from firstorder.jobs.plan import Plan
 
@@ -18,10 +19,22 @@ OTHERS = ("checkpoints", "report.html")
 
 
 def orphans(plan: Plan) -> Iterator[Path]:
-    """The files of the scale's results that are no output, log or ledger entry of a job."""
-    places = paths(plan.config)
+    """The files of the scale's results that are no output, log or ledger entry of a job.
+
+    Raises ConfigError where what nobody could make again lies among them.
+    """
+    config, places = plan.config, paths(plan.config)
+    own = [Path.cwd(), config.root, Path(config.settings.resources), provenance.ROOT]
+    own += [Path(each.path).expanduser() for each in config.datasets.values() if each.path]
+    for path in own:
+        if path.resolve().is_relative_to(Path(places.root).resolve()):
+            raise ConfigError(
+                f"{config.root}/config.yaml: results: {path} lies in {places.root}, which results "
+                "do not have for themselves; set another folder"
+            )
     known = set(plan.makers())
     for job in plan.jobs().values():
+        known.update(job.inputs.values())
         known.add(places.log(job.step, *job.key))
         known.add(str(ledger.place(places.root, ledger.name(job))))
     for path in sorted(Path(places.root).rglob("*")):
