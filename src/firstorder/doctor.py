@@ -163,9 +163,12 @@ def _answers(url: str) -> bool:
     """Whether a source would send its file; only the head is asked for."""
     import requests
 
+    from firstorder.data.download import FinalError, check_redirect
+
+    hooks = {"response": check_redirect}
     try:
-        return requests.head(url, timeout=REACH_SECONDS, allow_redirects=True).ok
-    except requests.RequestException:
+        return requests.head(url, timeout=REACH_SECONDS, allow_redirects=True, hooks=hooks).ok
+    except (requests.RequestException, FinalError, ValueError):  # ValueError: a header of nonsense
         return False
 
 

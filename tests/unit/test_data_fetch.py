@@ -80,6 +80,13 @@ class Publisher:
                     request.wfile.write(b"x" * (1 if step == "drip" else 1 << 20))
                     time.sleep(0.02 if step == "drip" else 0)
             return None
+        if step == "headers":
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    request.wfile.write(b"x")
+                    time.sleep(0.02)
+            return None
         start = int(span[6:-1]) if span and step != "no-ranges" else 0
         if start >= len(self.content):
             request.send_response(416)
@@ -477,6 +484,15 @@ def test_a_body_that_drips_is_given_up(
     assert time.monotonic() - begun < 10
 
 
+def test_headers_that_drip_are_given_up(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "ANSWER", 0.2)
+    publisher.steps = ["headers"]
+    with pytest.raises(DataError, match=r"gave up after 4 tries: no whole answer in 0 s"):
+        fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=Naps())
+
+
 def test_an_endless_body_is_given_up(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,9 +510,9 @@ def test_a_server_elsewhere_cannot_lead_to_this_machine() -> None:
         response.url = "https://example.org/raw.bin"
         response.headers["location"] = target
         with pytest.raises(download.FinalError, match="redirected to"):
-            download._check_redirect(response)
+            download.check_redirect(response)
     response.headers["location"] = "https://example.org/other"
-    download._check_redirect(response)
+    download.check_redirect(response)
 
 
 def test_secrets_of_an_address_are_not_printed(tmp_path: Path) -> None:

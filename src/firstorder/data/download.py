@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -33,6 +35,8 @@ ATTEMPTS = 4
 """Tries without a new byte, after which a URL is given up; before each wait 1, 2, 4 seconds."""
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of the answer."""
+ANSWER = 120.0
+"""Seconds until the headers of an answer are there, behind all redirects."""
 PATIENCE = 600.0
 """Seconds for a file of any size."""
 SLOWEST = 20_000.0
@@ -179,9 +183,7 @@ def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        with requests.get(
-            url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _check_redirect}
-        ) as response:
+        with _answer(url, headers) as response:
             span = response.headers.get("Content-Range", "")  # bytes 5-9/10, or bytes */10
             if response.status_code == 416 and have and span.endswith(f"/{have}"):
                 return  # nothing is missing
@@ -202,6 +204,34 @@ def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -
         raise PassingError(_short(error, url)) from None
     except (requests.RequestException, ValueError) as error:  # ValueError: a header of nonsense
         raise FinalError(_short(error, url)) from None
+
+
+def _answer(url: str, headers: dict[str, str]) -> requests.Response:
+    """The answer of a server, its headers whole; where these drip, no timeout of a socket ends."""
+    answers: SimpleQueue[requests.Response | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(
+                requests.get(
+                    url,
+                    headers=headers,
+                    stream=True,
+                    timeout=TIMEOUT,
+                    hooks={"response": check_redirect},
+                )
+            )
+        except Exception as error:  # it is raised below
+            answers.put(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        found = answers.get(timeout=ANSWER)
+    except Empty:
+        raise PassingError(f"no whole answer in {ANSWER:.0f} s") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _store(
@@ -253,7 +283,7 @@ def _retry_after(response: requests.Response) -> float:
     return max(wait, 0.0)
 
 
-def _check_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+def check_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
     """Refuse to be led from https to anything else, or from the network to the own machine."""
     if response.is_redirect:
         target = urljoin(response.url, response.headers["location"])
