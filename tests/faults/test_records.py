@@ -115,3 +115,13 @@ def test_an_altered_entry_of_the_ledger_makes_its_files_unbelievable(made_toy: W
     entry.write_text(entry.read_text().replace('"cpu', '"CPU', 1))
     done = made_toy.firstorder("table", "toy", "pixels", check=False)
     assert done.returncode == 1 and "no whole entry of `measure/" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["[]", '{"files": [1]}', '{"files": null}', "[" * 100_000, "{"])
+def test_explain_compares_nothing_with_a_damaged_manifest(made_toy: Workflow, content: str) -> None:
+    (made_toy.folder / "results/smoke/manifest.json").write_text(content)
+    done = made_toy.firstorder("explain", "results/smoke/paper.pdf", check=False)
+    assert done.returncode == 1 and "unchanged" not in done.stdout
+    assert done.stderr == (
+        "firstorder: results/smoke/manifest.json: damaged; delete it and run again\n"
+    )

@@ -138,11 +138,13 @@ def explain(
 
 
 def _recorded(manifest: str) -> dict[str, str]:
-    """The hashes of the manifest, where there is one."""
+    """The hashes of the manifest, where there is one; UserError where it is damaged."""
+    if not Path(manifest).is_file():
+        return {}
     try:
         value = files.read_json(manifest)["files"].items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{manifest}: damaged; delete it and run again") from None
     return {str(path): str(digest) for path, digest in value}
 
 
