@@ -138,6 +138,13 @@ def test_an_input_that_changed_before_the_manifest_was_made_is_told_by_its_recor
     assert not intact and "CHANGED since seed1/summary.json was made: dataset" in text
 
 
+def test_without_a_manifest_nothing_is_called_unchanged(chain: Chain) -> None:
+    Path(chain.manifest).unlink()
+    text, intact = chain.explain()
+    assert intact
+    assert text.endswith("nothing compared: there is no manifest, which `make` writes last")
+
+
 def test_a_file_that_no_job_makes_is_refused(chain: Chain) -> None:
     with pytest.raises(UserError, match="nowhere: no job of this scale makes it"):
         chain.explain("nowhere")

@@ -57,6 +57,8 @@ class Chain:
 
     def verdict(self) -> str:
         """How many files agree with their recorded hashes."""
+        if not self.recorded and not self.changed and not self.missing:
+            return "nothing compared: there is no manifest, which `make` writes last"
         if not self.changed and not self.missing:
             return f"{len(self.compared)} files compared with their recorded hashes: all unchanged"
         parts = [f"{len(self.changed)} CHANGED"] if self.changed else []
