@@ -238,6 +238,19 @@ def test_the_ridge_path_begins_with_the_interpolation_of_smallest_norm() -> None
     assert torch.allclose(some, torch.linalg.solve(G, y), atol=1e-9)
 
 
+def test_the_ridge_path_of_a_kernel_of_which_few_pairs_are_known_is_the_same() -> None:
+    X = features(60, 80)
+    K, y = X @ X.T, labels(60, 3) * 2 - 1
+    before = K.clone()
+    found = ridge.path(K, y, (1e-4, 1.0), spectrum=spectrum.decompose(K, 6))
+    torch.testing.assert_close(found, ridge.path(K, y, (1e-4, 1.0)), rtol=1e-6, atol=1e-8)
+    assert torch.equal(K, before)
+    rough = ridge.path(K.float(), y, (1e-2,), spectrum=spectrum.decompose(K, 6))
+    torch.testing.assert_close(rough, ridge.path(K, y, (1e-2,)), rtol=1e-3, atol=1e-5)
+    with pytest.raises(torch.linalg.LinAlgError):
+        ridge.path(-K, y, (1e-4,), spectrum=spectrum.decompose(K, 6))
+
+
 def test_a_centred_kernel_is_that_of_features_less_their_training_mean() -> None:
     X, x = features(20, 6), features(7, 6, seed=4)
     K, test = normalised.centred(X @ X.T, x @ X.T)
