@@ -70,6 +70,8 @@ class Selected:
     """Further entries whose code is drawn on, such as losses that are drawn by definition."""
     data: str = "none: computed from the definitions"
     """For captions."""
+    datasets: tuple[str, ...] = ()
+    """Titles of the datasets that `data` is about, for what says of many results what they read."""
     seeds: tuple[int, ...] = ()
     available: bool = True
     """False where the scale runs nothing of it."""

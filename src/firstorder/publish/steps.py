@@ -77,6 +77,7 @@ def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
             "where": artefact.where,
             "scale": scale,
             "data": selected.data,
+            "datasets": selected.datasets,
             "seeds": ", ".join(map(str, selected.seeds)) or "none",
             "study": config.studies[study].declared.title,
             "printed": printed,
@@ -114,6 +115,7 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
     inputs: dict[str, str] = {}
     entries = ["firstorder.publish.judge:claims"]
     listed = []
+    datasets: dict[str, list[str]] = {}
     drawn = {job.aside["printed"]["label"]: job for job in artefacts}
     read = {name: set(job.inputs.values()) for name, job in drawn.items()}
     for study in studies.chosen(config):
@@ -125,6 +127,7 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
             if selected.available:
                 inputs |= {f"{study.name}/{key}": path for key, path in selected.files.items()}
                 entries += [found.entry, *selected.code]
+                datasets.setdefault(study.name, []).extend(selected.datasets)
             listed.append(
                 {
                     **declared.spec(found, selected, claim.options),
@@ -147,12 +150,29 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
     return Job(
         step="claims",
         key=(),
-        spec={"scale": config.settings.scale, "data": config.scale.data, "claims": listed},
+        spec={
+            "scale": config.settings.scale,
+            "data": _in_words(name for names in datasets.values() for name in names),
+            "claims": listed,
+        },
         inputs=inputs,
         outputs=_claims_outputs(config),
         code=tuple(dict.fromkeys(entries)),
         demand=LIGHT,
+        aside={"datasets": datasets},
     )
+
+
+def _data(config: Config, artefacts: list[Job], claims: Job, *studies: str) -> str:
+    """What tables, figures and claims of `studies`, or of all that are chosen, are drawn from."""
+    wanted = studies or config.settings.studies
+    drawn = (name for job in artefacts if job.key[0] in wanted for name in job.aside["datasets"])
+    judged = (name for study in wanted for name in claims.aside["datasets"].get(study, ()))
+    return _in_words((*drawn, *judged))
+
+
+def _in_words(datasets: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(datasets)) or "none"
 
 
 def _published_files(config: Config, artefacts: list[Job]) -> dict[str, str]:
@@ -166,16 +186,17 @@ def _manifest_outputs(config: Config) -> Files:
 
 
 def _manifest_job(config: Config) -> Job:
+    drawn = artefact_jobs(config)
     return Job(
         step="manifest",
         key=(),
         spec={
             "scale": config.settings.scale,
-            "data": config.scale.data,
+            "data": _data(config, drawn, _claims(config, drawn)),
             "device": config.settings.device,
             "jobs": [_listed(job) for job in _recorded_jobs(config)],
         },
-        inputs=_published_files(config, artefact_jobs(config)),
+        inputs=_published_files(config, drawn),
         outputs=_manifest_outputs(config),
         code=("firstorder.publish.manifest:manifest",),
         demand=LIGHT,
@@ -261,7 +282,8 @@ def _listed_studies(config: Config, artefacts: list[Job]) -> list[dict[str, Any]
 def _paper_job(config: Config) -> Job:
     drawn = artefact_jobs(config)
     functions = {job.aside["printed"]["label"]: job.spec["function"] for job in drawn}
-    judged = _claims_job(config).spec["claims"]
+    claims = _claims(config, drawn)
+    judged = claims.spec["claims"]
     listed = _listed_studies(config, drawn)
     for study in listed:
         study["protocol"] = list(studies.find(study["name"]).protocol(config))
@@ -279,7 +301,7 @@ def _paper_job(config: Config) -> Job:
         key=(),
         spec={
             "scale": config.settings.scale,
-            "data": config.scale.data,
+            "data": _data(config, drawn, claims),
             "studies": listed,
         },
         inputs={**_published_files(config, drawn), "source": PAPER, **_parts()},
@@ -309,10 +331,11 @@ def _page_job(config: Config) -> Job:
         key=(),
         spec={
             "scale": config.settings.scale,
-            "data": config.scale.data,
+            "data": _data(config, drawn, claims),
             "studies": [
                 {
                     **{name: study[name] for name in ("name", "title", "paper")},
+                    "data": _data(config, drawn, claims, study["name"]),
                     "seeds": _seeds(jobs[each["id"]] for each in study["artefacts"]),
                 }
                 for study in studies_listed

@@ -45,7 +45,8 @@ def measure_job(config: Config, dataset: str) -> Job:
 
 def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selected:
     named = {name: outputs(config, selection.dataset)[name] for name in reads}
-    return Selected({"dataset": selection.dataset}, named, data=selection.dataset)
+    dataset = selection.dataset
+    return Selected({"dataset": dataset}, named, data=dataset, datasets=(dataset,))
 
 
 def every(config: Config) -> list[tuple[str, ...]]:

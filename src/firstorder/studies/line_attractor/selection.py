@@ -39,6 +39,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         },
         files=dict(_files(config, found, reads)),
         data=_data(config, corpora) or "none",
+        datasets=tuple(study.corpora[corpus].title for corpus in corpora),
         seeds=own.seeds,
         available=bool(found),
     )

@@ -132,6 +132,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
             for run in (*own, *others)
         },
         data="; ".join(dict.fromkeys(_examples_in_words(config, name) for name in families)),
+        datasets=tuple(dict.fromkeys(_dataset_in_words(config, name) for name in families)),
         seeds=tuple(dict.fromkeys(run.seed for run in own)),
     )
 
@@ -173,12 +174,17 @@ def _model_facts(config: Config, chosen: set[str]) -> list[dict[str, str]]:
 
 def _examples_in_words(config: Config, name: str) -> str:
     scale = scale_of(config)
-    family = scale.families[name]
-    if family.support is None:
-        return "synthetic Gaussian inputs"
-    support = scale.supports[family.support]
-    title = config.datasets[support.dataset].title
-    return f"{title} ({support.train:,} training and {support.test:,} test examples)"
+    title, support = _dataset_in_words(config, name), scale.families[name].support
+    if support is None:
+        return title
+    own = scale.supports[support]
+    return f"{title} ({own.train:,} training and {own.test:,} test examples)"
+
+
+def _dataset_in_words(config: Config, name: str) -> str:
+    scale = scale_of(config)
+    dataset = _dataset(scale, scale.families[name])
+    return config.datasets[dataset].title if dataset else "synthetic Gaussian inputs"
 
 
 def start_file(config: Config, model: str, support: str, seed: int | str, name: str) -> str:

@@ -89,6 +89,9 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         },
         files=files,
         data="; ".join(dict.fromkeys(_data(config, each) for each in declared_here.values())),
+        datasets=tuple(
+            dict.fromkeys(config.datasets[each.dataset].title for each in declared_here.values())
+        ),
         seeds=tuple(dict.fromkeys(s for each in declared_here.values() for s in each.seeds)),
     )
 

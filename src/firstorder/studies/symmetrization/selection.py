@@ -52,6 +52,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         files=dict(_files(config, names, reads)),
         code=tuple(dict.fromkeys(entries)),
         **({"data": data} if data else {}),
+        datasets=_datasets(config, selection.cells),
         seeds=scale(config).seeds if selection.cells and reads != ("cost.json",) else (),
         available=selection.cells is None or bool(names),
     )
@@ -230,6 +231,13 @@ def _data(config: Config, cells: str | None) -> str:
     titles = dict.fromkeys(_trained_on(config, name) for each in products for name in each.settings)
     notes = dict.fromkeys(each.note for each in products if each.note)
     return "; ".join((*titles, *notes))
+
+
+def _datasets(config: Config, cells: str | None) -> tuple[str, ...]:
+    """The titles of the datasets behind a group of cells."""
+    own = scale(config)
+    names = [name for each in own.cells.get(cells or "", ()) for name in each.settings]
+    return tuple(dict.fromkeys(config.datasets[own.settings[name].dataset].title for name in names))
 
 
 def protocol(config: Config) -> Iterator[Row]:
