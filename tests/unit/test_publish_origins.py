@@ -18,3 +18,14 @@ def test_a_title_stands_for_the_parts_beside_it_in_every_row() -> None:
 def test_artefacts_of_the_same_files_are_related_the_closest_first() -> None:
     found = origins.related(["a", "b"], {"far": ["a", "x", "y"], "near": ["a", "b"], "no": ["z"]})
     assert found == ["near", "far"]
+
+
+def test_artefacts_of_the_same_runs_are_related_where_none_reads_the_same_files() -> None:
+    found = origins.related(["r/1/scores.npz"], {"own": ["r/1/curve.csv"], "no": ["r/2/curve.csv"]})
+    assert found == ["own"]
+
+
+def test_what_is_of_the_place_that_a_claim_names_comes_first() -> None:
+    artefacts = {"near": ["r/1/a"], "figure": ["r/1/b", "r/2/b"], "figure-of-others": ["r/3/b"]}
+    found = origins.related(["r/1/a"], artefacts, ["figure", "figure-of-others"])
+    assert found == ["figure", "near"]

@@ -34,15 +34,37 @@ def aliases(selected: Any, names: Iterable[str]) -> dict[str, list[str]]:
     return {title: sorted(found) for title, found in beside.items() if found}
 
 
-def related(own: Iterable[str], artefacts: Mapping[str, Iterable[str]], most: int = 3) -> list[str]:
-    """The artefacts that share the largest part of their files with `own`, the closest first."""
+def related(
+    own: Iterable[str],
+    artefacts: Mapping[str, Iterable[str]],
+    first: Iterable[str] = (),
+    most: int = 3,
+) -> list[str]:
+    """The artefacts that share the largest part of their files with `own`, the closest first.
+
+    Where none shares a file, those that read other files of the same runs, which are in one folder.
+    Those of `first` that read the same runs come before all others.
+    """
     mine = set(own)
-    shares = {}
-    for name, paths in artefacts.items():
-        theirs = set(paths)
-        if mine & theirs:
-            shares[name] = len(mine & theirs) / len(mine | theirs)
-    return sorted(shares, key=lambda name: -shares[name])[:most]
+    theirs = {name: set(paths) for name, paths in artefacts.items()}
+    files = _shares(mine, theirs)
+    runs = _shares(_folders(mine), {name: _folders(paths) for name, paths in theirs.items()})
+    named = sorted((name for name in first if name in runs), key=lambda name: -runs[name])
+    found = files or runs
+    return list(dict.fromkeys([*named, *sorted(found, key=lambda name: -found[name])]))[:most]
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    return {str(PurePosixPath(path).parent) for path in paths}
+
+
+def _shares(mine: set[str], artefacts: Mapping[str, set[str]]) -> dict[str, float]:
+    """What is common of all that is in either, where anything is."""
+    return {
+        name: len(mine & theirs) / len(mine | theirs)
+        for name, theirs in artefacts.items()
+        if mine & theirs
+    }
 
 
 def _rows(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -20,6 +20,8 @@ check = declared.check
 LIGHT = Demand(megabytes=1500, minutes=10)
 CLAIMS = ("html", "csv", "md")
 PAPER = "paper/main.typ"
+FEW = 3
+"""Artefacts of one place in a paper, at most."""
 PARTS = ("*.typ", "*.bib")
 """Of the files beside it: what it includes."""
 
@@ -118,6 +120,7 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
     datasets: dict[str, list[str]] = {}
     drawn = {job.aside["printed"]["label"]: job for job in artefacts}
     read = {name: set(job.inputs.values()) for name, job in drawn.items()}
+    placed = _places(artefacts)
     for study in studies.chosen(config):
         own = config.studies[study.name].declared
         for name, claim in own.claims.items():
@@ -143,7 +146,9 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
                     "available": selected.available,
                     "related": [
                         {"id": name, "kind": drawn[name].step, "title": drawn[name].aside["title"]}
-                        for name in origins.related(selected.files.values(), read)
+                        for name in origins.related(
+                            selected.files.values(), read, placed.get((study.name, claim.where), ())
+                        )
                     ],
                 }
             )
@@ -161,6 +166,16 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
         demand=LIGHT,
         aside={"datasets": datasets},
     )
+
+
+def _places(artefacts: list[Job]) -> dict[tuple[str, str], list[str]]:
+    """(study, place in its paper) -> what is of it: `Figure 2` and `Figure 2, as numbers`."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for job in artefacts:
+        place = job.aside["where"].split(",")[0]
+        found.setdefault((job.key[0], place), []).append(job.aside["printed"]["label"])
+    # "Beyond the paper" is said of many, and is no place.
+    return {place: names for place, names in found.items() if len(names) <= FEW}
 
 
 def _data(config: Config, artefacts: list[Job], claims: Job, *studies: str) -> str:
