@@ -88,7 +88,8 @@ def _write(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     spec = {
         "scale": "smoke",
         "data": "digits",
-        "studies": [{"name": "a", "title": "A study", "paper": "None.", "seeds": [1]}],
+        "studies": [{"name": "a", "title": "A study", "paper": "None.", "seeds": [1],
+                     "data": "digits"}],
         "artefacts": shown,
         "claims": [
             {"study": "a", "claim": claim, "function": "made.up:claim", "related": ["a-table"],
@@ -157,6 +158,9 @@ def test_the_first_view_tells_what_held_and_failed(opened: Browser) -> None:
     text = opened.evaluate("document.getElementById('main').innerText")
     assert "1 holds" in text and "1 fails" in text and "F1" in text
     assert "3 numbers stand beside published ones: 1 agrees, 2 differ." in text
+    assert "Data: digits." in text and "A claim holds where" in text
+    assert text.index("What failed") < text.index("F1") < text.index("What held")
+    assert text.index("What held") < text.index("H1")
     assert opened.evaluate("document.querySelectorAll('#band circle').length") == 6
 
 
@@ -218,6 +222,13 @@ def test_claims_come_failures_first_with_interval_and_threshold(opened: Browser)
     assert "gain: 2 [1, 3] points; claimed > 1.5" in rows[0] and "since 2026-01-01" in rows[0]
     see(opened, "view=claims&status=holds")
     assert opened.evaluate("document.querySelectorAll('#claims tbody tr').length") == 1
+
+
+def test_a_claim_of_the_first_view_leads_to_itself_alone(opened: Browser) -> None:
+    click(opened, "ul.claims button")
+    rows = "[...document.querySelectorAll('#claims tbody tr')].map(e => e.id)"
+    assert opened.evaluate(rows) == ["a-F1"]
+    assert "claim=F1" in opened.evaluate("location.hash")
 
 
 def test_the_claims_page_escapes_and_puts_failures_first(written: Path) -> None:

@@ -131,7 +131,7 @@ def _links(row: dict[str, Any], behind: dict[str, Any]) -> str:
     for each in behind["related"]:
         path = f"{each['kind']}s/{each['id']}." + ("html" if each["kind"] == "table" else "svg")
         found.append(f'<a href="{html.escape(path, quote=True)}">{html.escape(each["title"])}</a>')
-    query = urlencode({"view": "claims", "study": row["study"], "q": row["claim"]})
+    query = urlencode({"view": "claims", "study": row["study"], "claim": row["claim"]})
     found.append(f'<a href="index.html#{html.escape(query, quote=True)}">runs and data</a>')
     found.append(f'<code class="faint">{html.escape(behind["function"])}</code>')
     return "<br>".join(found)

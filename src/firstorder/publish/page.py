@@ -87,13 +87,12 @@ def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
 def cautions(spec: Spec, manifest: dict[str, Any], claims: list[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing a number, in sentences."""
     said = [f"The data of this scale: {spec['data']}. What fails here may hold on other data."]
-    counted: dict[int, list[str]] = {}
+    counted: dict[tuple[int, ...], list[str]] = {}
     for study in spec["studies"]:
-        counted.setdefault(len(study["seeds"]), []).append(f"“{study['title']}”")
+        counted.setdefault(tuple(study["seeds"]), []).append(f"“{study['title']}”")
     for seeds, titles in sorted(counted.items()):
         if seeds:
-            few = "one seed and no spread over seeds" if seeds == 1 else f"{seeds} seeds"
-            said.append(f"{', '.join(titles)}: {few}.")
+            said.append(f"{', '.join(titles)}: {_few(seeds)}.")
     for status, what in (("not resolved", "are not resolved"), ("not run", "are not run at all")):
         count = sum(claim["status"] == status for claim in claims)
         if count:
@@ -105,6 +104,16 @@ def cautions(spec: Spec, manifest: dict[str, Any], claims: list[dict[str, Any]])
     if manifest["dirty"]:
         said.append("The code was changed since its commit.")
     return said
+
+
+def _few(seeds: tuple[int, ...]) -> str:
+    """Numbers of seeds, in order, in words."""
+    fewest, most = seeds[0], seeds[-1]
+    if most == 1:
+        return "one seed and no spread over seeds"
+    if fewest == 1:
+        return f"up to {most} seeds, but one and no spread where a caption says so"
+    return f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
 
 
 def _about(spec: Spec, manifest: dict[str, Any]) -> str:

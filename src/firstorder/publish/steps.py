@@ -378,9 +378,9 @@ def _page_job(config: Config) -> Job:
 
 
 def _seeds(jobs: Iterable[Job]) -> list[int]:
-    """All seeds that artefacts draw on, in order."""
-    named = {seed for job in jobs for seed in job.aside["seeds"].split(", ")}
-    return sorted(int(seed) for seed in named - {"none"})
+    """How many seeds artefacts draw on, each number once, in order."""
+    named = {job.aside["seeds"] for job in jobs} - {"none"}
+    return sorted({len(seeds.split(", ")) for seeds in named})
 
 
 def _behind(job: Job) -> dict[str, Any]:

@@ -28,7 +28,7 @@ function measured(effects) {
 }
 function claims() {
   const s = state(), wanted = (s.q ?? "").toLowerCase();
-  const chosen = D.claims.filter(c => (!s.study || c.study === s.study) && (!s.status || c.status === s.status)
+  const chosen = D.claims.filter(c => (!s.claim || c.claim === s.claim) && (!s.study || c.study === s.study) && (!s.status || c.status === s.status)
     && `${c.claim} ${c.title} ${c.where} ${c.verdict} ${c.status}`.toLowerCase().includes(wanted));
   const keys = { Claim: c => c.claim, Statement: c => c.title, Verdict: c => RANK[c.status], Margin: c => c.margin };
   const list = sorted(chosen, keys[s.sort] ?? keys.Verdict, s.dir === "desc");
@@ -37,8 +37,7 @@ function claims() {
     el("td", {}, c.title, el("br"), el("span", { class: "faint" },
       [SAID[c.by] ?? c.by, c.where, c.since ? `since ${c.since}` : "", c.history].filter(Boolean).join("; "))),
     el("td", { class: `status ${LOOK[c.status]}` }, c.status), el("td", { class: "number" }, short(c.margin)),
-    el("td", {}, c.verdict, measured(c.effects),
-      isNumber(c.flip) && c.flip > 0 ? el("div", { class: "faint" }, `the verdict of a resample differs in ${short(100 * c.flip)} %`) : null),
+    el("td", {}, c.verdict, measured(c.effects)),
     el("td", {}, el("ul", { class: "plain" }, c.related.map(id => byId(id)).filter(Boolean).map(a => el("li", {},
       link(a.title, () => fresh(a.kind === "table" ? "tables" : "figures", { id: a.id })))),
       c.code ? el("li", {}, el("code", { class: "faint" }, c.code)) : null,
@@ -47,9 +46,10 @@ function claims() {
   return [el("div", { class: "controls" }, searcher(),
     chooser("Study", "study", ["", ...D.studies.map(x => x.name)], s.study ?? "", v => v ? studyTitle(v) : "all"),
     chooser("Verdict", "status", ["", ...Object.keys(LOOK)], s.status ?? "", v => v || "all"),
+    s.claim ? el("button", { type: "button", onclick: () => go({ claim: "" }) }, "All claims") : null,
     el("button", { type: "button", onclick: () => download("claims.csv", ["study", "claim", "title", "where", "by", "since", "status", "verdict", "margin"],
       list.map(c => [c.study, c.claim, c.title, c.where, c.by, c.since, c.status, c.verdict, c.margin])) }, "CSV of what is shown")),
-    bar(chosen), el("div", { class: "wide" }, el("table", { id: "claims" }, el("thead", {}, head), el("tbody", {}, body)))];
+    bar(chosen), el("p", { class: "faint" }, chosen.length ? `${inWords(chosen)}. ${MEANING}` : "No claim is left."), el("div", { class: "wide" }, el("table", { id: "claims" }, el("thead", {}, head), el("tbody", {}, body)))];
 }
 function header(name, number = false) {
   const s = state(), on = s.sort === name;

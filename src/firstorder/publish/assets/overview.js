@@ -23,16 +23,21 @@ function besidePublished(all, agree, differ) {
       + `${rest ? `, ${rest} not compared by value` : ""}.`
     : `${beside}; none is compared by value.`;
 }
+const MEANING = "A claim holds where its whole 95 % interval is on the claimed side of a threshold that was declared beforehand, "
+  + "fails where all of it is on the other side, and is not resolved in between. Its margin is the distance from the threshold, "
+  + "positive on the claimed side; it flips in so many resamples of seeds and test examples.";
 function overview() {
   const found = compared(), parts = [];
   const by = name => found.filter(f => f.row.agreement === name).length;
   const held = D.studies.map(study => {
     const own = D.claims.filter(c => c.study === study.name);
     return [el("h3", {}, link(study.title, () => fresh("claims", { study: study.name }))),
-      own.length ? [bar(own), el("p", { class: "faint" }, `${inWords(own)}.`)] : el("p", { class: "faint" }, "No claims.")];
+      own.length ? bar(own) : null,
+      el("p", { class: "faint" }, own.length ? `${inWords(own)}. ` : "No claims. ", `Data: ${study.data}.`)];
   });
   parts.push(el("p", { class: "lead" }, `Of ${D.claims.length} claims ${inWords(D.claims)}. `,
     found.length ? besidePublished(found.length, by("agrees"), by("differs")) : "No number has a published counterpart on these data."),
+    el("p", { class: "caption" }, MEANING),
     el("div", { class: "columns" }, el("section", {}, el("h2", {}, "Which claims held"), held),
       el("section", {}, el("h2", {}, "What to distrust"), el("ul", {}, D.cautions.map(text => el("li", {}, text))))));
   parts.push(el("h2", {}, "Published and rebuilt"));
@@ -45,10 +50,9 @@ function overview() {
     parts.push(el("p", {}, `${besidePublished(found.length, by("agrees"), by("differs"))} A grey band is where a number agrees: `
       + "within one point, or three times the sum of both standard deviations."), bandPlot(found));
   }
-  for (const status of ["fails", "not resolved"]) {
+  for (const [status, title] of [["fails", "What failed"], ["holds", "What held"], ["not resolved", "What is not resolved"]]) {
     const own = D.claims.filter(c => c.status === status);
-    if (own.length) parts.push(el("h2", { class: LOOK[status] }, status === "fails" ? "What failed" : "What is not resolved"),
-      el("ul", {}, own.map(c => el("li", {}, link(`${c.claim}: ${c.title}`, () => fresh("claims", { q: c.claim, study: c.study })), " ", el("span", { class: "faint" }, c.verdict)))));
+    if (own.length) parts.push(el("h2", { class: LOOK[status] }, title), D.studies.map(study => listed(study, own.filter(c => c.study === study.name))));
   }
   parts.push(el("h2", {}, "Rebuilt from"), el("ul", {}, D.studies.map(study => el("li", {}, study.paper))));
   parts.push(el("h2", {}, "More"), el("ul", {},
@@ -56,6 +60,11 @@ function overview() {
       ["claims.html", "claims as a page of their own"], ["manifest.json", "every file with its hash"]]
       .map(([path, text]) => el("li", {}, file(path), ` – ${text}`))));
   return parts;
+}
+function listed(study, own) {  // what was measured stands beside a failure only; the others are many
+  return own.length ? [el("h3", {}, study.title), el("ul", { class: "claims" }, own.map(c => el("li", {},
+    link(`${c.claim}: ${c.title}`, () => fresh("claims", { study: c.study, claim: c.claim })),
+    c.status === "fails" ? [" ", el("span", { class: "faint" }, c.verdict)] : null)))] : [];
 }
 function bandPlot(found) {
   const shown = sorted(found, f => Math.abs(f.row.difference) / margin(f.row), true);
