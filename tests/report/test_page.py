@@ -198,6 +198,7 @@ def test_a_number_leads_to_its_runs_and_their_command_code_and_raw_file(opened: 
 
 def test_the_legend_hides_lines_and_the_csv_has_what_is_shown(opened: Browser) -> None:
     see(opened, "view=curves")
+    assert opened.evaluate("document.querySelector('.legend').innerText").startswith("loss:")
     series = "[...document.querySelectorAll('#plot .series')].map(e => e.dataset.name)"
     assert opened.evaluate(series) == ["CE", "MAE", "SGCE"]
     click(opened, ".legend button")
@@ -229,6 +230,73 @@ def test_a_claim_of_the_first_view_leads_to_itself_alone(opened: Browser) -> Non
     rows = "[...document.querySelectorAll('#claims tbody tr')].map(e => e.id)"
     assert opened.evaluate(rows) == ["a-F1"]
     assert "claim=F1" in opened.evaluate("location.hash")
+
+
+# Every kind of data that a figure has: columns, and the axes and lines that are drawn at first.
+DRAWN: dict[str, tuple[list[dict[str, Any]], str, set[str]]] = {
+    # The axis is the rate though the noise says it too; a noise that is no axis is chosen.
+    "rates": (
+        [{"noise": f"n-{rate}", "rate": rate, "loss": loss, "mean": rate, "std": 0.1, "count": 2}
+         for rate in (0.2, 0.4) for loss in ("ce", "mae")],
+        "mean against rate", {"ce", "mae"},
+    ),
+    # A value beside a parameter does not tell which parameter it is of.
+    "parameters": (
+        [{"family": family, "value": value, "noise": noise, "mean": value, "count": 2}
+         for family, values in (("a", (0.1, 0.2)), ("b", (1.0, 2.0)))
+         for value in values for noise in ("low", "high")],
+        "mean against value", {"low", "high"},
+    ),
+    # A rate before the names is no value, and what is drawn is of one rate.
+    "paths": (
+        [{"rate": rate, "loss": loss, "step": step, "accuracy": step * rate}
+         for rate in (0.4, 0.8) for loss in ("ce", "mae") for step in range(9)],
+        "accuracy against step", {"ce", "mae"},
+    ),
+    # Parts of a figure have columns of their own.
+    "parts": (
+        [{"panel": "plane", "x": 0.1 * i, "y": 0.2 * i, "mode": None, "tau": None}
+         for i in range(9)]
+        + [{"panel": "modes", "x": None, "y": None, "mode": i, "tau": 1.5 * i} for i in range(9)],
+        "tau against mode", {""},
+    ),
+    # Lines of one metric have no arm.
+    "metrics": (
+        [{"k": k, "mean": 0.1 * k, "metric": "share", "arm": None, "task": None} for k in range(5)]
+        + [{"k": None, "mean": 0.1, "metric": "accuracy", "arm": arm, "task": task}
+           for arm in ("network", "linear") for task in (1, 2)],
+        "mean against k", {""},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_curves_of_every_kind_of_data_are_drawn(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if program() is None:
+        pytest.skip("no Chromium on the path")
+    monkeypatch.chdir(tmp_path)
+    spec, inputs = _write(tmp_path)
+    data, axes, lines = DRAWN[kind]
+    pd.DataFrame(data).to_csv(f"{ROOT}/figures/a-figure.csv", index=False)
+    step(spec, inputs, {"page": f"{ROOT}/index.html"}, Context())
+    with running(tmp_path / "browser") as browser:
+        for domain in ("Page", "Runtime"):
+            browser.call(f"{domain}.enable")
+        browser.call(
+            "Page.navigate", url=(tmp_path / ROOT / "index.html").as_uri() + "#view=curves"
+        )
+        browser.wait("document.querySelector('#plot')")
+        assert (
+            browser.evaluate("document.getElementById('plot').getAttribute('aria-label')") == axes
+        )
+        series = "[...document.querySelectorAll('#plot .series')].map(e => e.dataset.name)"
+        assert set(browser.evaluate(series)) == lines
+        # One point an axis value: no line joins what differs in more than the axis.
+        assert browser.evaluate(
+            "document.querySelectorAll('#plot .series polyline').length"
+        ) == len(lines)
 
 
 def test_the_claims_page_escapes_and_puts_failures_first(written: Path) -> None:

@@ -15,6 +15,14 @@ def test_a_title_stands_for_the_parts_beside_it_in_every_row() -> None:
     assert origins.aliases({"runs": rows}, names) == {"MLP": ["mlp"]}
 
 
+def test_a_name_is_printed_as_its_row_says_unless_another_is_printed_alike() -> None:
+    rows = [
+        {"noise": "symmetric-0.4", "noise_label": "40 %", "loss": "ce", "label": "CE"},
+        {"noise": "asymmetric-0.4", "noise_label": "40 %", "model": "mlp", "label": "MLP"},
+    ]
+    assert origins.titles({"rows": rows}) == {"ce": "CE"}
+
+
 def test_artefacts_of_the_same_files_are_related_the_closest_first() -> None:
     found = origins.related(["a", "b"], {"far": ["a", "x", "y"], "near": ["a", "b"], "no": ["z"]})
     assert found == ["near", "far"]

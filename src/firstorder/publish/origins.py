@@ -7,6 +7,7 @@ for is read from the rows of the artefact's spec, where both are together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -32,6 +33,19 @@ def aliases(selected: Any, names: Iterable[str]) -> dict[str, list[str]]:
             if isinstance(value, str) and value not in known:
                 beside[value] = beside[value] & own if value in beside else set(own)
     return {title: sorted(found) for title, found in beside.items() if found}
+
+
+def titles(selected: Any) -> dict[str, str]:
+    """Name -> how it is printed, where a row of `selected` has both: `noise` and `noise_label`, or
+    a loss and its `label`. Names that are printed alike are left out."""
+    found: dict[str, str] = {}
+    for row in _rows(selected):
+        for name, printed in row.items():
+            named = "loss" if name == "label" else name.removesuffix("_label")
+            if named != name and isinstance(row.get(named), str) and isinstance(printed, str):
+                found[row[named]] = printed
+    counts = Counter(found.values())
+    return {name: printed for name, printed in found.items() if counts[printed] == 1}
 
 
 def related(

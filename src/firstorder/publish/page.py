@@ -187,6 +187,7 @@ def _artefact(
         "job": list(manifest["jobs"]).index(name),
         "frame": _columns(frame) if len(frame) <= ROWS else None,
         "names": names,
+        "titles": origins.titles(each["selected"]),
         "aliases": origins.aliases(each["selected"], [label for label, _ in names]),
     }
 
