@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from projects import ROOT
 
 from firstorder.publish import grid, latex
 
@@ -20,7 +21,15 @@ PAGE = r"""\documentclass{article}
 %s
 \end{document}
 """
-CHARACTERS = "".join(latex.TEX)
+WRITTEN = sorted({
+    each
+    for pattern in ("src/firstorder/**/*.py", "config/**/*.yaml", "config/**/*.csv")
+    for path in ROOT.glob(pattern)
+    for each in path.read_text(encoding="utf-8")
+    if not each.isascii()
+})  # fmt: skip
+"""Characters of the project: any of them may come to stand in a table."""
+CHARACTERS = "".join(dict.fromkeys([*latex.TEX, *WRITTEN, *"ΓΩπφωüñŠç"]))
 MADE = re.compile(r"Overfull \\hbox \((?P<points>[\d.]+)pt too wide\)")
 
 
@@ -54,6 +63,22 @@ def test_a_wide_table_of_special_characters_compiles_and_fits(
     assert (tmp_path / "page.pdf").is_file()
     too_wide = [float(found["points"]) for found in MADE.finditer(done.stdout)]
     assert max(too_wide, default=0.0) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [("τ₁", r"$\tau$$_{1}$"),
+     ("10⁻⁶", r"10$^{-}$$^{6}$"), ("Šé", r"\v S\'e"), ("\u0391Γ", r"$A$$\Gamma$"),
+     ("Λλ", r"$\Lambda$$\lambda$"), ("“a”", "``a''"), ("中", "[U+4E2D]")],
+)  # fmt: skip
+def test_a_character_that_pdflatex_does_not_know_is_a_command_or_its_number(
+    text: str, printed: str
+) -> None:
+    assert latex.tex(text) == printed
+
+
+def test_every_character_of_the_project_is_printed() -> None:
+    assert "[U+" not in latex.tex("".join(WRITTEN))
 
 
 def test_environments_and_columns_are_balanced(frame: pd.DataFrame) -> None:

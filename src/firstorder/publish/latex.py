@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pandas as pd
 
@@ -12,13 +13,24 @@ TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$",
-    "α": r"$\alpha$", "β": r"$\beta$", "ε": r"$\varepsilon$", "η": r"$\eta$", "ρ": r"$\rho$",
-    "κ": r"$\kappa$", "λ": r"$\lambda$", "σ": r"$\sigma$", "γ": r"$\gamma$", "ν": r"$\nu$",
-    "†": r"$\dagger$",
+    "ε": r"$\varepsilon$", "ϵ": r"$\epsilon$",
+    "†": r"$\dagger$", "·": r"$\cdot$", "‖": r"$\|$", "∈": r"$\in$", "\u2113": r"$\ell$",
     "²": "$^2$", "³": "$^3$", "≠": r"$\neq$", "≈": r"$\approx$", "√": r"$\surd$", "∞": r"$\infty$",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "…": r"\ldots{}",
-    "\u2013": "--", "é": r"\'e", "è": r"\`e",
+    "\u2013": "--", "\u2014": "---", "\u201c": "``", "\u201d": "''", "\u2018": "`",
+    "\u2019": "'",
 }  # fmt: skip
+ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0308": '"',
+    "\u030a": "r ", "\u030c": "v ", "\u0327": "c ",
+}  # fmt: skip
+"""Combining characters, as the commands that set them."""
+GREEK = re.compile(r"GREEK (?P<size>SMALL|CAPITAL) LETTER (?P<name>\w+)")
+LATIN = {
+    "ALPHA": "A", "BETA": "B", "EPSILON": "E", "ZETA": "Z", "ETA": "H", "IOTA": "I", "KAPPA": "K",
+    "MU": "M", "NU": "N", "OMICRON": "O", "RHO": "P", "TAU": "T", "CHI": "X",
+}  # fmt: skip
+"""Greek capitals that LaTeX has as Latin ones."""
 
 TEXT_WIDTH = "5.5in"
 """What a LaTeX table fits into: the text of NeurIPS and ICLR."""
@@ -76,7 +88,28 @@ def tex(text: str) -> str:
     """`text` on one line, with LaTeX's special characters escaped."""
     # A line break or a rule would take a bracket or a star that follows for its own.
     start = "{}" if text.lstrip().startswith(("[", "*")) else ""
-    return start + "".join(TEX.get(each, each) for each in " ".join(text.split()))
+    return start + "".join(_character(each) for each in " ".join(text.split()))
+
+
+def _character(one: str) -> str:
+    """A character as pdflatex can print it without more packages; what it cannot, by its number."""
+    if one in TEX or one.isascii():
+        return TEX.get(one, one)
+    if greek := GREEK.fullmatch(unicodedata.name(one, "")):
+        name = greek["name"]
+        if name in LATIN and (greek["size"] == "CAPITAL" or name == "OMICRON"):
+            letter = LATIN[name]
+            return f"${letter if greek['size'] == 'CAPITAL' else letter.lower()}$"
+        command = name.replace("LAMDA", "LAMBDA").lower()  # as Unicode spells it
+        return f"$\\{command if greek['size'] == 'SMALL' else command.capitalize()}$"
+    kind, *codes = unicodedata.decomposition(one).split() or [""]
+    if kind in ("<sub>", "<super>"):
+        body = "".join(chr(int(code, 16)) for code in codes)
+        return f"${'_' if kind == '<sub>' else '^'}{{{body.replace('−', '-')}}}$"
+    base, *marks = unicodedata.normalize("NFD", one)
+    if base.isascii() and len(marks) == 1 and marks[0] in ACCENTS:
+        return f"\\{ACCENTS[marks[0]]}{base}"
+    return f"[U+{ord(one):04X}]"
 
 
 PRINTED = re.compile(r"(?P<sign>[+−]?)[\d.]+( ± [\d.]+)?(?P<rest>.*)")
