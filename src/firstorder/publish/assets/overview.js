@@ -62,7 +62,7 @@ function overview() {
   return parts;
 }
 function listed(study, own) {  // what was measured stands beside a failure only; the others are many
-  return own.length ? [el("h3", {}, study.title), el("ul", { class: "claims" }, own.map(c => el("li", {},
+  return own.length ? [el("h3", {}, study.title), el("ul", { class: `claims${own[0].status === "fails" ? " failed" : ""}` }, own.map(c => el("li", {},
     link(`${c.claim}: ${c.title}`, () => fresh("claims", { study: c.study, claim: c.claim })),
     c.status === "fails" ? [" ", el("span", { class: "faint" }, c.verdict)] : null)))] : [];
 }
