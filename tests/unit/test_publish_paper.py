@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from projects import Project
 
@@ -15,7 +16,7 @@ from firstorder import files
 from firstorder.errors import UserError
 from firstorder.jobs import plan, provenance
 from firstorder.jobs.job import Job
-from firstorder.publish import explain
+from firstorder.publish import explain, paper
 
 TABLE = "results/smoke/tables/toy-pixels.csv"
 MEAN = "results/smoke/toy/digits.json"
@@ -28,6 +29,17 @@ def test_the_paper_is_a_pdf_that_repeats_to_the_byte(made_toy: Project) -> None:
     target.unlink()
     made_toy.firstorder("paper")
     assert target.read_bytes() == first
+
+
+def test_verdicts_are_counted_in_sentences() -> None:
+    statuses = ("holds", "holds", "fails", "not resolved")
+    rows = [
+        {"study": "a", "claim": str(n), "title": "", "where": "", "status": status, "verdict": ""}
+        for n, status in enumerate(statuses)
+    ]
+    study = {"name": "a", "title": "A", "paper": "", "protocol": [], "artefacts": []}
+    found = paper._study(study, pd.DataFrame(rows), Path())
+    assert found["verdicts"] == "A: of 4 claims, 2 hold, 1 fails, 1 is not resolved."
 
 
 def test_a_missing_artefact_is_named_by_what_is_made_of_it(made_toy: Project) -> None:

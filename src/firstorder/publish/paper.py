@@ -13,10 +13,20 @@ from firstorder import __version__, files
 from firstorder.errors import DataError
 from firstorder.jobs import provenance
 from firstorder.publish import grid, protocol, spreadsheets
+from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
     from firstorder.jobs.job import Files, Spec
+
+
+COUNTED: dict[str, tuple[str, str]] = {
+    HOLDS: ("holds", "hold"),
+    FAILS: ("fails", "fail"),
+    NOT_RESOLVED: ("is not resolved", "are not resolved"),
+    NOT_RUN: ("is not run", "are not run"),
+}
+"""A verdict after the number of its claims: one, several."""
 
 
 def paper(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -77,7 +87,9 @@ def _tally(verdicts: pd.DataFrame, spec: Spec, folder: Path) -> dict[str, int]:
 def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
     own = verdicts[verdicts["study"] == study["name"]]
     counts = own["status"].value_counts()
-    listed = ", ".join(f"{number} {status}" for status, number in counts.items())
+    listed = ", ".join(
+        f"{number} {COUNTED[str(status)][number > 1]}" for status, number in counts.items()
+    )
     kinds = [artefact["kind"] for artefact in study["artefacts"]]
     # The first table and the first figure stand in the text, the others in the appendix.
     main = {kinds.index(kind) for kind in ("table", "figure") if kind in kinds}
