@@ -106,9 +106,10 @@ def _character(one: str) -> str:
     if kind in ("<sub>", "<super>"):
         body = "".join(chr(int(code, 16)) for code in codes)
         return f"${'_' if kind == '<sub>' else '^'}{{{body.replace('−', '-')}}}$"
-    base, *marks = unicodedata.normalize("NFD", one)
-    if base.isascii() and len(marks) == 1 and marks[0] in ACCENTS:
-        return f"\\{ACCENTS[marks[0]]}{base}"
+    apart = unicodedata.normalize("NFD", one)
+    base, mark = apart[0], apart[1:]
+    if base.isascii() and mark in ACCENTS:
+        return f"\\{ACCENTS[mark]}{base}"
     return f"[U+{ord(one):04X}]"
 
 
