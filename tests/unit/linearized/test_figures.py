@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from firstorder.config import Config
 from firstorder.errors import DataError
 from firstorder.publish import style
+from firstorder.studies.linearized import figures_accuracy
 from firstorder.studies.linearized.spikes import spikes
 
 from .made_up import ARTEFACTS, results
@@ -79,3 +81,15 @@ def test_spikes_are_those_of_their_definition() -> None:
     assert found["order"] == pytest.approx(1.0)
     assert found["scale"] == pytest.approx(100.0)
     assert spikes(frame[:0]).empty
+
+
+def test_steps_that_no_training_needed_have_no_scale() -> None:
+    """A scale about zero would say that some were counted."""
+    axes = Figure().subplots()
+    never = pd.DataFrame({"arm": "network", "task": [3, 10], "mean": np.nan})
+    figures_accuracy._steps(axes, never)
+    assert len(axes.get_yticks()) == 0
+    never["mean"] = [20.0, 40.0]
+    axes = Figure().subplots()
+    figures_accuracy._steps(axes, never)
+    assert len(axes.get_yticks()) > 0

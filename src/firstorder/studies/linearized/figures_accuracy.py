@@ -185,6 +185,8 @@ def _steps(axes: Axes, steps: pd.DataFrame) -> None:
         )
     if steps["mean"].notna().any():
         style.log_values(axes)
+    else:
+        axes.set_yticks([])  # marks at the top have no height
     axes.set_ylabel("Steps (open: not reached)")
 
 
