@@ -106,11 +106,15 @@ def modifiers(results: Results) -> Drawing:
     left.set_xlabel("Relative change of input projections")
     left.set_title(f"{heading(keys)}: strongest modifiers")
     right.scatter(*moved.T, color=panels.MODE, s=10)
-    for word, at in list(zip(words, moved, strict=True))[:KEPT_WORDS]:
-        right.annotate(word, at, textcoords="offset points", xytext=(3, 2), fontsize=6.5)
     right.set_xlabel("PC 1 of displacements")
     right.set_ylabel("PC 2 of displacements")
     right.margins(0.15)
+    right.autoscale_view()  # or the limits would be found only when it is drawn
+    at = (right.transData + right.transAxes.inverted()).transform(moved)[:KEPT_WORDS]
+    for index in panels.legible(at):
+        right.annotate(
+            words[index], moved[index], textcoords="offset points", xytext=(3, 2), fontsize=6.5
+        )
     right.set_title("Where they move the state")
     style.legend_below(figure, [], one_seed(keys["seed"]))
     data = pd.DataFrame({"word": words, "strength": strengths, "x": moved[:, 0], "y": moved[:, 1]})

@@ -115,7 +115,8 @@ def fixed_points(axes: Axes, found: Arrays) -> pd.DataFrame:
     bar.set_label("θ")
     bar.set_ticks([-1, 0, 1])
     around(axes, found)
-    inset = axes.inset_axes((0.07, 0.7, 0.26, 0.24))
+    plane(axes)
+    inset = axes.inset_axes((*emptiest(axes, points), *INSET))
     shares = found["point_shares"][:5]
     inset.bar(np.arange(1, len(shares) + 1), shares, color="#555555", width=0.7)
     inset.set_ylim(0, 1)
@@ -124,8 +125,37 @@ def fixed_points(axes: Axes, found: Arrays) -> pd.DataFrame:
     inset.tick_params(labelsize=5.5, pad=1, length=2)
     inset.grid(False)
     inset.set_title("variance by PC", fontsize=5.5, fontweight="normal", pad=2)
-    plane(axes)
     return tidy("fixed points", x=points[:, 0], y=points[:, 1], theta=theta)
+
+
+INSET = (0.26, 0.22)
+"""Width and height of an inset, as shares of its axes."""
+CORNERS = ((0.09, 0.68), (0.68, 0.68), (0.09, 0.12), (0.68, 0.12))
+"""Where an inset may begin; the first of the emptiest is taken."""
+
+
+def emptiest(axes: Axes, points: np.ndarray) -> tuple[float, float]:
+    """The corner of `axes` whose inset hides the fewest of `points` (N, 2), labels included."""
+    axes.apply_aspect()
+    x, y = (axes.transData + axes.transAxes.inverted()).transform(points).T
+
+    def hidden(corner: tuple[float, float]) -> int:
+        (left, low), (width, height), edge = corner, INSET, 0.12
+        across = (x > left - edge) & (x < left + width + edge / 2)
+        up = (y > low - edge) & (y < low + height + edge)
+        return int((across & up).sum())
+
+    return min(CORNERS, key=hidden)
+
+
+def legible(at: np.ndarray, width: float = 0.2, height: float = 0.05) -> list[int]:
+    """Which of the labels at `at` (N, 2) can be read, the first before later ones they overlap."""
+    kept: list[int] = []
+    for index, place in enumerate(at):
+        apart = np.abs(at[kept] - place) >= (width, height)
+        if apart.any(axis=-1).all():
+            kept.append(index)
+    return kept
 
 
 def around(axes: Axes, found: Arrays, margin: float = 0.12) -> None:
