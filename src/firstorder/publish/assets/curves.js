@@ -1,18 +1,24 @@
 // Curves with choosers, drawn from the data of figures.
 
 // A figure's data are its keys (text, or numbers before the first mean or the last text) and its values.
+const known = new Map();
 function columnsOf(artefact) {
+  if (!known.has(artefact.id)) known.set(artefact.id, columnsIn(artefact));
+  return known.get(artefact.id);
+}
+function columnsIn(artefact) {
   const all = rows(artefact), names = Object.keys(artefact.frame.columns).filter(name => all.some(r => given(r[name])));
-  const isText = name => Boolean(artefact.frame.columns[name].texts), few = name => distinct(all, name) <= 24;
+  const isText = name => Boolean(artefact.frame.columns[name].texts), counts = Object.fromEntries(names.map(name => [name, distinct(all, name)]));
+  const few = name => counts[name] <= 24;
   const means = names.filter(n => n === "mean" || n.endsWith("_mean"));
   const extra = new Set(names.filter(n => /(^|_)(std|count)$/.test(n)));
   const first = means.length ? names.indexOf(means[0]) : names.findLastIndex(isText);
   const whole = name => all.every(r => r[name] === null || Number.isInteger(r[name]));
   const numeric = names.filter(n => !isText(n) && !extra.has(n));
-  const early = n => names.indexOf(n) < first && (means.length || (few(n) && 4 * distinct(all, n) <= all.length));
-  const steps = numeric.filter(n => !means.includes(n) && (early(n) || (whole(n) && (means.length || distinct(all, n) <= 400))));
+  const early = n => names.indexOf(n) < first && (means.length || (few(n) && 4 * counts[n] <= all.length));
+  const steps = numeric.filter(n => !means.includes(n) && (early(n) || (whole(n) && (means.length || counts[n] <= 400))));
   const values = means.length ? means : numeric.filter(n => !steps.includes(n));
-  return { all, isText, names, steps, values, candidates: names.filter(n => isText(n) || (steps.includes(n) && few(n))) };
+  return { all, isText, counts, steps, values, candidates: names.filter(n => isText(n) || (steps.includes(n) && few(n))) };
 }
 const given = v => v !== null && v !== undefined && v !== "";
 const distinct = (list, name) => new Set(list.map(r => r[name]).filter(given)).size;
@@ -38,12 +44,12 @@ function keysOf(columns, list, x) {
 }
 // What is drawn at first, and what may be: an axis has a value beside it.
 function axes(columns, s = {}) {
-  const beside = x => columns.values.filter(y => y !== x && both(columns.all, x, y).length);
-  const varying = columns.steps.filter(n => distinct(columns.all, n) > 1);
-  const xs = [...varying, ...columns.values].filter(x => beside(x).length);
-  const longest = sorted(varying.filter(n => n !== "seed" && xs.includes(n)), n => distinct(columns.all, n), true)[0];
+  const together = (x, y) => y !== x && columns.all.some(r => isNumber(r[x]) && isNumber(r[y]));
+  const varying = columns.steps.filter(n => columns.counts[n] > 1);
+  const xs = [...varying, ...columns.values].filter(x => columns.values.some(y => together(x, y)));
+  const longest = sorted(varying.filter(n => n !== "seed" && xs.includes(n)), n => columns.counts[n], true)[0];
   const x = xs.includes(s.x) ? s.x : longest ?? xs[0];
-  const ys = x === undefined ? [] : beside(x);
+  const ys = x === undefined ? [] : columns.values.filter(y => together(x, y));
   return { xs, x, ys, y: ys.includes(s.y) ? s.y : ys[0] };
 }
 let drawables;
@@ -99,8 +105,9 @@ function curves() {
       type: "button", "aria-pressed": String(!each.hidden),
       onclick: () => { each.hidden ? hidden.delete(each.name) : hidden.add(each.name); go({ hide: [...hidden].join("|") }); } },
       svg("svg", { width: 26, height: 10 }, svg("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash }), mark(each, 13, 5)), each.title))) : null,
-    caption(artefact), el("p", { class: "faint" }, std ? "Bands are one standard deviation over seeds. " : "", "A line leads to its runs; the legend hides and shows."), sources(artefact)];
+    caption(artefact), el("p", { class: "faint" }, std ? "Bands are one standard deviation over seeds. " : "", left.length > MARKS_MOST ? "Of so many points not all are marked. " : "", "A line leads to its runs; the legend hides and shows."), sources(artefact)];
 }
+const MARKS_MOST = 3000;  // of more points some are drawn: a browser is slow with many elements
 // The markers of the figures, by matplotlib's names, about (0, 0).
 const MARKS = { o: "M-1,0A1,1,0,1,0,1,0A1,1,0,1,0,-1,0Z", s: "M-.9-.9H.9V.9H-.9Z", "^": "M0-1.1L1,.9H-1Z", v: "M0,1.1L1-.9H-1Z", "<": "M-1.1,0L.9-1V1Z",
   D: "M0-1.2L1.2,0L0,1.2L-1.2,0Z", P: "M-.4-1.1H.4V-.4H1.1V.4H.4V1.1H-.4V.4H-1.1V-.4H-.4Z", X: "M-.6-1.1L0-.5L.6-1.1L1.1-.6L.5,0L1.1,.6L.6,1.1L0,.5L-.6,1.1L-1.1,.6L-.5,0L-1.1-.6Z" };
@@ -145,7 +152,7 @@ function plot(artefact, series, x, y, std, by, fixed, s) {
     const row = { ...fixed, ...(by ? { [by]: each.name } : {}) };
     const group = svg("g", { class: "series", "data-name": each.name, "aria-label": `the runs of ${each.title}`, ...pressed(() => go({ series: `${artefact.id}|${new URLSearchParams(row)}`, run: "", cell: "" })) });
     if (!repeated) group.append(svg("polyline", { points: own.map(r => `${px(r[x])},${py(r[y])}`).join(" "), fill: "none", stroke: each.color, "stroke-width": 2, "stroke-dasharray": each.dash }));
-    const every = repeated ? 1 : Math.ceil(own.length / 60);
+    const every = Math.ceil(own.length / (repeated ? Math.max(60, MARKS_MOST / series.length) : 60));
     group.append(...own.filter((_, i) => i % every === 0).map(r => mark(each, px(r[x]), py(r[y]), repeated || own.length > 20 ? 2.2 : 3,
       svg("title", {}, `${each.title}: ${nice(x)} ${short(r[x])}, ${nice(y)} ${short(r[y])}${std && isNumber(r[std]) ? " ± " + short(r[std]) : ""}`))));
     picture.append(group);
