@@ -20,7 +20,9 @@ PACKAGE = {
     "        return f\n    return add\ndef build(name):\n    return KNOWN[name]\n",
     "one.py": "from firstorder.registry import register\n"
     '@register("one")\ndef first(x):\n    """Doc."""\n    return helper(x)\n'
-    "def helper(x):\n    return x + 1\n"
+    "from math import floor, sqrt\n"
+    "MORE = 1\n"
+    "def helper(x):\n    root = sqrt(x)\n    return floor(root) + MORE\n"
     "def unused(x):\n    return 7\n",
     "two.py": "from firstorder import one\nfrom firstorder.registry import register\n"
     '@register("two")\ndef second(x):\n    return one.helper(x)\n',
@@ -36,7 +38,7 @@ def package(tmp_path: Path) -> Path:
     (folder / "jobs").mkdir(parents=True)
     for name, text in PACKAGE.items():
         (folder / name).write_text(text)
-    for name in ("errors.py", "jobs/__init__.py", "jobs/code.py"):
+    for name in ("errors.py", "files.py", "jobs/__init__.py", "jobs/code.py"):
         shutil.copy(SOURCE / name, folder / name)
     return folder
 
@@ -71,9 +73,11 @@ RUN = "firstorder.entry:run"
         ('"""Doc."""', '"""Another."""'),
         ("def helper(x):", "# a comment\n\n\ndef helper(x):"),
         ("def helper(x):", "def helper(x: int) -> int:"),
+        ("root = ", "root: float = "),
+        ("MORE = 1", "MORE: int = 1"),
         ("return 7", "return 8"),
     ],
-    ids=["docstring", "comment", "annotation", "unused definition"],
+    ids=["docstring", "comment", "annotation", "of a local", "of a constant", "unused definition"],
 )
 def test_what_changes_no_result_changes_no_digest(package: Path, old: str, new: str) -> None:
     before = code(package, ONE)
@@ -83,7 +87,7 @@ def test_what_changes_no_result_changes_no_digest(package: Path, old: str, new: 
 
 def test_a_change_reaches_its_dependents_through_modules(package: Path) -> None:
     before = code(package, ONE), code(package, TWO), code(package, RUN)
-    edit(package, "one.py", "x + 1", "x + 2")
+    edit(package, "one.py", "+ MORE", "- MORE")
     after = code(package, ONE), code(package, TWO), code(package, RUN)
     assert after[0] != before[0] and after[1] != before[1]
     assert after[2] == before[2]
@@ -104,6 +108,52 @@ def test_an_import_inside_a_function_is_followed(package: Path) -> None:
     before = code(package, "firstorder.entry:other")
     edit(package, "one.py", "return 7", "return 8")
     assert code(package, "firstorder.entry:other") != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from math import floor, sqrt", "from math import floor, exp as sqrt"),
+        ("from math import floor, sqrt", "from math import floor as sqrt, sqrt as floor"),
+    ],
+    ids=["of another package", "exchanged"],
+)
+def test_another_meaning_of_a_name_is_another_digest(package: Path, old: str, new: str) -> None:
+    before = code(package, ONE)
+    edit(package, "one.py", old, new)
+    assert code(package, ONE) != before
+
+
+def test_names_of_this_package_that_change_places_are_another_digest(package: Path) -> None:
+    text = "from firstorder.one import first, helper\ndef f(x):\n    return first(x) - helper(x)\n"
+    (package / "three.py").write_text(text)
+    before = code(package, "firstorder.three:f")
+    edit(package, "three.py", "import first, helper", "import first as helper, helper as first")
+    assert code(package, "firstorder.three:f") != before
+
+
+def test_the_files_of_a_folder_count(package: Path) -> None:
+    folder = package / "publish" / "assets"
+    folder.mkdir(parents=True)
+    (folder / "page.css").write_text("a {}")
+    before = code(package, ONE, "firstorder.publish:assets")
+    (folder / "page.css").write_text("b {}")
+    assert code(package, ONE, "firstorder.publish:assets") != before
+
+
+def test_an_entry_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"firstorder\.losses:cee: no such code"):
+        codes.code("firstorder.losses:cee")
+
+
+def test_what_code_builds_by_a_name_of_its_own_counts() -> None:
+    """`losses.build("ce")` mentions no function; a text where nothing is built is no name."""
+    built = codes.reach(("firstorder.studies.robust_kernels.rotation", "follow_rotation"))
+    assert ("firstorder.losses.baselines", "ce") in built
+    assert ("firstorder.losses.baselines", "mae") not in built
+    drawn = codes.reach(("firstorder.studies.symmetrization.claims_epochs", "memorises"))
+    assert ("firstorder.studies.symmetrization.claims_epochs", "memorises") in drawn
+    assert ("firstorder.losses.baselines", "ce") not in drawn
 
 
 def test_a_statement_that_runs_on_import_counts(package: Path) -> None:
@@ -132,6 +182,33 @@ def test_a_helper_of_the_users_file_counts_and_one_that_is_not_imported_does_not
     assert code(package, f"{mine}:loss") == before
     (tmp_path / "helper.py").write_text("def twice(s):\n    return 3 * s\n")
     assert code(package, f"{mine}:loss") != before
+
+
+def test_what_a_file_of_the_users_uses_of_this_package_counts(
+    package: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("from firstorder import one\ndef loss(s):\n    return one.helper(s)\n")
+    before = code(package, f"{mine}:loss")
+    edit(package, "one.py", "return 7", "return 8")
+    assert code(package, f"{mine}:loss") == before
+    edit(package, "one.py", "MORE = 1", "MORE = 2")
+    assert code(package, f"{mine}:loss") != before
+
+
+@pytest.mark.parametrize("imported", ["from . import SIZE", "from .. import SIZE"])
+def test_what_a_module_of_the_users_takes_from_its_package_counts(
+    package: Path, tmp_path: Path, imported: str
+) -> None:
+    folder = tmp_path / "mine" / "inner"
+    folder.mkdir(parents=True)
+    for place in (folder, folder.parent):
+        (place / "__init__.py").write_text("SIZE = 1\n")
+    (folder / "own.py").write_text(f"{imported}\ndef loss(s):\n    return SIZE * s\n")
+    before = code(package, "mine.inner.own:loss")
+    place = folder if imported.startswith("from . ") else folder.parent
+    (place / "__init__.py").write_text("SIZE = 2\n")
+    assert code(package, "mine.inner.own:loss") != before
 
 
 def test_a_file_that_is_not_python_is_named_with_its_line(tmp_path: Path) -> None:
@@ -180,7 +257,7 @@ async def wait(one, two):
     async with one as first, two:
         return [await each async for each in first]
 '''
-DIGEST = "a5ac52aca21d"
+DIGEST = "32d1cc93811e"
 """Of the example, on every supported Python."""
 
 

@@ -168,7 +168,7 @@ def test_no_code_that_a_step_reaches_knows_the_configuration(name: str) -> None:
     for where, definition in reached:
         known = code._module(where)
         for statement in known.definitions[definition]:
-            mentioned = {each.id for each in ast.walk(code._bare(statement)) if is_name(each)}
+            mentioned = {each.id for each in ast.walk(statement) if is_name(each)}
             bound = {each: known.imports[each] for each in mentioned & set(known.imports)}
             for local in ast.walk(statement):
                 if isinstance(local, ast.Import | ast.ImportFrom):

@@ -6,17 +6,19 @@ annotations, and of exactly the top-level definitions that an entry reaches: edi
 function reruns that figure, adding a loss reruns nothing.
 
 Reach is found statically. From a definition it follows every name that it mentions, through the
-imports of its module and of its own body, as long as they lead to this package. Definitions that
-are registered by name (losses, models, tables, figures, claims) are found by their decorator,
-`@register("name")`. Configuration and paths are left out: what they resolve to is in the rules'
-parameters already.
+imports of its module and of its own body, as long as they lead to this package; of other packages
+it counts which name an import binds. Definitions that are registered by name (losses, models,
+tables, figures, claims) are found by their decorator, `@register("name")`: a job names those that
+its spec asks for, and a text in the code that is such a name asks for it where the code builds by
+name. Configuration and paths are left out: what they resolve to is in the rules' parameters
+already.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
 import hashlib
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from firstorder import files
 from firstorder.errors import ConfigError
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -31,17 +34,22 @@ PACKAGE = "firstorder"
 UNCOUNTED = tuple(f"{PACKAGE}.{name}" for name in ("cli", "config", "errors", "jobs"))
 """Packages whose effect is in a job's spec, or in no result at all."""
 
+BUILT_BY_NAME = (f"{PACKAGE}.losses", f"{PACKAGE}.models")
+"""Packages whose `registry.build` finds what `@register("name")` registers in them."""
+
 Definition = tuple[str, str]
 """A module and the name of one of its top-level definitions."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """The top level of one module."""
+    """The top level of one module, without what decides nothing (see `_Bare`)."""
 
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     """Local name -> (module, attribute or None for the module itself)."""
+    foreign: dict[str, str] = field(default_factory=dict)
+    """The same of other packages, as the dotted name that is bound."""
     effects: list[ast.stmt] = field(default_factory=list)
     """Statements that run on import and define nothing."""
 
@@ -50,17 +58,21 @@ class Module:
 def code(*entries: str) -> str:
     """Digest (12 hexadecimal digits) of all code that `entries` reach.
 
-    An entry is `module:definition` of this package, or a path `file.py:definition` or a
-    module of somebody else, which counts as a whole.
+    An entry is `module:definition` of this package, or `package:folder`, all files of a folder in
+    it; or a path `file.py:definition` or a module of somebody else, which counts as a whole with
+    what it uses of this package. Raises ConfigError for an entry that does not exist.
     """
     found: set[Definition] = set()
     texts: list[str] = []
     for entry in entries:
         module, _, name = entry.rpartition(":")
-        if module.startswith(f"{PACKAGE}."):
+        if not module.startswith(f"{PACKAGE}."):
+            texts.append(_foreign(module))
+            found.update(*map(reach, _used(module)))
+        elif _resolve((module, name)):
             found |= reach((module, name))
         else:
-            texts.append(_foreign(module))
+            texts += _data(entry, SOURCE.joinpath(*module.split("."), name))
     texts += [text for definition in sorted(found) for text in _dump(definition)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
@@ -71,12 +83,44 @@ def reach(start: Definition) -> frozenset[Definition]:
     found: set[Definition] = set()
     waiting = [start]
     while waiting:
-        definition = _resolve(waiting.pop())
-        if definition is None or definition in found:
-            continue
-        found.add(definition)
-        waiting.extend(_mentioned(definition))
+        new = _led_to(waiting.pop()) - found
+        found |= new
+        waiting.extend(each for definition in new for each in _asked_by_name(definition))
     return frozenset(found)
+
+
+@cache
+def _led_to(start: Definition) -> frozenset[Definition]:
+    """The same as far as names are mentioned."""
+    found: set[Definition] = set()
+    waiting = [start]
+    while waiting:
+        definition = _resolve(waiting.pop())
+        if definition is not None and definition not in found:
+            found.add(definition)
+            waiting.extend(itertools.chain.from_iterable(_mentioned(definition).values()))
+    return frozenset(found)
+
+
+@cache
+def _asked_by_name(definition: Definition) -> tuple[Definition, ...]:
+    """What a definition may build by a name that stands in it."""
+    return tuple(
+        (module, name)
+        for package in BUILT_BY_NAME
+        if (f"{package}.registry", "build") in _led_to(definition)
+        for text in _texts(definition)
+        for module, _, name in (entry.partition(":") for entry in registered(package, text))
+    )
+
+
+def _data(entry: str, folder: Path) -> Iterator[str]:
+    """The files of a folder as texts: relative name and SHA-256."""
+    if not folder.is_dir():
+        raise ConfigError(f"{entry}: no such code")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield f"{path.relative_to(folder).as_posix()} {files.sha256(path)}"
 
 
 def definition(entry: str) -> ast.FunctionDef | ast.ClassDef | None:
@@ -162,7 +206,7 @@ def _module(name: str) -> Module:
     path = _file(name)
     assert path is not None, name
     module = Module()
-    for statement in _parse(path).body:
+    for statement in _bare(path).body:
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 module.definitions.setdefault(statement.name, []).append(statement)
@@ -171,12 +215,9 @@ def _module(name: str) -> Module:
                     for part in ast.walk(target):
                         if isinstance(part, ast.Name):
                             module.definitions.setdefault(part.id, []).append(statement)
-            case ast.AnnAssign(target=ast.Name(id=target_name)):
-                module.definitions.setdefault(target_name, []).append(statement)
             case ast.Import() | ast.ImportFrom():
                 module.imports.update(_imports(statement))
-            case ast.Expr(value=ast.Constant()):
-                pass
+                module.foreign.update(_foreign_imports(statement))
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 pass
             case _:
@@ -208,6 +249,19 @@ def _imports(statement: ast.stmt) -> dict[str, tuple[str, str | None]]:
     return names
 
 
+def _foreign_imports(statement: ast.Import | ast.ImportFrom) -> dict[str, str]:
+    """Local names bound by an import of another package, and the dotted names of what they are."""
+    start = f"{statement.module}." if isinstance(statement, ast.ImportFrom) else ""
+    bound = {}
+    for alias in statement.names:
+        whole = start + alias.name
+        if whole.partition(".")[0] != PACKAGE:
+            # `import a.b` binds `a`.
+            known = whole if start or alias.asname else whole.partition(".")[0]
+            bound[alias.asname or alias.name.partition(".")[0]] = known
+    return bound
+
+
 def _resolve(definition: Definition) -> Definition | None:
     """Follow re-exports to where a name is defined; None when it is not ours or not counted."""
     module, name = definition
@@ -229,21 +283,38 @@ def _uncounted(module: str) -> bool:
 
 
 @cache
-def _mentioned(definition: Definition) -> list[Definition]:
-    """Definitions that one definition, and what its module runs on import, mention."""
+def _statements(definition: Definition) -> tuple[ast.AST, ...]:
+    """A definition, and what its module runs on import."""
+    module = _module(definition[0])
+    return (*module.definitions[definition[1]], *module.effects)
+
+
+@cache
+def _texts(definition: Definition) -> frozenset[str]:
+    """All texts in a definition."""
+    nodes = (node for each in _statements(definition) for node in ast.walk(each))
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return frozenset(each for each in constants if isinstance(each, str))
+
+
+@cache
+def _mentioned(definition: Definition) -> dict[str, list[Definition]]:
+    """The dotted names in a definition that lead to definitions of this package, with those."""
     name = definition[0]
-    module = _module(name)
-    statements = [*module.definitions[definition[1]], *module.effects]
+    return _leading(_statements(definition), name, _module(name))
+
+
+def _leading(
+    statements: tuple[ast.AST, ...], name: str, module: Module
+) -> dict[str, list[Definition]]:
+    """The same for statements of `module`, which is called `name`."""
     scope = dict(module.imports)
     for statement in statements:
         for node in ast.walk(statement):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 scope.update(_imports(node))
-    mentioned: list[Definition] = []
-    for statement in statements:
-        for chain in _chains(_bare(statement)):
-            mentioned.extend(_targets(name, module, scope, chain))
-    return mentioned
+    found = {".".join(parts): _targets(name, module, scope, parts) for parts in _chains(statements)}
+    return {dotted: targets for dotted, targets in found.items() if targets}
 
 
 def _targets(
@@ -264,10 +335,11 @@ def _targets(
     return [] if _uncounted(source) else [(source, each) for each in _module(source).definitions]
 
 
-def _chains(node: ast.AST) -> list[list[str]]:
-    """All names and dotted names below `node`, each as its parts."""
+@cache
+def _chains(nodes: tuple[ast.AST, ...]) -> list[list[str]]:
+    """All names and dotted names below `nodes`, each as its parts."""
     chains = []
-    waiting = [node]
+    waiting = list(nodes)
     while waiting:
         current = waiting.pop()
         parts: list[str] = []
@@ -286,10 +358,22 @@ def _chains(node: ast.AST) -> list[list[str]]:
 
 @cache
 def _dump(definition: Definition) -> list[str]:
-    """A definition as text, with what its module runs on import."""
-    module = _module(definition[0])
-    statements = [*module.definitions[definition[1]], *module.effects]
-    return [f"{definition[0]}:{definition[1]}", *(_text(_bare(each)) for each in statements)]
+    """A definition as text, with what its module runs on import and what its names stand for."""
+    statements = _statements(definition)
+    foreign = _module(definition[0]).foreign
+    heads = {chain[0] for chain in _chains(statements)}
+    own = (
+        f"{name} is {':'.join(found)}"
+        for name, targets in sorted(_mentioned(definition).items())
+        for target in targets
+        if (found := _resolve(target)) is not None
+    )
+    return [
+        f"{definition[0]}:{definition[1]}",
+        *map(_text, statements),
+        *(f"{name} is {foreign[name]}" for name in sorted(heads & foreign.keys())),
+        *own,
+    ]
 
 
 def _text(value: object) -> str:
@@ -312,8 +396,19 @@ def _text(value: object) -> str:
 @cache
 def _foreign(module: str) -> str:
     """The syntax trees of a file or module outside this package and of the files it imports."""
-    trees = (_Bare().visit(copy.deepcopy(_parse(path))) for path in _local_files(module))
-    return "\n".join(map(_text, trees))
+    return "\n".join(_text(_bare(path)) for path in _local_files(module))
+
+
+@cache
+def _used(module: str) -> tuple[Definition, ...]:
+    """What these files use of this package."""
+    trees = [_parse(path) for path in _local_files(module)]
+    found = (_leading((tree,), "", Module()) for tree in trees)
+    return tuple(
+        itertools.chain.from_iterable(
+            itertools.chain.from_iterable(each.values() for each in found)
+        )
+    )
 
 
 @cache
@@ -332,8 +427,8 @@ def _local_files(module: str) -> tuple[Path, ...]:
         if path in found:
             continue
         found[path] = None
-        for name in _imported(path):
-            for folder in (path.parent, Path.cwd()):
+        for level, name in _imported(path):
+            for folder in (path.parents[level - 1],) if level else (path.parent, Path.cwd()):
                 place = folder.joinpath(*name.split("."))
                 for candidate in (place.with_suffix(".py"), place / "__init__.py"):
                     if candidate.is_file() and not candidate.is_relative_to(SOURCE / PACKAGE):
@@ -341,21 +436,32 @@ def _local_files(module: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _imported(path: Path) -> Iterator[str]:
+def _imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Every module that a file may import, with the dots before its name."""
     for node in ast.walk(_parse(path)):
         match node:
             case ast.Import(names=names):
-                yield from (each.name for each in names)
-            case ast.ImportFrom(module=source, names=names):
-                if source:
-                    yield source
+                yield from ((0, each.name) for each in names)
+            case ast.ImportFrom(module=source, names=names, level=level):
+                yield level, source or ""
                 start = f"{source}." if source else ""
-                yield from (f"{start}{each.name}" for each in names)
+                yield from ((level, f"{start}{each.name}") for each in names)
 
 
 @cache
 def _parse(path: Path) -> ast.Module:
     """The syntax tree of a file. Raises ConfigError naming file and line where it has none."""
+    return _read(path)
+
+
+@cache
+def _bare(path: Path) -> ast.Module:
+    """The same without what decides nothing."""
+    tree: ast.Module = _Bare().visit(_read(path))
+    return tree
+
+
+def _read(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
@@ -381,7 +487,10 @@ def _path(module: str) -> Path | None:
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops docstrings, and annotations of functions: neither changes what is computed."""
+    """Drops docstrings, and annotations outside classes: neither changes what is computed."""
+
+    def __init__(self) -> None:
+        self.fields: set[int] = set()
 
     def _undocumented(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
@@ -394,11 +503,25 @@ class _Bare(ast.NodeTransformer):
         node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
         return node
 
-    visit_Module = visit_ClassDef = _undocumented  # noqa: N815
+    visit_Module = _undocumented  # noqa: N815
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+        self.fields |= {id(each) for each in fields}
+        return self._undocumented(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
         return self._undocumented(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """The annotation of a field makes it one; any other is a comment."""
+        self.generic_visit(node)
+        if id(node) in self.fields:
+            return node
+        return ast.Assign([node.target], node.value) if node.value else None
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
@@ -413,8 +536,3 @@ class _Bare(ast.NodeTransformer):
             if not (isinstance(each, ast.Constant) and each.value == "")
         ]
         return node
-
-
-@cache
-def _bare(statement: ast.stmt) -> ast.AST:
-    return _Bare().visit(copy.deepcopy(statement))
