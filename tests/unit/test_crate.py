@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import projects
 import pytest
 import yaml
 
@@ -23,7 +24,11 @@ RECORD = "symmetrization/runs/digits/symmetric-0.0/ce/seed1/summary.json"
 SETTINGS = {"scale": "smoke", "studies": "symmetrization", "device": "auto"}
 SPEC = {"settings": SETTINGS, "agent": "A. Runner"}
 JOB = "table/symmetrization/accuracy-symmetric"
-INPUTS = {"manifest": str(ROOT / "manifest.json"), "paper": str(ROOT / "paper.pdf")}
+INPUTS = {
+    **{name: str(projects.ROOT / name) for name in ("CITATION.cff", "Snakefile")},
+    "manifest": str(ROOT / "manifest.json"),
+    "paper": str(ROOT / "paper.pdf"),
+}
 OUTPUTS = {
     "crate": str(ROOT / "ro-crate-metadata.json"),
     "snakefile": str(ROOT / "workflow/Snakefile"),

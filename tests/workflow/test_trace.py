@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from projects import SHRUNK, Project, make_project
+from projects import ROOT, SHRUNK, Project, make_project
 
 from firstorder import files
 from firstorder.jobs import code, plan
@@ -79,7 +79,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Traces:
 
 def trace(made: Plan) -> Traces:
     found, opened = Traces(), []
-    here = str(Path.cwd().resolve())
+    here, source = str(Path.cwd().resolve()), str(ROOT)
     watching = [True]
 
     def hook(event: str, arguments: tuple) -> None:
@@ -87,6 +87,8 @@ def trace(made: Plan) -> Traces:
             path = os.path.abspath(os.fspath(arguments[0]))
             if path.startswith(here + os.sep):
                 opened.append(os.path.relpath(path, here))
+            elif path.startswith(source + os.sep) and not is_code(path):
+                opened.append(path)
 
     sys.addaudithook(hook)
     try:
@@ -101,6 +103,7 @@ def trace(made: Plan) -> Traces:
                 found.declared[group(job)] |= set(leaves(dict(job.spec)))
                 found.read[group(job)] |= log
                 allowed = {*job.inputs.values(), *job.outputs.values()}
+                allowed |= {str(path) for entry in job.code for path in data_of(entry)}
                 # The manifest's business is the hashes of all files: it is told their names.
                 for listed in job.spec.get("jobs", ()) if job.step == "manifest" else ():
                     allowed |= {*listed["inputs"], *listed["outputs"]}
@@ -112,6 +115,18 @@ def trace(made: Plan) -> Traces:
     finally:
         watching[0] = False
     return found
+
+
+def is_code(path: str) -> bool:
+    """Whether Python, or a package that is installed here, opens a file of the source."""
+    return path.endswith((".py", ".pyc")) or f"{os.sep}.venv{os.sep}" in path
+
+
+def data_of(entry: str) -> list[Path]:
+    """The files of a code entry that is a folder."""
+    module, _, name = entry.rpartition(":")
+    folder = code.SOURCE.joinpath(*module.split("."), name)
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
 
 
 def harmless(path: str, own: set[str]) -> bool:

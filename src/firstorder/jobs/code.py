@@ -404,11 +404,7 @@ def _used(module: str) -> tuple[Definition, ...]:
     """What these files use of this package."""
     trees = [_parse(path) for path in _local_files(module)]
     found = (_leading((tree,), "", Module()) for tree in trees)
-    return tuple(
-        itertools.chain.from_iterable(
-            itertools.chain.from_iterable(each.values() for each in found)
-        )
-    )
+    return tuple(target for each in found for targets in each.values() for target in targets)
 
 
 @cache
@@ -514,7 +510,7 @@ class _Bare(ast.NodeTransformer):
         node.returns = None
         return self._undocumented(node)
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]  # noqa: N815
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         """The annotation of a field makes it one; any other is a comment."""

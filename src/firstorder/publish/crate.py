@@ -50,8 +50,6 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".tex": "application/x-tex",
 }
-ROOT = Path(__file__).resolve().parents[3]
-"""Of the project: where Snakefile and CITATION.cff lie."""
 README = """# firstorder, results of scale {scale}
 
 Open `index.html` in a browser: what held, every table and curve, and the runs behind a number.
@@ -77,8 +75,8 @@ def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         raise DataError(
             f"{inputs['manifest']}: no such file; run `snakemake {inputs['manifest']}`"
         ) from None
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    files.write_bytes(outputs["snakefile"], (ROOT / "Snakefile").read_bytes())
+    citation = yaml.safe_load(Path(inputs["CITATION.cff"]).read_text(encoding="utf-8"))
+    files.write_bytes(outputs["snakefile"], Path(inputs["Snakefile"]).read_bytes())
     folder = Path(inputs["manifest"]).parent
     files.write_text(outputs["codecheck"], codecheck(manifest, folder, citation))
     files.write_text(
@@ -153,7 +151,9 @@ def document(
             "conformsTo": [{"@id": CRATE}, {"@id": WORKFLOW_CRATE}],
         },
         root,
-        *_workflow(manifest, licence, authors, citation.get("repository-code")),
+        *_workflow(
+            inputs["Snakefile"], manifest, licence, authors, citation.get("repository-code")
+        ),
         _readme(folder),
         run,
         *actions,
@@ -244,7 +244,11 @@ def _moment(seconds: float) -> str:
 
 
 def _workflow(
-    manifest: dict[str, Any], licence: str, authors: list[Entity], address: str | None
+    snakefile: str,
+    manifest: dict[str, Any],
+    licence: str,
+    authors: list[Entity],
+    address: str | None,
 ) -> Iterator[Entity]:
     """The workflow, its language, and the program that its rules call."""
     commit = manifest["commit"] + (" with changes" if manifest["dirty"] else "")
@@ -259,7 +263,7 @@ def _workflow(
         "programmingLanguage": {"@id": "#snakemake"},
         "license": {"@id": licence},
         "author": authors,
-        "sha256": files.sha256(ROOT / "Snakefile"),
+        "sha256": files.sha256(snakefile),
     }
     yield {
         "@id": "#snakemake",

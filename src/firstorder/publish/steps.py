@@ -8,6 +8,7 @@ from typing import Any
 
 from firstorder import files
 from firstorder.config import Config, ConfigError, choose
+from firstorder.jobs import provenance
 from firstorder.jobs import study as studies
 from firstorder.jobs.code import code
 from firstorder.jobs.job import Demand, Files, Job
@@ -226,6 +227,8 @@ def _recorded_jobs(config: Config) -> Iterator[Job]:
                 yield each.job(config, *key)
 
 
+OF_PROJECT = ("CITATION.cff", "Snakefile")
+"""The files of the project that the crate tells of."""
 LAST = ("manifest", "crate", "paper", "page")
 
 
@@ -259,7 +262,11 @@ def _crate_job(config: Config) -> Job:
         step="crate",
         key=(),
         spec={"settings": {**chosen, "device": settings.device}, "agent": settings.agent},
-        inputs={"manifest": paths(config).manifest, "paper": paths(config).paper},
+        inputs={
+            "manifest": paths(config).manifest,
+            "paper": paths(config).paper,
+            **{name: provenance.relative(str(provenance.ROOT / name)) for name in OF_PROJECT},
+        },
         outputs=_crate_outputs(config),
         code=("firstorder.publish.crate:crate",),
         demand=LIGHT,
@@ -372,7 +379,7 @@ def _page_job(config: Config) -> Job:
             "manifest": paths(config).manifest,
         },
         outputs=_page_outputs(config),
-        code=("firstorder.publish.page:page",),
+        code=("firstorder.publish.page:page", "firstorder.publish:assets"),
         demand=LIGHT,
     )
 
