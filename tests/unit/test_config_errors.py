@@ -265,7 +265,27 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"families.binary.kind": "ternary"},
         ["families.binary.kind: 'ternary'", "'eigenfunctions', 'inductive', 'binary' or 'nads'"],
     ),
+    "a number in quotes": (
+        "recipes.yaml",
+        {"digits.epochs": "3"},
+        ["digits.epochs: '3'", "integer"],
+    ),
+    "a truth for a number": (
+        "recipes.yaml",
+        {"digits.milestones": [2, True]},
+        ["digits.milestones.1: True", "integer"],
+    ),
+    "a number for a truth": (
+        "recipes.yaml",
+        {"digits.nesterov": 1},
+        ["digits.nesterov: 1", "boolean"],
+    ),
     # functions and their options
+    "a number in quotes in a list of an option": (
+        STUDY,
+        {"claims.P5.options": {"rates": [0.2, "0.4"]}},
+        ["claims.P5.options.rates: ", "is not allowed", "number"],
+    ),
     "option of a predicate": (
         STUDY,
         {"claims.P1.options": {"dropp": 0.9}},

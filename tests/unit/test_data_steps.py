@@ -100,6 +100,36 @@ def test_data_of_ones_own_that_are_not_there_are_refused_before_planning(
         planned(path="absent", reader="npz", files=(), content={})
 
 
+def test_data_of_ones_own_are_known_by_their_bytes(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """Others are planned again, wherever they lie; the same ones elsewhere, or touched, are not."""
+
+    def spec(folder: str) -> str:
+        plan = planned(path=folder, files=(), content={}, reader="cifar_binary")
+        return plan.spec_digest(plan.job("fetch", "made", steps.IN_PLACE))
+
+    for folder in ("one", "two"):
+        write_files(tmp_path / folder, binary_files(splits()))
+    before = spec("one")
+    os.utime(tmp_path / "one/test_batch.bin", ns=(5, 5))
+    assert spec("one") == spec("two") == spec(str(tmp_path / "two")) == before
+    changed = (tmp_path / "one/test_batch.bin").read_bytes()[::-1]
+    write_files(tmp_path / "one", {"test_batch.bin": changed})
+    assert spec("one") != before and spec("two") == before
+
+
+def test_data_that_change_after_they_were_planned_are_refused(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    write_files(tmp_path / "one", binary_files(splits()))
+    plan = planned(path="one", files=(), content={}, reader="cifar_binary")
+    job = plan.job("fetch", "made", steps.IN_PLACE)
+    write_files(tmp_path / "one", {"test_batch.bin": bytes(3073 * 6)})
+    with pytest.raises(UserError, match="one: changed since it was planned; start again"):
+        run(plan, job)
+
+
 def test_placing_again_touches_nothing(planned: Callable[..., Plan], tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
     source = tmp_path / "local" / "raw.bin"

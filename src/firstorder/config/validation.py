@@ -136,9 +136,19 @@ def _check_size(text: str, where: str | Path) -> None:
 def check(model: type[Model], value: Any, where: str | Path, entry: str = "") -> Model:
     """`value` as a `model`; errors name the file `where` and the `entry` of it."""
     try:
-        return model.model_validate(value)
+        found = model.model_validate(value)
+        # As it is written: `"3"` and `true` are no numbers.
+        model.model_validate(_tuples(value), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(model, value, error, entry)}") from None
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    """A value with tuples for lists, which a strict model wants."""
+    if isinstance(value, dict):
+        return {key: _tuples(each) for key, each in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def check_entries(model: type[Model], path: Path) -> dict[str, Model]:

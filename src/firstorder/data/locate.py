@@ -18,7 +18,7 @@ from firstorder.data import readers
 from firstorder.data.checksums import mismatch
 from firstorder.data.lists import is_clutter
 from firstorder.errors import DataError
-from firstorder.files import sha256
+from firstorder.jobs.provenance import sha256
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def fingerprint(found: Source) -> str:
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and hashes of all files in a folder."""
     if path.is_file():
-        return sha256(path)
+        return sha256(str(path))
     return hashlib.sha256(json.dumps(dict(_all(path)), sort_keys=True).encode()).hexdigest()
 
 
@@ -118,7 +118,7 @@ def _all(root: Path) -> Iterator[tuple[str, str]]:
     """Relative name and SHA-256 of a file, or of every file in a folder that is no clutter."""
     for path in [root] if root.is_file() else sorted(root.rglob("*")):
         if path.is_file() and not is_clutter(path.name):
-            yield path.relative_to(root).as_posix(), sha256(path)
+            yield path.relative_to(root).as_posix(), sha256(str(path))
 
 
 def state(path: Path, file: File) -> str | None:

@@ -45,8 +45,10 @@ def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     aside = context.aside
     if "file" not in spec:
         found = locate.source(spec["name"], _declared(spec), Path(aside["path"]))
-        receipt = {"path": str(found.folder), "sha256": locate.fingerprint(found)}
-        files.write_json(outputs["receipt"], receipt)
+        digest = locate.fingerprint(found)
+        if spec["sha256"] not in (None, digest):
+            raise DataError(f"{found.folder}: changed since it was planned; start again")
+        files.write_json(outputs["receipt"], {"path": str(found.folder), "sha256": digest})
         return
     path = place(
         spec["dataset"],
@@ -200,19 +202,17 @@ def _prepare_spec(config: Config, dataset: str) -> dict[str, Any]:
 
 
 def _in_place_job(config: Config, dataset: str) -> Job:
-    declared = lookup(config.datasets, dataset, "dataset")
-    folder = raw_folder(config, dataset)
-    if declared.path is not None:
-        path = str(Path(declared.path).expanduser())
-    else:
-        from firstorder.data import locate
+    from firstorder.data import locate
 
-        found = locate.find(declared, folder)
-        path = str(found.folder if found else folder)
+    declared = lookup(config.datasets, dataset, "dataset")
+    found = locate.find(declared, raw_folder(config, dataset))
+    path = str(found.folder if found else raw_folder(config, dataset))
+    # What no digest is declared of may change: then it is another dataset, wherever it lies.
+    digest = locate.fingerprint(found) if found and not declared.content else None
     return Job(
         step="fetch",
         key=(dataset, IN_PLACE),
-        spec=_prepare_spec(config, dataset),
+        spec={**_prepare_spec(config, dataset), "sha256": digest},
         inputs={},
         outputs=_receipt(config, dataset, IN_PLACE),
         code=(),

@@ -8,6 +8,7 @@ without importing a module that would import torch or matplotlib.
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -99,7 +100,9 @@ def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = 
         if adapter is None:
             continue
         try:
-            adapter.validate_python(value, strict=isinstance(value, str | bool))
+            adapter.validate_python(value)
+            # As it is written, also in lists: `"3"` and `true` are no numbers.
+            adapter.validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
             reason = reason.removeprefix("Input ")

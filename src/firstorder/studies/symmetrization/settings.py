@@ -82,7 +82,7 @@ class Cells(Strict):
 
 def _listed(cells: Any) -> Any:
     """One product stands for a list of one."""
-    return [cells] if isinstance(cells, dict) else cells
+    return (cells,) if isinstance(cells, dict) else cells
 
 
 _CELLS = Cells.model_json_schema()
