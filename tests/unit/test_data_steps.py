@@ -107,7 +107,7 @@ def test_data_of_ones_own_are_known_by_their_bytes(
 
     def spec(folder: str) -> str:
         plan = planned(path=folder, files=(), content={}, reader="cifar_binary")
-        return plan.spec_digest(plan.job("fetch", "made", steps.IN_PLACE))
+        return plan.job("fetch", "made", steps.IN_PLACE).spec_digest
 
     for folder in ("one", "two"):
         write_files(tmp_path / folder, binary_files(splits()))

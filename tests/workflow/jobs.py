@@ -73,7 +73,7 @@ def of_plan(changes: dict[str, Any], listed: Listed) -> Listed:
                 "wildcards": dict(zip(made.steps()[job.step].keys, job.key, strict=True)),
                 "inputs": sorted(job.inputs.values()),
                 "outputs": sorted(job.outputs.values()),
-                "spec": made.spec_digest(job),
+                "spec": job.spec_digest,
                 "code": made.code(job),
                 "threads": job.demand.threads,
                 **{name: asked[name] if name in known else None for name in RESOURCES},

@@ -8,7 +8,6 @@ here, config/measured.csv has the mean of each step at each scale on another mac
 from __future__ import annotations
 
 import csv
-import io
 import os
 import statistics
 from collections import defaultdict
@@ -78,7 +77,7 @@ def _of_step(
 ) -> Work:
     seconds, measured = 0.0, 0
     for job in jobs:
-        found = known.get((step, files.digest(dict(job.spec))))
+        found = known.get((step, job.spec_digest))
         threads = job.demand.threads if device == "cpu" or not job.demand.gpu else 1
         other = 60.0 * job.demand.minutes if usual is None else usual
         each = statistics.median(found) if found else other
@@ -119,11 +118,7 @@ def keep(config: Config) -> Path:
         values = (scale, step, device, str(len(seconds)), mean)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     rows.sort(key=lambda row: (row["scale"], row["step"], row["device"]))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    files.write_csv(path, rows, COLUMNS)
     return path
 
 

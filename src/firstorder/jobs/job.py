@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from firstorder import files
@@ -47,6 +48,11 @@ class Job:
     demand: Demand = field(default_factory=Demand)
     aside: Mapping[str, Any] = field(default_factory=dict)
     """What decides no result: where a download may come from, what the report says of a figure."""
+
+    @cached_property
+    def spec_digest(self) -> str:
+        """The digest of its spec: what a rule carries instead of thousands of characters."""
+        return files.digest(dict(self.spec))
 
 
 def identity(spec: Spec, code: str, inputs: Mapping[str, str]) -> str:

@@ -55,7 +55,7 @@ def write(root: str, job: Job, code: str, device: str, seconds: float) -> None:
     entry = Entry(
         step=job.step,
         key=job.key,
-        spec=files.digest(dict(job.spec)),
+        spec=job.spec_digest,
         code=code,
         inputs=_hashes(job.inputs),
         outputs=_hashes(job.outputs),

@@ -67,10 +67,6 @@ class Plan:
         """All steps, by name."""
         return steps(self.config)
 
-    def spec_digest(self, job: Job) -> str:
-        """The digest of a job's spec: what a rule carries instead of thousands of characters."""
-        return files.digest(dict(job.spec))
-
     def jobs(self) -> dict[tuple[str, ...], Job]:
         """All jobs that the artefacts and claims of the configuration lead to: (step, *key)."""
         keys = (

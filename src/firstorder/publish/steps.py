@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from firstorder import files
 from firstorder.config import Config, ConfigError, choose
 from firstorder.jobs import provenance
 from firstorder.jobs import study as studies
@@ -236,7 +235,7 @@ def _listed(job: Job) -> dict[str, Any]:
     return {
         "step": job.step,
         "key": list(job.key),
-        "spec": files.digest(dict(job.spec)),
+        "spec": job.spec_digest,
         "code": code(*job.code),
         "entries": list(job.code),
         "inputs": list(job.inputs.values()),

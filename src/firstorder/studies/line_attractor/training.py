@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +73,7 @@ def write(own: Files, result: SequenceResult) -> None:
     for name, parameters in (("weights", result.parameters), ("untrained", result.untrained)):
         state = {key: value.contiguous() for key, value in parameters.items()}
         files.write_bytes(own[f"{name}.safetensors"], save(state))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(result.history)
-    files.write_text(own["history.csv"], text.getvalue())
+    files.write_csv(own["history.csv"], result.history, HISTORY)
     assert result.correct is not None
     with files.replacing(own["correct.npz"]) as temporary:
         right = result.correct.numpy()

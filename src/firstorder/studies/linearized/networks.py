@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from firstorder import files, streams
 from firstorder.errors import DataError
 
@@ -28,41 +26,22 @@ class Examples:
     """(N,) int64; -1 where the dataset has no labels."""
 
 
-def examples(path: str, support: Mapping[str, Any]) -> Examples:
-    """The first `train` and `test` examples of a fixed shuffle of the prepared dataset `path`."""
+def examples(path: str, spec: Mapping[str, Any]) -> Examples:
+    """The `train` and `test` examples of a support in the prepared dataset `path`."""
     import torch
 
-    from firstorder.data.images import standardise
-    from firstorder.data.prepared import read_prepared
+    from firstorder.data import support
 
-    prepared = read_prepared(path)
-    images, labels = [], []
-    for part, split, classes in (
-        ("train", prepared.train_images, prepared.train_labels),
-        ("test", prepared.test_images, prepared.test_labels),
-    ):
-        rows = _rows(part, len(split), support)
-        images.append(torch.from_numpy(split[rows]))
-        labels.append(torch.from_numpy(classes[rows]))
-    pixels = standardise(torch.cat(images), tuple(support["mean"]), tuple(support["std"]))
-    return Examples(pixels, torch.cat(labels))
+    return Examples(torch.cat(support.images(path, spec)), classes(path, spec))
 
 
-def classes(path: str, support: Mapping[str, Any]) -> Tensor:
+def classes(path: str, spec: Mapping[str, Any]) -> Tensor:
     """The classes (N,) of the examples of a support, without their pixels."""
     import torch
 
-    from firstorder.data.prepared import read_prepared
+    from firstorder.data import support
 
-    prepared = read_prepared(path)
-    parts = (("train", prepared.train_labels), ("test", prepared.test_labels))
-    return torch.cat(
-        [torch.from_numpy(labels[_rows(part, len(labels), support)]) for part, labels in parts]
-    )
-
-
-def _rows(part: str, count: int, support: Mapping[str, Any]) -> np.ndarray:
-    return streams.numpy_stream(0, f"support-{part}").permutation(count)[: support[part]]
+    return torch.cat(support.labels(path, spec))
 
 
 def draw(spec: Mapping[str, Any], stream: str = "init") -> nn.Module:

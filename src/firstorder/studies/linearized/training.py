@@ -13,7 +13,7 @@ import numpy as np
 from firstorder import files, memory
 from firstorder.config import Recipe
 from firstorder.jobs.context import Context
-from firstorder.studies.linearized.arrays import write_arrays, write_csv
+from firstorder.studies.linearized.arrays import write_arrays
 from firstorder.studies.linearized.networks import State, load, read_state, state_of, write_state
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def write_arm(
     rows = [
         {"task": task} | row for task, outcome in outcomes.items() for row in evaluated(outcome)
     ]
-    write_csv(outputs[f"{arm}.csv"], ("task", *COLUMNS), rows)
+    files.write_csv(outputs[f"{arm}.csv"], rows, ("task", *COLUMNS))
     tasks = {
         str(task): {
             "status": outcome.status,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from firstorder import files
+from firstorder.data import support
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.robust_kernels import examples
@@ -33,7 +34,7 @@ def follow_paths(spec: Spec, inputs: Files, outputs: Files, context: Context) ->
     began = time.perf_counter()
     device = context.torch_device(spec["threads"])
     kernel, test = (each.to(device) for each in examples.read_kernels(inputs))
-    clean, true = (each.to(device) for each in examples.labels(inputs["dataset"], spec))
+    clean, true = (each.to(device) for each in support.labels(inputs["dataset"], spec))
     losses, classes = _losses(spec), spec["classes"]
     rate = _step_size(kernel)
     rows: list[dict[str, Any]] = []
@@ -52,13 +53,13 @@ def follow_paths(spec: Spec, inputs: Files, outputs: Files, context: Context) ->
         )
         for name in losses:
             rows += _rows_of(paths, name, eta)
-    examples.write_csv(outputs["paths.csv"], rows)
+    files.write_csv(outputs["paths.csv"], rows)
     size = spec["exact"]
     part = Part(kernel[:size, :size].double(), clean[:size])
     tested = Part(test[:, :size].double(), true)
     given = examples.noisy(part.labels, spec["rates"][0], classes, "remainder", 1)
     first = _first_steps(part, given, losses, classes)
-    examples.write_csv(outputs["first_step.csv"], first)
+    files.write_csv(outputs["first_step.csv"], first)
     exact = _constant(part, tested, given, classes, spec["steps"])
     record = {"spec": dict(spec), "statements": exact, "seconds": time.perf_counter() - began}
     files.write_json(outputs["exact.json"], record | context.record(inputs.values()))

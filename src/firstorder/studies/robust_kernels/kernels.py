@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from firstorder import files, memory
+from firstorder.data import support
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.robust_kernels import examples
@@ -20,7 +21,7 @@ def compute_scalar_kernel(spec: Spec, inputs: Files, outputs: Files, context: Co
 
     began = time.perf_counter()
     device = context.torch_device(spec["threads"])
-    train, test = examples.images(inputs["dataset"], spec)
+    train, test = support.images(inputs["dataset"], spec)
     module = examples.network(spec, 1, spec["seed"]).to(device).eval()
     train, test = train.to(device), test.to(device)
     with memory.advising("lower memory_gib of this scale in config/studies/robust_kernels/"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from firstorder import files
+from firstorder.data import support
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.robust_kernels import examples
@@ -35,7 +36,7 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
     began = time.perf_counter()
     device = context.torch_device(spec["threads"])
     kernel, test = (each.to(device) for each in examples.read_kernels(inputs))
-    clean, true = (each.to(device) for each in examples.labels(inputs["dataset"], spec))
+    clean, true = (each.to(device) for each in support.labels(inputs["dataset"], spec))
     spectrum = decompose(kernel, spec["eigenpairs"] or len(kernel), device)
     cells = [(each, noisy(clean, each[0], spec["classes"], *each[1:])) for each in _cells(spec)]
     ridge = [(each, given) for each, given in cells if _has_ridge(spec, each)]
@@ -52,9 +53,9 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
             scale = _mean_scores(test, clean, spec)
             left = float((scores * scale).sum() / scale.square().sum())
             factors.append({"rate": rate, "draw": draw, "factor": left})
-    examples.write_csv(outputs["accuracy.csv"], measured)
-    examples.write_csv(outputs["predicted.csv"], list(_predicted(test, clean, true, spec)))
-    examples.write_csv(outputs["factors.csv"], factors)
+    files.write_csv(outputs["accuracy.csv"], measured)
+    files.write_csv(outputs["predicted.csv"], list(_predicted(test, clean, true, spec)))
+    files.write_csv(outputs["factors.csv"], factors)
     record = {
         "spec": dict(spec),
         "statements": _statements(kernel, test, clean, spec),

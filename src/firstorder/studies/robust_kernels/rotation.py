@@ -12,6 +12,7 @@ from torch import nn
 
 from firstorder import files
 from firstorder.config import Recipe
+from firstorder.data import support
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.robust_kernels import examples
@@ -55,7 +56,7 @@ def follow_rotation(spec: Spec, inputs: Files, outputs: Files, context: Context)
         rows += [{"seed": seed, **{name: row[name] for name in COLUMNS}} for row in found["rows"]]
         statuses[str(seed)] = found["status"]
         correct[f"seed{seed}"] = np.array(found["correct"], bool)
-    examples.write_csv(outputs["rotation.csv"], rows)
+    files.write_csv(outputs["rotation.csv"], rows)
     with files.replacing(outputs["correct.npz"]) as temporary:
         np.savez(temporary, **correct)  # type: ignore[arg-type]
     record = {"spec": dict(spec), "status": statuses, "seconds": time.perf_counter() - began}
@@ -73,10 +74,10 @@ def _train(
     from firstorder.training.checkpoint import Checkpoint
     from firstorder.training.data import Data
 
-    train, test = examples.images(inputs["dataset"], part)
+    train, test = support.images(inputs["dataset"], part)
     positive = torch.tensor(part["positive"])
     clean, true = (
-        torch.isin(own, positive).long() for own in examples.labels(inputs["dataset"], part)
+        torch.isin(own, positive).long() for own in support.labels(inputs["dataset"], part)
     )
     given = examples.noisy(clean, part["rate"], 2, "remainder", part["seed"])
     loss = losses.build(part["loss"]["function"], 2, **part["loss"]["parameters"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 from collections.abc import Mapping
@@ -263,9 +261,7 @@ def summary(training: Mapping[str, Any], result: Result) -> dict[str, Any]:
 def _write_history(path: str, result: Result) -> None:
     from firstorder.training.metrics import COLUMNS
 
-    empty = io.StringIO()
-    csv.DictWriter(empty, COLUMNS, lineterminator="\n").writeheader()
-    files.write_text(path, table(result.history) if result.history else empty.getvalue())
+    files.write_csv(path, result.history, () if result.history else COLUMNS)
 
 
 def _write_weights(path: str, run: Run) -> None:
@@ -284,12 +280,3 @@ def _write_correct(path: str, result: Result) -> None:
     right = np.zeros(0, bool) if result.correct is None else result.correct.numpy()
     with files.replacing(path) as temporary:
         np.savez(temporary, correct=np.packbits(right), count=len(right))
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV; the first one has the columns."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

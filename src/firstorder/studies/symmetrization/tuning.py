@@ -19,7 +19,6 @@ from firstorder.studies.symmetrization.training import (
     fit,
     inputs_of,
     part,
-    table,
     with_chosen,
 )
 
@@ -62,7 +61,7 @@ def tune(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
             tried.append(right)
         stages.append({**stage, **chosen_of(stage, tried, spec["seeds"])})
         chosen |= stage["candidates"][stages[-1]["chosen"]]
-    files.write_text(outputs["tried.csv"], table(rows))
+    files.write_csv(outputs["tried.csv"], rows)
     reached = stages[-1]["accuracy"][stages[-1]["chosen"]]
     record = {"chosen": chosen, "validation_accuracy": reached, "stages": stages}
     files.write_json(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firstorder import files
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.memory import advising
-from firstorder.studies.linearized.arrays import read_array, write_array, write_arrays, write_csv
+from firstorder.studies.linearized.arrays import read_array, write_array, write_arrays
 from firstorder.studies.linearized.networks import draw, examples, load, state_of, write_state
 from firstorder.studies.linearized.steps import say
 
@@ -80,7 +81,7 @@ def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
         aligned = from_gradients(module, images, found.vectors[k - 1].to(device), batch=64)
         value = float(found.values[k - 1])
         rows.append({"k": k, "eigenvalue": value, "alignment": float(aligned)})
-    write_csv(outputs["gradients.csv"], GRADIENTS, rows)
+    files.write_csv(outputs["gradients.csv"], rows, GRADIENTS)
     write_arrays(outputs["inductive.npz"], **_inductive(spec, gram, device))
 
 

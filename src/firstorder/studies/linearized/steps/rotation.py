@@ -8,10 +8,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from firstorder import files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.linearized import linear
-from firstorder.studies.linearized.arrays import read_array, read_eigenvectors, write_csv
+from firstorder.studies.linearized.arrays import read_array, read_eigenvectors
 from firstorder.studies.linearized.networks import (
     State,
     examples,
@@ -74,7 +75,7 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     fields = described(spec, gram, tasks)
     for arm, own in outcomes.items():
         write_arm(arm, own, fields, spec, read, outputs, context, began, device)
-    write_csv(outputs["alignment.csv"], ALIGNMENT, rows)
+    files.write_csv(outputs["alignment.csv"], rows, ALIGNMENT)
 
 
 def _digest(state: State) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from firstorder import streams
+from firstorder import files, streams
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.linearized import linear
-from firstorder.studies.linearized.arrays import read_array, write_csv
+from firstorder.studies.linearized.arrays import read_array
 from firstorder.studies.linearized.networks import examples, joined, write_state
 from firstorder.studies.linearized.steps import say
 from firstorder.studies.linearized.tasks import described, tasks_of
@@ -141,5 +141,5 @@ def _write_evolution(spec: Spec, outputs: Files, outcomes: Mapping[int, Outcome]
                 for name, value in row.items()
                 if name.startswith("energy_")
             ]
-    write_csv(outputs["evolution.csv"], EVOLUTION, evolution)
-    write_csv(outputs["energy.csv"], ENERGY, energy)
+    files.write_csv(outputs["evolution.csv"], evolution, EVOLUTION)
+    files.write_csv(outputs["energy.csv"], energy, ENERGY)
