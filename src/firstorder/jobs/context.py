@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from firstorder import files
 from firstorder.jobs import code, kept, provenance
-from firstorder.jobs.job import Demand, Spec, identity
+from firstorder.jobs.job import Spec, identity
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,6 @@ class Context:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoints: Path = Path("checkpoints")
     checkpoint_seconds: float = 60.0
-    demand: Demand = field(default_factory=Demand)
     aside: Mapping[str, Any] = field(default_factory=dict)
     """What decides no result, such as where a download may come from."""
 

@@ -21,7 +21,7 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Demand:
-    """What a job asks of a scheduler, and how much memory its blocks may take. No result."""
+    """What a job asks of a scheduler. No result."""
 
     threads: int = 1
     gpu: bool = False
@@ -29,8 +29,6 @@ class Demand:
     minutes: int = 10
     disk_megabytes: int = 1
     """What its outputs take."""
-    block_gib: float = 4.0
-    """Memory for intermediate blocks of kernel computations."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,6 @@ class Plan:
             device=settings.device,
             checkpoints=Path(paths(self.config).checkpoints),
             checkpoint_seconds=settings.checkpoint_seconds,
-            demand=job.demand,
             aside=job.aside,
         )
 

@@ -94,7 +94,6 @@ class Run:
             code=self.code,
             device="cpu",
             checkpoints=Path(paths(self.config).checkpoints),
-            demand=job.demand,
         )
 
     def prepare(self) -> None:

@@ -118,9 +118,7 @@ def _words(config: Config) -> Config:
     models = {
         name: each.model_copy(update={"label": "Another"}) for name, each in study.models.items()
     }
-    scale = config.studies["linearized"].scale.model_copy(
-        update={"memory_gib": 9.0, "kernel_minutes": 99}
-    )
+    scale = config.studies["linearized"].scale.model_copy(update={"kernel_minutes": 99})
     recipe = config.recipes["short"].model_copy(
         update={"minutes": 99, "memory_mb": 9999, "source": "another"}
     )
@@ -131,6 +129,12 @@ def _words(config: Config) -> Config:
     )
 
 
+def _blocks(config: Config) -> Config:
+    """Blocks of another size, on which the last digits of a kernel depend."""
+    scale = config.studies["linearized"].scale.model_copy(update={"memory_gib": 9.0})
+    return with_study(config, scale=scale)
+
+
 @pytest.mark.parametrize(
     ("change", "decided"),
     [
@@ -139,6 +143,7 @@ def _words(config: Config) -> Config:
         (_epochs, TRAINED),
         (_hidden, set(JOBS) - {"linearize"}),
         (_words, set()),
+        (_blocks, {"compute_kernel", "fit", "rotate", "find_directions"}),
     ],
 )
 def test_a_spec_holds_what_the_step_reads_and_nothing_else(

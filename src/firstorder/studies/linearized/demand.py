@@ -79,7 +79,6 @@ def _demand(config: Config, threads: int, megabytes: int, minutes: int, disk: in
         megabytes=megabytes,
         minutes=minutes,
         disk_megabytes=disk,
-        block_gib=scale_of(config).memory_gib,
     )
 
 

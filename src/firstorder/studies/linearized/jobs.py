@@ -62,6 +62,7 @@ def kernel_job(config: Config, model: str, support: str, seed: str) -> Job:
             **support_spec(config, support),
             "seed": seed_of(seed),
             "threads": scale_of(config).threads,
+            "memory_gib": scale_of(config).memory_gib,
         },
         inputs={"dataset": _dataset_file(config, support)},
         outputs=start_files(config, "compute_kernel", model, support, seed),
@@ -131,6 +132,7 @@ def fit_job(config: Config, model: str, support: str, seed: str, family: str) ->
             "family": family,
             "watch": list(declared.watch),
             "watch_points": declared.watch_points,
+            "memory_gib": scale_of(config).memory_gib,
         },
         inputs={
             "dataset": _dataset_file(config, support),
@@ -158,6 +160,7 @@ def rotate_job(config: Config, model: str, support: str, seed: str, family: str)
             **tasks_spec(config, declared, seed),
             "tasks": list(declared.rotated or declared.tasks),
             "threads": threads,
+            "memory_gib": scale_of(config).memory_gib,
         },
         inputs={
             "dataset": _dataset_file(config, support),
@@ -185,6 +188,7 @@ def directions_job(config: Config, model: str, seed: str, family: str) -> Job:
             **tasks_spec(config, declared, seed),
             "shape": [1, options.size, options.size],
             "directions": options.model_dump(mode="json", exclude={"size"}),
+            "memory_gib": scale_of(config).memory_gib,
         },
         inputs={},
         outputs=directions_files(config, model, seed, family),

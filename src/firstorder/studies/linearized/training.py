@@ -103,7 +103,7 @@ def train_network(
     from firstorder.linearized.tangent import outputs
     from firstorder.training.checkpoint import Checkpoint
 
-    more = {"points": watch.points} if watch else {}
+    more = {"points": watch.points, "memory_gib": watch.memory_gib} if watch else {}
     decisive = {name: path for name, path in inputs.items() if name in DECISIVE}
     identity = context.identity(part_of(spec, task.index, arm, **more), decisive)
     kept = {

@@ -157,6 +157,7 @@ def _network(config: Config, found: Examples) -> dict[str, Any]:
         "std": list(dataset.std),
         "model": model.model,
         "model_parameters": dict(model.model_parameters),
+        "memory_gib": scale(config).memory_gib,
     }
 
 
@@ -181,7 +182,6 @@ def _demand(config: Config, found: Examples, matrices: int, trainings: int = 0) 
         + 5 * megabytes(config.datasets[found.dataset]),
         minutes=at_scale.minutes + trainings,
         disk_megabytes=one,
-        block_gib=at_scale.memory_gib,
     )
 
 

@@ -25,8 +25,8 @@ def compute_scalar_kernel(spec: Spec, inputs: Files, outputs: Files, context: Co
     module = examples.network(spec, 1, spec["seed"]).to(device).eval()
     train, test = train.to(device), test.to(device)
     with memory.advising("lower memory_gib of this scale in config/studies/robust_kernels/"):
-        kernel = ntk(module, train, memory_gib=context.demand.block_gib)
-        rows = ntk(module, test, train, memory_gib=context.demand.block_gib)
+        kernel = ntk(module, train, memory_gib=spec["memory_gib"])
+        rows = ntk(module, test, train, memory_gib=spec["memory_gib"])
     centre_(kernel, rows)
     examples.write_array(outputs["kernel.npy"], kernel.numpy())
     examples.write_array(outputs["test.npy"], rows.numpy())

@@ -90,7 +90,7 @@ def _train(
     def turn(epoch: int, module: nn.Module, row: Any) -> dict[str, float | int | None]:
         if epoch not in part["epochs"]:
             return dict.fromkeys(ALIGNMENTS)
-        return _alignments(module, watched, clean[points], given[points], context)
+        return _alignments(module, watched, clean[points], given[points], part["memory_gib"])
 
     module = examples.network(part, 2, part["seed"])
     result = loop.train(
@@ -115,7 +115,7 @@ def _train(
 
 
 def _alignments(
-    module: nn.Module, watched: Tensor, clean: Tensor, given: Tensor, context: Context
+    module: nn.Module, watched: Tensor, clean: Tensor, given: Tensor, memory_gib: float
 ) -> dict[str, float | int | None]:
     """Of the kernel of the margin s_1 - s_0, without its mean, with clean labels and noise."""
     from firstorder.linearized import noise_alignment, normalised
@@ -123,7 +123,7 @@ def _alignments(
     from firstorder.linearized.mean_classifier import centred_one_hot
 
     margin = Margin(module).eval()
-    kernel = ntk(margin, watched, memory_gib=context.demand.block_gib)
+    kernel = ntk(margin, watched, memory_gib=memory_gib)
     normalised.centre_(kernel)
     own = noise_alignment.alignment(kernel, centred_one_hot(clean, 2))
     other = noise_alignment.alignment(kernel, noise_alignment.noise_part(clean, given, 2))

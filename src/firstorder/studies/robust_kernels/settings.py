@@ -130,7 +130,7 @@ class Scale(Strict):
     networks: dict[Slug, Network] = {}
     threads: Count = 1
     memory_gib: Annotated[float, Field(gt=0)] = 2.0
-    """Memory that kernel computations may take."""
+    """Memory that blocks of kernels may take; sums depend on it in the last digit."""
     minutes: Count = 10
     """Time to ask a scheduler for, for one job."""
 

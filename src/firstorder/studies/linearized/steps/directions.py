@@ -34,7 +34,7 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
     from firstorder.linearized.tasks import Task
 
     device = context.torch_device(recipe_of(spec).threads)
-    options, memory = spec["directions"], context.demand.block_gib
+    options, memory = spec["directions"], spec["memory_gib"]
     module = draw(spec)
     write_state(outputs["init.safetensors"], state_of(module))
     module.to(device)

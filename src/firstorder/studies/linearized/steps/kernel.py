@@ -36,7 +36,7 @@ def compute_kernel(spec: Spec, inputs: Files, outputs: Files, context: Context) 
     module = draw(spec)
     write_state(outputs["init.safetensors"], state_of(module))
     module.to(device)
-    memory = context.demand.block_gib
+    memory = spec["memory_gib"]
     train = spec["support"]["train"]
     with advising(f"lower train (now {train}) of the support in config/studies/linearized/"):
         ntk(

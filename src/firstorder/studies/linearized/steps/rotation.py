@@ -64,7 +64,8 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     for task in tasks:
         say("kernel of task", task.index, max(spec["tasks"]))
         weights = of_task(networks, task.index, path)
-        part = part_of(spec, task.index, "retrained", weights=_digest(weights))
+        more = {"weights": _digest(weights), "memory_gib": spec["memory_gib"]}
+        part = part_of(spec, task.index, "retrained", **more)
         identity = context.identity(part, decisive)
         find = partial(_rotate, spec, inputs, context, identity, task, weights, images, device)
         found = context.once(identity, find)
@@ -107,7 +108,7 @@ def _rotate(
     from firstorder.linearized.outcome import Outcome
     from firstorder.linearized.tasks import by_training_set
 
-    memory = context.demand.block_gib
+    memory = spec["memory_gib"]
     module = of_state(spec, weights, inputs["networks.safetensors"]).to(device)
     lost = asdict(Outcome("diverged", [], {}, 0.0))
     diverged = {"outcomes": dict.fromkeys(ROTATED, lost), "alignment": []}

@@ -81,7 +81,7 @@ def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     began, trained = time.perf_counter(), {}
     for task in tasks:
         say(f"{spec['family']}: task", task.index, max(spec["tasks"]))
-        watch = _watch(spec, context, task, images) if task.index in spec["watch"] else None
+        watch = _watch(spec, task, images) if task.index in spec["watch"] else None
         trained[task.index] = train(task, "network", watch=watch)
     outcomes = {task: found.outcome for task, found in trained.items()}
     peak = max(found.peak for found in trained.values())
@@ -102,7 +102,7 @@ def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     write("random", outcomes, described(spec, gram, controls), began=began, peak=peak)
 
 
-def _watch(spec: Spec, context: Context, task: Task, images: Tensor) -> Watch:
+def _watch(spec: Spec, task: Task, images: Tensor) -> Watch:
     from firstorder.linearized.network import Watch
 
     return Watch(
@@ -112,7 +112,7 @@ def _watch(spec: Spec, context: Context, task: Task, images: Tensor) -> Watch:
         task.test_labels.to(images.device),
         spec["watch_points"],
         recipe_of(spec).epochs,
-        context.demand.block_gib,
+        spec["memory_gib"],
     )
 
 
