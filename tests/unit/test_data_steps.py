@@ -119,6 +119,19 @@ def test_data_of_ones_own_are_known_by_their_bytes(
     assert spec("one") != before and spec("two") == before
 
 
+def test_a_picture_of_a_list_counts(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    COLOUR["csv"][1](splits(), tmp_path / "one")
+
+    def spec() -> str:
+        plan = planned(path="one", files=(), content={}, reader="csv_labels")
+        return plan.job("fetch", "made", steps.IN_PLACE).spec_digest
+
+    before, picture = spec(), next((tmp_path / "one").rglob("*.png"))
+    assert prepared(planned(path="one", files=(), content={}, reader="csv_labels"))
+    picture.write_bytes(picture.read_bytes() + b"more")
+    assert spec() != before
+
+
 def test_data_that_change_after_they_were_planned_are_refused(
     planned: Callable[..., Plan], tmp_path: Path
 ) -> None:

@@ -207,8 +207,9 @@ def _in_place_job(config: Config, dataset: str) -> Job:
     declared = lookup(config.datasets, dataset, "dataset")
     found = locate.find(declared, raw_folder(config, dataset))
     path = str(found.folder if found else raw_folder(config, dataset))
-    # What no digest is declared of may change: then it is another dataset, wherever it lies.
-    digest = locate.fingerprint(found) if found and not declared.content else None
+    # Public data are known by what is declared of them; what is one's own may change.
+    own = declared.path is not None or ":" in declared.reader
+    digest = locate.fingerprint(found) if found and own else None
     return Job(
         step="fetch",
         key=(dataset, IN_PLACE),

@@ -22,11 +22,16 @@ from firstorder.errors import DataError
 HEADING = ("label", "class", "target")
 """What the second column of a heading may be called."""
 
+PICTURES = "pictures"
+"""Stands among the splits for the folder."""
+
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The lists."""
+    """The lists; where they are, the folder that the pictures lie in."""
     splits = ("train", "test", *dataset.extra_tests)
-    yield {split: folder / f"{split}.csv" for split in splits if split != "published"}
+    lists = {split: folder / f"{split}.csv" for split in splits if split != "published"}
+    there = all(path.exists() for path in lists.values())
+    yield {**lists, **({PICTURES: folder} if there else {})}
 
 
 @reader("csv_labels", layouts=layouts)
@@ -34,6 +39,8 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every list; images are decoded in blocks while the dataset is written."""
     splits = {}
     for split, file in files.items():
+        if split == PICTURES:
+            continue
         examples = list(_listed(dataset, file))
         paths = tuple(file.parent / name for name, _ in examples)
         labels = np.array([label for _, label in examples], dtype=np.int64)
