@@ -237,7 +237,7 @@ def explain(plan: Any, path: str) -> None:
 def compare(first: str, second: str, keep: bool) -> None:
     """Compare two folders of results, number by number, claim by claim, and say why they differ.
 
-    Exit status 0: the same within the tolerance of the seeds; 1: they differ; 2: nothing can be
+    Exit status 0: the same within the tolerance of the seeds; 1: they differ; 2: no number can be
     compared.
     """
     from firstorder.publish import compare as comparison

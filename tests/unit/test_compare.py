@@ -82,6 +82,13 @@ def test_one_seed_has_a_relative_tolerance(folder: Folder) -> None:
         assert compare.compare(str(one), str(other)).status == status
 
 
+def test_folders_without_a_number_in_common_are_not_the_same(folder: Folder) -> None:
+    one, other = folder("one"), folder("other")
+    (other / "tables/a.csv").rename(other / "tables/b.csv")
+    found = compare.compare(str(one), str(other))
+    assert found.claims == {compare.SAME: 1} and found.status == 2
+
+
 def test_times_are_not_compared(folder: Folder) -> None:
     assert compare.compare(str(folder("one")), str(folder("two", time=9.0))).status == 0
 

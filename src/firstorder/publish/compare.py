@@ -47,8 +47,8 @@ class Comparison:
 
     @property
     def status(self) -> int:
-        """0: the same within tolerance, 1: they differ, 2: nothing can be compared."""
-        if not self.numbers and not self.claims:
+        """0: the same within tolerance, 1: they differ, 2: no number can be compared."""
+        if not self.numbers:
             return 2
         return int(bool(self.numbers[DIFFERS] or self.claims[DIFFERS]))
 
