@@ -119,7 +119,9 @@ def trace(made: Plan) -> Traces:
 
 def is_code(path: str) -> bool:
     """Whether Python, or a package that is installed here, opens a file of the source."""
-    return path.endswith((".py", ".pyc")) or f"{os.sep}.venv{os.sep}" in path
+    return path.endswith(".py") or any(
+        each in Path(path).parts for each in ("__pycache__", ".venv")
+    )
 
 
 def data_of(entry: str) -> list[Path]:
