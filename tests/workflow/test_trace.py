@@ -120,7 +120,7 @@ def trace(made: Plan) -> Traces:
 def is_code(path: str) -> bool:
     """Whether Python, or a package that is installed here, opens a file of the source."""
     return path.endswith(".py") or any(
-        each in Path(path).parts for each in ("__pycache__", ".venv")
+        each in ("__pycache__", ".venv") or each.endswith(".egg-info") for each in Path(path).parts
     )
 
 
