@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -59,8 +60,8 @@ def related(
     Where none shares a file, those that read other files of the same runs, which are in one folder.
     Those of `first` that read the same runs come before all others.
     """
-    mine = set(own)
-    theirs = {name: set(paths) for name, paths in artefacts.items()}
+    mine = frozenset(own)
+    theirs = {name: frozenset(paths) for name, paths in artefacts.items()}
     files = _shares(mine, theirs)
     runs = _shares(_folders(mine), {name: _folders(paths) for name, paths in theirs.items()})
     named = sorted((name for name in first if name in runs), key=lambda name: -runs[name])
@@ -68,11 +69,12 @@ def related(
     return list(dict.fromkeys([*named, *sorted(found, key=lambda name: -found[name])]))[:most]
 
 
-def _folders(paths: Iterable[str]) -> set[str]:
-    return {str(PurePosixPath(path).parent) for path in paths}
+@cache
+def _folders(paths: frozenset[str]) -> frozenset[str]:
+    return frozenset(path.rpartition("/")[0] for path in paths)
 
 
-def _shares(mine: set[str], artefacts: Mapping[str, set[str]]) -> dict[str, float]:
+def _shares(mine: frozenset[str], artefacts: Mapping[str, frozenset[str]]) -> dict[str, float]:
     """What is common of all that is in either, where anything is."""
     return {
         name: len(mine & theirs) / len(mine | theirs)

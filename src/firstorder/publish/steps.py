@@ -119,7 +119,7 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
     listed = []
     datasets: dict[str, list[str]] = {}
     drawn = {job.aside["printed"]["label"]: job for job in artefacts}
-    read = {name: set(job.inputs.values()) for name, job in drawn.items()}
+    read = {name: frozenset(job.inputs.values()) for name, job in drawn.items()}
     placed = _places(artefacts)
     for study in studies.chosen(config):
         own = config.studies[study.name].declared
