@@ -42,6 +42,7 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
     ridge = [(each, given) for each, given in cells if _has_ridge(spec, each)]
     fitted = _ridge_scores(kernel, test, [given for _, given in ridge], spectrum, spec)
     of_ridge = dict(zip([each for each, _ in ridge], fitted, strict=True))
+    scale = _mean_scores(test, clean, spec)
     measured: list[dict[str, Any]] = []
     factors: list[dict[str, Any]] = []
     for (rate, sampler, draw), given in cells:
@@ -50,7 +51,6 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
         for name, own in {"mean": scores, **of_ridge.get((rate, sampler, draw), {})}.items():
             measured.append({**where, "classifier": name, "accuracy": accuracy(own, true)})
         if sampler == "iid":
-            scale = _mean_scores(test, clean, spec)
             left = float((scores * scale).sum() / scale.square().sum())
             factors.append({"rate": rate, "draw": draw, "factor": left})
     files.write_csv(outputs["accuracy.csv"], measured)
