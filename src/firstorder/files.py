@@ -19,9 +19,12 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstorder.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def beside(path: Path) -> Path:
@@ -150,6 +153,16 @@ def write_csv(
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def write_array(path: str | Path, values: np.ndarray) -> None:
+    """Write an npy file atomically."""
+    import numpy as np
+
+    # A file that is open for reading too gets its bytes from Python: what numpy writes by itself
+    # fails on a full disk without saying why.
+    with replacing(path) as temporary, open(temporary, "w+b") as stream:
+        np.save(stream, values)
 
 
 def read_json(path: str | Path) -> Any:

@@ -1,4 +1,4 @@
-"""Arrays and CSV files that the steps write and read."""
+"""Arrays that the steps write and read."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ from firstorder.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def write_array(path: str, values: np.ndarray) -> None:
-    """Write an npy file atomically."""
-    # A file that is open for reading too gets its bytes from Python: what numpy writes by itself
-    # fails on a full disk without saying why.
-    with files.replacing(path) as temporary, open(temporary, "w+b") as stream:
-        np.save(stream, values)
 
 
 def read_array(path: str) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstorder import files, streams
+from firstorder import streams
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,12 +50,6 @@ def noisy(clean: Tensor, rate: float, classes: int, sampler: str, seed: int) -> 
 def accuracy(scores: Tensor, true: Tensor) -> float:
     """Share of scores (M, K) of which the label's is the largest."""
     return float((scores.argmax(1) == true).double().mean())
-
-
-def write_array(path: str, values: np.ndarray) -> None:
-    """Write an npy file atomically."""
-    with files.replacing(path) as temporary, open(temporary, "w+b") as stream:
-        np.save(stream, values)
 
 
 def read_kernels(inputs: Mapping[str, str]) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def compute_scalar_kernel(spec: Spec, inputs: Files, outputs: Files, context: Co
         kernel = ntk(module, train, memory_gib=spec["memory_gib"])
         rows = ntk(module, test, train, memory_gib=spec["memory_gib"])
     centre_(kernel, rows)
-    examples.write_array(outputs["kernel.npy"], kernel.numpy())
-    examples.write_array(outputs["test.npy"], rows.numpy())
+    files.write_array(outputs["kernel.npy"], kernel.numpy())
+    files.write_array(outputs["test.npy"], rows.numpy())
     record = {"spec": dict(spec), "seconds": time.perf_counter() - began}
     files.write_json(outputs["kernel.json"], record | context.record(inputs.values()))

@@ -12,7 +12,7 @@ from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.memory import advising
-from firstorder.studies.linearized.arrays import read_array, write_array, write_arrays
+from firstorder.studies.linearized.arrays import read_array, write_arrays
 from firstorder.studies.linearized.networks import draw, examples, load, state_of, write_state
 from firstorder.studies.linearized.steps import say
 
@@ -47,7 +47,7 @@ def compute_kernel(spec: Spec, inputs: Files, outputs: Files, context: Context) 
             progress=partial(say, "kernel"),
         )
         scores = outputs_of(module, images).cpu().numpy()
-    write_array(outputs["outputs.npy"], scores)
+    files.write_array(outputs["outputs.npy"], scores)
 
 
 def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
