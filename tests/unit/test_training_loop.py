@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from firstorder import models, streams
+from firstorder import losses, models, streams
 from firstorder.config import Recipe
 from firstorder.data import images
 from firstorder.losses import normalisation
 from firstorder.training import loop
+from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.data import Data, layout
 from firstorder.training.metrics import COLUMNS, labelling
 from firstorder.training.result import Result
@@ -340,12 +342,67 @@ def test_a_gpu_learns_and_repeats_its_bits(precision: str) -> None:
     assert one.last is not None and (one.last["test_accuracy"] or 0) > 0.8
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_recorded_step_is_the_step(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = recipe(
+        epochs=6, precision=precision, augment={"crop": 1}, schedule="linear",
+        schedule_unit="step", weight_decay=1e-3,
+    )  # fmt: skip
+    data, networks = digits(600), (network(name="cnn4"), network(name="cnn4"))
+    nlnl = losses.build("nlnl", 10)  # it draws
+    recorded = run(networks[0], data, chosen, loss=nlnl, device="cuda", l1=1e-5)
+    monkeypatch.setattr(loop, "capture", lambda training, index: None)
+    launched = run(networks[1], data, chosen, loss=nlnl, device="cuda", l1=1e-5)
+    for one, other in zip(recorded.history, launched.history, strict=True):
+        assert one["lr"] == other["lr"]
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=2e-2)
+    for a, b in zip(bits(networks[0]), bits(networks[1]), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_a_gpu_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    chosen, data = recipe(epochs=4, augment={"crop": 1}), digits(600)
+    whole, cut = network(name="cnn4"), network(name="cnn4")
+    reference = run(whole, data, chosen, device="cuda")
+    place = Checkpoint(tmp_path / "at", "spec", 0.0)
+
+    def stop(epoch: int, module: nn.Module, row: Any) -> dict[str, float]:
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(network(name="cnn4"), data, chosen, device="cuda", checkpoint=place, on_epoch=stop)
+    again = run(cut, data, chosen, device="cuda", checkpoint=place)
+    assert again.history == reference.history
+    assert all(torch.equal(a, b) for a, b in zip(bits(cut), bits(whole), strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_loss_that_looks_at_a_number_is_trained_kernel_by_kernel() -> None:
+    def looking(scores: Tensor, labels: Tensor) -> Tensor:
+        loss = cross_entropy(scores, labels)
+        return loss if float(loss) > 0 else 2 * loss
+
+    data, chosen = digits(600), recipe(epochs=3)
+    looked, plain = network(), network()
+    one = run(looked, data, chosen, loss=looking, device="cuda")
+    assert one.history[-1]["train_loss"] < one.history[0]["train_loss"]
+    run(plain, data, chosen, device="cuda")
+    for a, b in zip(bits(looked), bits(plain), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
 NARROW_SHORTCUT = """
 import torch
 from torch import nn
 from torch.nn import functional
 from firstorder.config import Recipe
 from firstorder.training import loop
+from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.data import Data
 module = nn.Sequential(nn.Conv2d(3, 8, 1, stride=2), nn.Flatten(), nn.Linear(8 * 16 * 16, 10))
 images, labels = torch.full((64, 3, 32, 32), 9, dtype=torch.uint8), torch.arange(64) % 10

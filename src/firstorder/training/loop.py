@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from firstorder import memory, streams
 from firstorder.device import deterministic_convolutions, device_name, peak_memory
 from firstorder.training import metrics, sgd
+from firstorder.training.captured import CapturedStep, capture
 from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.data import (
     Data,
@@ -47,6 +48,8 @@ Loss = Callable[..., Tensor]
 `batch` is not None also gets a generator on the device (losses that draw at random)."""
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Raw images (B, C, H, W) and a generator on their device -> augmented images."""
+Shown = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of a step: mean loss, norm of the gradient, largest |raw score|, predictions (B,)."""
 OnEpoch = Callable[[int, nn.Module, Row], "dict[str, float | int | None] | None"]
 """Epoch, network (in evaluation mode) and row -> more columns for the row, kept across resumes.
 Called after every epoch; where the recipe does not evaluate, the row's test columns are None."""
@@ -205,6 +208,8 @@ class Training:
         self.drawing = streams.torch_stream(seed, "loss", device)
         self.sizes = batch_sizes(len(self.data.labels), recipe)
         self.permutation = torch.empty(0, dtype=torch.int64, device=device)
+        self.captured: CapturedStep | None = None
+        self.capturable = device.type == "cuda"
         self.seen = metrics.Seen()
         self.position = Position()
         self.correct: Tensor | None = None  # bool (N,), of the last evaluation of the test set
@@ -240,6 +245,17 @@ class Training:
 
     def step(self, index: Tensor, labels: Tensor, lr: float) -> None:
         """One step of gradient descent on the examples at `index` (B,)."""
+        full = len(index) == self.sizes[0]
+        if self.capturable and full and self.captured is None:
+            self.captured = capture(self, index)
+            self.capturable = self.captured is not None
+        if self.captured is not None and full:
+            self.seen.add(*self.captured(index, lr))
+        else:
+            self.seen.add(*self.descend(index, labels, lr))
+
+    def descend(self, index: Tensor, labels: Tensor, lr: float | Tensor) -> Shown:
+        """One step, and what it shows; nothing in it depends on a number on the device."""
         images = self.train_inputs.take(index)
         if self.augment is not None:
             images = self.augment(images, self.augmenting)
@@ -257,8 +273,10 @@ class Training:
             norm = sgd.norm(gradients)
             if self.recipe.clip is not None:
                 gradients = sgd.clip(gradients, norm, self.recipe.clip)
-            self.seen.add(loss, norm, scores, normalised)
+            largest = torch.linalg.vector_norm(scores.detach(), torch.inf)
+            shown = loss.detach(), norm, largest, metrics.predict(normalised)
         self.optimiser.step(gradients, lr)
+        return shown
 
     def scores(self, images: Tensor) -> Tensor:
         """Raw scores (B, K) in float32; the network computes in the recipe's precision."""

@@ -54,12 +54,12 @@ class Seen:
     maxima: list[Tensor] = field(default_factory=list)
     predictions: list[Tensor] = field(default_factory=list)
 
-    def add(self, loss: Tensor, norm: Tensor, scores: Tensor, normalised: Tensor) -> None:
-        """One step's mean loss, gradient norm, raw and normalised scores (B, K)."""
-        self.losses.append(loss.detach())
+    def add(self, loss: Tensor, norm: Tensor, largest: Tensor, predictions: Tensor) -> None:
+        """One step's mean loss, gradient norm, largest |raw score|, and predictions (B,)."""
+        self.losses.append(loss)
         self.norms.append(norm)
-        self.maxima.append(torch.linalg.vector_norm(scores.detach(), torch.inf))
-        self.predictions.append(predict(normalised))
+        self.maxima.append(largest)
+        self.predictions.append(predictions)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything seen, as four tensors (empty where no step was made)."""

@@ -32,8 +32,12 @@ class SGD:
         self.momenta = [torch.zeros_like(p) for p in self.parameters] if momentum else []
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, lr: float) -> None:
-        """m <- mu m + (g + wd p);  p <- p - lr m   (Nesterov: p <- p - lr (g + wd p + mu m))."""
+    def step(self, gradients: Tensors, lr: float | Tensor) -> None:
+        """m <- mu m + (g + wd p);  p <- p - lr m   (Nesterov: p <- p - lr (g + wd p + mu m)).
+
+        A rate that is a scalar on the device is read when the step is made, also where the step
+        was recorded before.
+        """
         directions = gradients
         if self.weight_decay:
             directions = torch._foreach_add(directions, self.parameters, alpha=self.weight_decay)
@@ -44,7 +48,10 @@ class SGD:
                 directions = torch._foreach_add(directions, self.momenta, alpha=self.momentum)
             else:
                 directions = self.momenta
-        torch._foreach_add_(self.parameters, directions, alpha=-lr)
+        if isinstance(lr, Tensor):
+            torch._foreach_sub_(self.parameters, torch._foreach_mul(directions, lr))
+        else:
+            torch._foreach_add_(self.parameters, directions, alpha=-lr)
 
 
 def norm(gradients: Tensors) -> Tensor:
