@@ -129,6 +129,27 @@ def test_an_unstable_number_is_compared_by_order_within_its_column_and_source(
     assert elsewhere["agreement"] == "differs"
 
 
+@pytest.mark.parametrize(
+    ("name", "gce", "agreement"),
+    [("higher", "25.82", "order kept"), ("lower", "12", "order not kept")],
+)
+def test_numbers_of_a_part_of_the_data_are_compared_by_order_alone(
+    tiny: Config, name: str, gce: str, agreement: str
+) -> None:
+    lines = ["symmetric-0.8,ce,18.95,0.38,T,", f"symmetric-0.8,gce,{gce},1.03,T,"]
+    publish(f"part-{name}", lines)
+    config = made_up.edit("datasets.yaml", {"cifar10.raw": "cifar10"})
+    frame = built(config, "accuracy-symmetric")
+    for loss in ("ce", "gce"):
+        cell = entry(frame, loss, "symmetric-0.8")
+        assert cell["agreement"] == agreement
+        assert cell["published_text"].endswith(f"({agreement})")
+    text = page(config, "accuracy-symmetric", "md")
+    training = config.datasets["cifar10"].train
+    assert "Published numbers were made otherwise (of a recipe unknown to us) than these" in text
+    assert f"epochs, {training:,} training images)" in text and "(differs)" not in text
+
+
 def test_every_published_number_names_its_source(tiny: Config) -> None:
     config = publish("sources", ["symmetric-0.8,ce,18.95,,One,", "symmetric-0.8,gce,25.8,,Two,"])
     made_up.make(config, "accuracy-symmetric")

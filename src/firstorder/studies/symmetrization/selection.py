@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from firstorder.config import Config, ConfigError, Noise
+from firstorder.config import Config, ConfigError, Dataset, Noise, Recipe
 from firstorder.jobs import functions
 from firstorder.jobs.study import Selected
 from firstorder.publish.protocol import Row, examples, trained
@@ -76,7 +76,19 @@ def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[
         "label": losses(config)[loss_name].label,
         "tuned": found.loss.tuned,
         "classes": len(dataset.classes),
+        "published_data": dataset.raw or found.dataset,
+        "unlike": _unlike(dataset, found.recipe),
     }
+
+
+def _unlike(dataset: Dataset, recipe: Recipe) -> str:
+    """How trainings on a part of a published dataset are made, as a published number is not.
+
+    Empty where the dataset is the published one, so that numbers compare by value.
+    """
+    if dataset.raw is None:
+        return ""
+    return f"{recipe.model}, {recipe.epochs} epochs, {dataset.train:,} training images"
 
 
 def _heading(config: Config, setting: str) -> str:

@@ -26,8 +26,14 @@ COMPARED = (
     "Difference is rebuilt minus published; it differs where it exceeds max(1, 3 (σ + σ')) points. "
     "Cells without a published number stay empty."
 )
+OTHERWISE = "made otherwise: compare its order"
+"""Why a published number is not compared by value with that of another network or less data."""
+BY_ORDER = {UNSTABLE: "unstable: ", OTHERWISE: ""}
+"""Reasons that have the place of a number among the others compared, and how it is printed."""
+ASIDE = ["published_data", "unlike", "made"]
+"""What rows say while a table is made, of the conditions of its numbers."""
 REASONED = (
-    "A reason in brackets stands for a verdict by value. An unstable number keeps its order when "
+    "A reason in brackets stands for a verdict by value. A number keeps its order when "
     "it is on the published side of every loss, of its column and source, that is further from it "
     "than this margin both published and rebuilt."
 )
@@ -50,7 +56,8 @@ def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
     rows, sources = with_sources(_settled(rows) + _unnamed(rows, anchors))
     compared += sources
     notes = [SPREAD] if runs["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
-    frame, marked = mark_equals(pd.DataFrame(rows), results, runs, metric)
+    frame = pd.DataFrame(rows).drop(columns=ASIDE)
+    frame, marked = mark_equals(frame, results, runs, metric)
     return Table(frame, (*notes, marked, *compared, *realised_note(runs), *diverged_note(runs)))
 
 
@@ -146,6 +153,8 @@ def _entry(
         "dataset": first["dataset"],
         "noise": first["noise"],
         "loss": first["loss"],
+        "published_data": first["published_data"],
+        "unlike": first["unlike"],
         "metric": f"{metric}, %",
         "mean": mean,
         "std": std,
@@ -159,17 +168,19 @@ def _entry(
 
 
 def _compared(entry: dict[str, Any], anchors: dict[tuple[str, str, str], dict]) -> dict[str, Any]:
-    anchor = anchors.get((entry["dataset"], entry["noise"], entry["loss"]))
+    anchor = anchors.get((entry["published_data"], entry["noise"], entry["loss"]))
     if anchor is None:
         return {
             "published": np.nan,
             "published_std": np.nan,
             "published_text": "",
             "source": "",
+            "made": "",
             "difference": np.nan,
             "agreement": "",
         }
     mean, std = anchor["mean"], anchor["std"]
+    reason = anchor[REASON] or (OTHERWISE if entry["unlike"] else "")
     known = not np.isnan(entry["mean"])
     by_value = "agrees" if agrees(entry["mean"], entry["std"], mean, std) else "differs"
     return {
@@ -177,9 +188,16 @@ def _compared(entry: dict[str, Any], anchors: dict[tuple[str, str, str], dict]) 
         "published_std": std,
         "published_text": plus_minus(mean, std),
         "source": anchor["source"],
+        "made": _made(anchor),
         "difference": entry["mean"] - mean,
-        "agreement": (anchor[REASON] or by_value) if known else "",
+        "agreement": (reason or by_value) if known else "",
     }
+
+
+def _made(anchor: dict[str, Any]) -> str:
+    """How a published number was made, as far as that is known to us."""
+    epochs = f"{anchor['epochs']} epochs" if anchor["epochs"] else ""
+    return ", ".join(filter(None, (anchor["network"], epochs)))
 
 
 def _reasoned(row: dict[str, Any]) -> bool:
@@ -190,6 +208,11 @@ def _reasoned(row: dict[str, Any]) -> bool:
 def _comparison(rows: list[dict[str, Any]]) -> list[str]:
     """How the numbers of a table are compared, for its caption."""
     notes = [COMPARED] if any(row["published_text"] for row in rows) else []
+    unlike = dict.fromkeys(row["unlike"] for row in rows if row["published_text"] and row["unlike"])
+    made = dict.fromkeys(row["made"] for row in rows if row["unlike"] and row["made"])
+    if unlike:
+        here, there = "; ".join(unlike), "; ".join(made) or "of a recipe unknown to us"
+        notes.append(f"Published numbers were made otherwise ({there}) than these ({here}).")
     return [*notes, REASONED] if any(map(_reasoned, rows)) else notes
 
 
@@ -201,27 +224,27 @@ def _settled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     settled = []
     for row in rows:
         if _reasoned(row):
-            reason = _order(row, rows) if row["agreement"] == UNSTABLE else row["agreement"]
-            text = f"{row['published_text']} ({reason})"
+            reason = _order(row, rows) if row["agreement"] in BY_ORDER else row["agreement"]
+            text = f"{row['published_text']} ({reason})" if reason else row["published_text"]
             row = {**row, "published_text": text, "agreement": reason}
         settled.append(row)
     return settled
 
 
 def _order(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """Whether an unstable number is on the published side of every loss clearly apart from it."""
+    """Whether a number is on the published side of every loss clearly apart from it."""
     kept = []
     for other in rows:
         alike = all(other[key] == row[key] for key in ("section", "column", "source"))
-        if alike and other["agreement"] in ("agrees", "differs", UNSTABLE):
+        if alike and other["agreement"] in ("agrees", "differs", *BY_ORDER):
             sides = (
                 _side(row, other, "mean", "std"),
                 _side(row, other, "published", "published_std"),
             )
             kept += [sides[0] == sides[1]] if all(sides) else []
     if not kept:
-        return UNSTABLE
-    return "unstable: order kept" if all(kept) else "unstable: order not kept"
+        return UNSTABLE if row["agreement"] == UNSTABLE else ""
+    return BY_ORDER[row["agreement"]] + ("order kept" if all(kept) else "order not kept")
 
 
 def _side(one: dict[str, Any], other: dict[str, Any], mean: str, std: str) -> int:
@@ -272,7 +295,8 @@ def test_sets(results: Results) -> Table:
     notes = [SPREAD] if tests["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
     notes += [*_comparison(rows), *diverged_note(tests)]
     settled, sources = with_sources(_settled(rows))
-    return Table(_marked(pd.DataFrame(settled), results, tests), (*notes, BY_SEED, *sources))
+    frame = pd.DataFrame(settled).drop(columns=ASIDE)
+    return Table(_marked(frame, results, tests), (*notes, BY_SEED, *sources))
 
 
 def _marked(frame: pd.DataFrame, results: Results, tests: pd.DataFrame) -> pd.DataFrame:
