@@ -20,6 +20,7 @@ import bench_dynamics
 import bench_evaluation
 import bench_kernel
 import bench_linearized
+import bench_recorded
 import bench_spectrum
 import bench_stacked
 import bench_training
@@ -41,10 +42,16 @@ ITEMS: dict[str, Callable[[], Iterator[Line]]] = {
     "implicit": bench_spectrum.implicit,
     "training": bench_training.lines,
     "training-small": bench_training.small,
+    "recorded": bench_recorded.recorded,
     "stacked": bench_stacked.stacked,
     "evaluation": bench_evaluation.evaluations,
     **bench_dynamics.ITEMS,
 }
+
+
+def available(item: str) -> bool:
+    """Whether this machine can run an item."""
+    return item != "recorded" or torch.cuda.is_available()
 
 
 def main() -> None:
@@ -55,6 +62,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.items) - ITEMS.keys():
         parser.error(f"unknown items {sorted(unknown)}; allowed: {', '.join(ITEMS)}")
+    if absent := [item for item in options.items if not available(item)]:
+        parser.error(f"{', '.join(absent)}: needs a GPU")
     if options.here:
         torch.set_num_threads(options.threads)
         for line in ITEMS[options.items[0]]():
@@ -64,7 +73,7 @@ def main() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     print_header()
-    for item in options.items or ITEMS:
+    for item in options.items or [name for name in ITEMS if available(name)]:
         command = [sys.executable, "-W", "ignore", str(Path(__file__).parent)]
         command += ["--here", "--threads", str(options.threads), item]
         subprocess.run(command, env=environment, check=True)
