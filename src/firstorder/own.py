@@ -1,9 +1,10 @@
-"""A user's own function: a loss, a network, a reader. Its file lies anywhere below the project."""
+"""Functions by name: a user's own, in any file below the project, and registered ones."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -34,6 +35,12 @@ def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise refuse(f"{what} {spec!r}: {source} has no function {attribute!r}{hint}")
     return found
+
+
+def know_all(package: str) -> None:
+    """Import every module of a package, so that what its files register is known."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
 
 
 def _file(source: str, spec: str, what: str, refuse: type[UserError]) -> ModuleType:

@@ -120,6 +120,7 @@ def _origin(function: Values) -> tuple[str, str]:
 
 def names() -> tuple[str, ...]:
     """All registered names, sorted."""
+    own.know_all("firstorder.losses")
     return tuple(sorted(_ENTRIES))
 
 
@@ -156,9 +157,11 @@ def _entry(name: str) -> Entry:
     if name in _ENTRIES:
         return _ENTRIES[name]
     if ":" not in name:
-        close = get_close_matches(name, _ENTRIES, n=1)
+        if name in (known := names()):
+            return _ENTRIES[name]
+        close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise LossError(f"loss {name!r} is unknown; {hint}known: {', '.join(names())}")
+        raise LossError(f"loss {name!r} is unknown; {hint}known: {', '.join(known)}")
     function = own.function(name, "loss", LossError)
     registered = [entry for entry in _ENTRIES.values() if entry.function is function]
     return registered[0] if registered else Entry(function)

@@ -1,9 +1,9 @@
 """Models by name.
 
 A builder takes `(num_classes, shape)` and keyword parameters, and returns a module whose
-weights are yet to be drawn. Adding a model is one decorated builder in a module of this package
-that `firstorder.models` imports. A user's own needs no decorator and no change here: its name is
-`file.py:function`; `torchvision:NAME` is a network of torchvision.
+weights are yet to be drawn. Adding a model is one decorated builder in a module of this package. A
+user's own needs no decorator and no change here: its name is `file.py:function`;
+`torchvision:NAME` is a network of torchvision.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def register(
 
 def names() -> tuple[str, ...]:
     """All model names, sorted."""
+    own.know_all("firstorder.models")
     return tuple(sorted(_BUILDERS))
 
 
@@ -97,7 +98,7 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         return of_torchvision(name.removeprefix(TORCHVISION))
     if ":" in name:
         return own.function(name, "model", ConfigError)
-    if name not in _BUILDERS:
+    if name not in _BUILDERS and name not in names():
         raise ConfigError(f"model {name!r} is unknown; allowed: {', '.join(names())}")
     return _BUILDERS[name]
 
