@@ -36,7 +36,7 @@ def _noises(results: Results) -> dict[str, str]:
 
 def _said(noise: str, kind: str) -> str:
     """A noise with its kind: `40 % symmetric noise`, `clean labels`."""
-    return "clean labels" if noise == "clean" else f"{noise} {frames.KINDS[kind]}"
+    return "clean labels" if noise == "clean" else f"{noise} {frames.kind_of_noise(kind)}"
 
 
 @figure("learning-curves", reads=("history.csv",))

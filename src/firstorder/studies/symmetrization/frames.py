@@ -21,15 +21,18 @@ HISTORY = (
 )  # fmt: skip
 
 KINDS = {
-    "symmetric": "symmetric noise",
-    "asymmetric": "asymmetric noise",
     "pairflip": "pair-flip noise",
     "instance": "instance-dependent noise",
     "human": "human annotation noise",
     "matrix": "noise of a given matrix",
     "labels": "given labels",
 }
-"""How kinds of noise are printed."""
+"""How kinds of noise are printed that are not, like `symmetric noise`, by their name."""
+
+
+def kind_of_noise(kind: str) -> str:
+    """A kind of noise as printed."""
+    return KINDS.get(kind, f"{kind} noise")
 
 
 def cells(results: Results) -> Iterator[dict[str, Any]]:
@@ -40,7 +43,7 @@ def cells(results: Results) -> Iterator[dict[str, Any]]:
     """
     for row in results.spec["rows"]:
         rate = float("nan") if row["rate"] is None else row["rate"]
-        drawn = ", ".join((KINDS[row["kind"]], *row["options"]))
+        drawn = ", ".join((kind_of_noise(row["kind"]), *row["options"]))
         for seed in results.spec["seeds"]:
             yield {**row, "rate": rate, "drawn": drawn, "seed": seed}
 

@@ -80,7 +80,7 @@ def realised_note(runs: pd.DataFrame) -> tuple[str, ...]:
             continue
         low, high = rates.min(), rates.max()
         span = f", {100 * low:.2f} to {100 * high:.2f} by seed" if high - low > APART / 10 else ""
-        what = f"{heading}, {label} {frames.KINDS[str(kind)]}"
+        what = f"{heading}, {label} {frames.kind_of_noise(str(kind))}"
         told.append(f"{what}: {100 * rates.mean():.2f} %{span}")
     return (
         (f"Realised noise rates, in the classes that have wrong labels: {'; '.join(told)}.",)
@@ -133,7 +133,7 @@ def in_sections(runs: pd.DataFrame) -> pd.DataFrame:
     Clean labels stand with the noise that they start.
     """
     titles = zip(runs["heading"], runs["kind"], strict=True)
-    return runs.assign(section=[f"{heading}, {frames.KINDS[kind]}" for heading, kind in titles])
+    return runs.assign(section=[f"{data}, {frames.kind_of_noise(kind)}" for data, kind in titles])
 
 
 def _entry(
