@@ -489,6 +489,7 @@ MULTIPLIED_LISTS, MULTIPLIED_MERGES = (
     [
         ("ce: { label: CE\ngce: 3\n", r"losses\.yaml: line \d+: not YAML"),
         ("ce: [\n", r"losses\.yaml: line \d+: not YAML"),
+        ("ce: &x 1\ngce: &x 2\n", r"line 2: not YAML: found duplicate anchor"),
         ("- ce\n", r"losses\.yaml: expected `key: value` lines"),
         ("", r"losses\.yaml: expected `key: value` lines"),
         ("ce: { label: A }\nce: { label: B }\n", r"losses\.yaml: line 2: .*'ce' is given twice"),

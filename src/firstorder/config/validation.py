@@ -98,7 +98,9 @@ def parse(text: str, where: str | Path) -> Any:
         return yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{where}: line {line}: not YAML: {error.problem}") from None
+        twice = error.problem == "second occurrence"  # then the context says of what
+        reason = str(error.context).partition(";")[0] if twice else error.problem
+        raise ConfigError(f"{where}: line {line}: not YAML: {reason}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     except UnicodeEncodeError:  # bytes of the command line that are no text

@@ -30,20 +30,19 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
     published = readers.named(source.reader).read(dataset, source.files)
     problem = content.problem(dataset.content, published)
     if problem is not None:
-        raise DataError(f"{name}: {source.folder} (reader {source.reader}): {problem}")
+        where = f"{source.folder} (reader {source.reader})" if source.files else source.reader
+        raise DataError(f"{name}: {where}: {problem}")
     if source.files:
         log.info("%s: read from %s by %s", name, source.folder, source.reader)
     splits = parts.divide(dataset, published)
     if dataset.resize:
         splits = {key: _fitted(split, dataset.shape[1:]) for key, split in splits.items()}
+    files = f" or the files in {source.folder}" if source.files else ""
     counts = {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
     for key, count in counts.items():
         problem = _problem(splits.get(key), count, dataset)
         if problem is not None:
-            raise DataError(
-                f"{name}: {key}: {problem}; "
-                f"correct its entry in datasets.yaml or the files in {source.folder}"
-            )
+            raise DataError(f"{name}: {key}: {problem}; correct its entry in datasets.yaml{files}")
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
 
 
