@@ -225,8 +225,8 @@ def explain(plan: Any, path: str) -> None:
     click.echo(text)
     if not intact:
         raise UserError(
-            f"{path}: not everything is as it was recorded; delete each file that is CHANGED, "
-            "then `make` makes it again"
+            f"{path}: not everything is as it was recorded: `make` makes again what is MISSING, "
+            "and what is CHANGED once it is deleted"
         )
 
 
