@@ -10,7 +10,7 @@ from torch import nn
 
 from firstorder import models
 from firstorder.errors import ConfigError
-from firstorder.models.initialisers import fan_in
+from firstorder.models.initialisers import fan_in, truncated_normal
 from firstorder.models.layers import activation, same_padding
 
 COLOUR, GREY, DIGITS = (3, 32, 32), (1, 28, 28), (1, 8, 8)
@@ -89,6 +89,16 @@ def test_lecun_is_a_truncated_normal_of_variance_one_over_fan_in() -> None:
     assert layer.weight.abs().max().item() <= 2 * deviation / 0.8796
     assert layer.weight.abs().max().item() > 2.2 * deviation
     assert not layer.bias.any()
+
+
+def test_a_seed_draws_the_same_truncated_normal_under_every_version_of_torch() -> None:
+    weight = torch.empty(400)
+    truncated_normal(weight, 1.0, generator())
+    expected = torch.tensor([-1.5256, -0.7502, -0.6540, -1.6095])
+    torch.testing.assert_close(weight[:4], expected, rtol=0, atol=1e-4)
+    again = torch.tensor([0.5565, -0.3608, -1.0920])  # the first of those that were beyond two
+    torch.testing.assert_close(weight[[26, 44, 55]], again, rtol=0, atol=1e-4)
+    assert weight.abs().max() <= 2
 
 
 def test_kaiming_fills_the_uniform_bounds_of_the_peers() -> None:

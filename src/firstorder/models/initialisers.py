@@ -57,12 +57,22 @@ def fan_in(layer: Layer) -> int:
 
 def lecun(layer: Layer, weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
     """Truncated normal of variance 1/fan_in; bias 0."""
-    deviation = math.sqrt(1 / fan_in(layer)) / TRUNCATED
-    nn.init.trunc_normal_(
-        weight, std=deviation, a=-2 * deviation, b=2 * deviation, generator=generator
-    )
+    truncated_normal(weight, math.sqrt(1 / fan_in(layer)) / TRUNCATED, generator)
     if bias is not None:
         bias.zero_()
+
+
+def truncated_normal(weight: Tensor, deviation: float, generator: torch.Generator) -> None:
+    """Fill `weight` with normal numbers, drawn again where they are beyond two deviations.
+
+    Written out because torch's own changed its method: 2.11 and 2.15 draw different numbers from
+    one seed. These are the latter's.
+    """
+    bound = float(weight.new_tensor(2 * deviation))  # as the weights' precision has it
+    weight.normal_(0, deviation, generator=generator)
+    while bool((beyond := weight.abs() > bound).any()):
+        again = torch.empty_like(weight).normal_(0, deviation, generator=generator)
+        weight.copy_(again.where(beyond, weight))
 
 
 def kaiming(layer: Layer, weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
