@@ -55,10 +55,8 @@ class Section:
 
 def sections(frame: pd.DataFrame) -> list[Section]:
     """Lay out a tidy frame; rows with published numbers take three lines each."""
-    return [
-        _section(str(title), part)
-        for title, part in frame.fillna({"section": ""}).groupby("section", sort=False)
-    ]
+    titled = frame.assign(section=_column(frame, "section"))
+    return [_section(str(title), part) for title, part in titled.groupby("section", sort=False)]
 
 
 def _section(title: str, part: pd.DataFrame) -> Section:
@@ -86,7 +84,7 @@ def _section(title: str, part: pd.DataFrame) -> Section:
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     if name not in frame:
         return pd.Series([""] * len(frame), index=frame.index, dtype=str)
-    return frame[name].fillna("").astype(str)
+    return frame[name].astype(object).fillna("").astype(str)
 
 
 def _rebuilt(cell: dict | None) -> Text:

@@ -211,7 +211,7 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
         elif pd.api.types.is_numeric_dtype(column):
             found[name] = [_rounded(value) for value in column.tolist()]
         else:
-            codes, texts = pd.factorize(column.fillna(""))
+            codes, texts = pd.factorize(column.astype(object).fillna(""))
             found[name] = {"texts": [_plain(text) for text in texts], "codes": codes.tolist()}
     return {"length": len(frame), "columns": found}
 
