@@ -189,7 +189,7 @@ def _compared(entry: dict[str, Any], anchors: dict[tuple[str, str, str], dict]) 
         "published_text": plus_minus(mean, std),
         "source": anchor["source"],
         "made": _made(anchor),
-        "difference": entry["mean"] - mean,
+        "difference": np.nan if entry["unlike"] else entry["mean"] - mean,
         "agreement": (reason or by_value) if known else "",
     }
 
@@ -207,7 +207,8 @@ def _reasoned(row: dict[str, Any]) -> bool:
 
 def _comparison(rows: list[dict[str, Any]]) -> list[str]:
     """How the numbers of a table are compared, for its caption."""
-    notes = [COMPARED] if any(row["published_text"] for row in rows) else []
+    by_value = any(row["published_text"] and not row["unlike"] for row in rows)
+    notes = [COMPARED] if by_value else []
     unlike = dict.fromkeys(row["unlike"] for row in rows if row["published_text"] and row["unlike"])
     made = dict.fromkeys(row["made"] for row in rows if row["unlike"] and row["made"])
     if unlike:
