@@ -52,8 +52,9 @@ def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
         _entry(cell.reset_index(drop=True), metric, anchors)
         for _, cell in runs.groupby(keys, sort=False)
     ]
-    compared = _comparison(rows)
-    rows, sources = with_sources(_settled(rows) + _unnamed(rows, anchors))
+    settled = _settled(rows)
+    compared = _comparison(settled)
+    rows, sources = with_sources(settled + _unnamed(rows, anchors))
     compared += sources
     notes = [SPREAD] if runs["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
     frame = pd.DataFrame(rows).drop(columns=ASIDE)
@@ -294,8 +295,9 @@ def test_sets(results: Results) -> Table:
             noise = "" if clean else f", {entry['column']}"
             rows.append({**entry, "section": section + noise, "column": _test_set(str(metric))})
     notes = [SPREAD] if tests["seed"].nunique() > 1 else ["One seed: no spread. In percent."]
-    notes += [*_comparison(rows), *diverged_note(tests)]
-    settled, sources = with_sources(_settled(rows))
+    settled = _settled(rows)
+    notes += [*_comparison(settled), *diverged_note(tests)]
+    settled, sources = with_sources(settled)
     frame = pd.DataFrame(settled).drop(columns=ASIDE)
     return Table(_marked(frame, results, tests), (*notes, BY_SEED, *sources))
 
