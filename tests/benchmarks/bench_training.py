@@ -78,7 +78,7 @@ def usual(name: str, data: Data, device: torch.device, workers: int) -> float:
     return (time.perf_counter() - began) / len(loader)
 
 
-def ours(name: str, data: Data, device: torch.device) -> float:
+def ours(name: str, data: Data, device: torch.device, precision: str = "float32") -> float:
     """Seconds a step of the project's loop."""
     recipe = Recipe(
         model=name,
@@ -87,6 +87,7 @@ def ours(name: str, data: Data, device: torch.device) -> float:
         lr=0.01,
         weight_decay=1e-4,
         clip=5.0,
+        precision=precision,
         augment={"crop": 4, "flip": 0.5},
     )
     result = loop.train(
@@ -101,16 +102,20 @@ def ours(name: str, data: Data, device: torch.device) -> float:
     return result.seconds_per_step
 
 
-def pairs(
-    name: str, steps: int, device: torch.device, workers: int, repetitions: int
-) -> list[tuple[float, float]]:
-    """Seconds a step of the usual loop and of ours, for every repetition."""
+def synthetic(steps: int) -> Data:
+    """Random images of CIFAR's size and labels, for so many steps an epoch."""
     generator = torch.Generator().manual_seed(0)
     size = steps * BATCH
     images = torch.randint(0, 256, (size, 3, 32, 32), generator=generator).to(torch.uint8)
     labels = torch.randint(0, 10, (size,), generator=generator)
-    data = Data(images, labels, labels, images[:BATCH], labels[:BATCH])
-    found = []
+    return Data(images, labels, labels, images[:BATCH], labels[:BATCH])
+
+
+def pairs(
+    name: str, steps: int, device: torch.device, workers: int, repetitions: int
+) -> list[tuple[float, float]]:
+    """Seconds a step of the usual loop and of ours, for every repetition."""
+    data, found = synthetic(steps), []
     with other_process() if device.type == "cpu" else nullcontext() as other:
         for turn in range(repetitions + 1):
             before = ours(name, data, device) if turn % 2 else None  # the order alternates
