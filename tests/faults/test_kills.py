@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from firstorder.jobs import ledger
+
 from .conftest import CELL, Project, duplicate
 
 KILLS = 20
@@ -63,6 +65,11 @@ def test_sigterm_writes_a_checkpoint_at_once_and_ends_the_process(
     done = project.run("train", *CELL)
     assert "resumed in epoch" in done.text and "epoch 2/8" not in done.text.split("seed 2")[0]
     assert project.results() == undisturbed.results()
+    notes = [
+        ledger.read(ledger.place(str(each.folder / "results/tiny"), "/".join(("train", *CELL))))
+        for each in (project, undisturbed)
+    ]
+    assert [note is not None and note.resumed for note in notes] == [True, False]
 
 
 def test_what_a_kill_within_a_write_leaves_is_no_result_and_is_cleared_away(

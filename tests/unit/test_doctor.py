@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from projects import Project
 from firstorder import doctor, files
 from firstorder.errors import ConfigError
 from firstorder.jobs import forecast, ledger, plan
+from firstorder.jobs.context import Context
 from firstorder.jobs.plan import Plan
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -132,6 +135,31 @@ def test_times_of_other_scales_and_steps_stay_when_some_are_kept(toy: Project) -
     found, *rows = table.read_text().splitlines()
     assert found == head
     assert sorted(rows) == sorted([*stay, f"{scale},measure,cpu: X,1,30.00"])
+
+
+def test_a_job_that_went_on_from_an_earlier_run_tells_no_time(toy: Project) -> None:
+    made = planned()
+    used(made, 0.1, made.config.settings.scale, resumed=True)
+    assert "10 minutes" in row(made, "measure") and row(made, "measure").endswith("0 of 1")
+    forecast.keep(made.config)
+    assert "measure" not in Path("config/measured.csv").read_text()
+
+
+def test_a_context_knows_what_of_its_job_an_earlier_run_had_done(tmp_path: Path) -> None:
+    first, result = Context(checkpoints=tmp_path), tmp_path / "result"
+    checkpoint = first.checkpoint("begun")
+    checkpoint.write_bytes(b"")
+    os.utime(checkpoint, (first.started.timestamp() + 1,) * 2)
+    result.write_text("1")
+    first.once("found", dict)
+    first.keep("made", {"result": str(result)})
+    assert first.checkpoint("begun").is_file() and first.resumed == []
+    second = Context(checkpoints=tmp_path, started=first.started + timedelta(seconds=2))
+    second.checkpoint("begun")
+    second.once("found", dict)
+    assert second.restore("made", {"result": str(result)})
+    assert not second.restore("not made", {"result": str(result)})
+    assert second.resumed == ["begun", "found", "made"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ class Context:
     """What decides no result, such as where a download may come from."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    resumed: list[str] = field(default_factory=list)
+    """Parts of the job that an earlier run had finished or begun: it takes more than this run."""
 
     def identity(self, spec: Spec, inputs: Mapping[str, str], *entries: str) -> str:
         """The identity of a part of the job: of what it reads, `inputs` name -> path.
@@ -45,7 +47,10 @@ class Context:
 
     def restore(self, name: str, outputs: Mapping[str, str]) -> bool:
         """Put back what was kept under an identity; False when it is not all there."""
-        return kept.restore(self.checkpoints / "finished" / name, outputs)
+        found = kept.restore(self.checkpoints / "finished" / name, outputs)
+        if found:
+            self.resumed.append(name)
+        return found
 
     def keep(self, name: str, outputs: Mapping[str, str]) -> None:
         """Keep finished files under an identity."""
@@ -58,15 +63,20 @@ class Context:
         """
         path = self.checkpoints / "finished" / f"{name}.json"
         found = kept.recall(path)
-        if found is None:
-            found = dict(find())
-            kept.remember(path, found)
-            files.discard(self.checkpoint(name))
+        if found is not None:
+            self.resumed.append(name)
+            return found
+        found = dict(find())
+        kept.remember(path, found)
+        files.discard(self.checkpoint(name))
         return found
 
     def checkpoint(self, name: str) -> Path:
         """Where a training under way keeps its state."""
-        return self.checkpoints / f"{name}.safetensors"
+        path = self.checkpoints / f"{name}.safetensors"
+        if path.is_file() and path.stat().st_mtime < self.started.timestamp():
+            self.resumed.append(name)
+        return path
 
     @contextmanager
     def scratch(self, name: str, suffix: str) -> Iterator[Path]:

@@ -1,8 +1,9 @@
 """How long jobs take: as measured here, else as measured elsewhere, else as declared.
 
 The ledger holds what every job took. The forecast looks there for the same step with the same
-spec, at any scale below the results folder, on the same kind of device. For what was never run
-here, config/measured.csv has the mean of each step at each scale on another machine.
+spec, at any scale below the results folder, on the same kind of device. Jobs that went on from an
+earlier run took more than their last run and do not count. For what was never run here,
+config/measured.csv has the mean of each step at each scale on another machine.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def keep(config: Config) -> Path:
     scale, path = config.settings.scale, Path(config.root, ELSEWHERE)
     took: dict[tuple[str, str], list[float]] = defaultdict(list)
     for entry in ledger.entries(config.settings.results, scale):
-        took[entry.step, entry.device].append(entry.seconds)
+        if not entry.resumed:
+            took[entry.step, entry.device].append(entry.seconds)
     rows = [
         row
         for row in _table(path)
@@ -143,7 +145,7 @@ def _usage(results: str, device: str) -> dict[tuple[str, str], list[float]]:
     """Seconds of jobs that ran on a kind of device, by step and spec."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for entry in ledger.entries(results):
-        if entry.device.startswith(device):
+        if entry.device.startswith(device) and not entry.resumed:
             found[entry.step, entry.spec].append(entry.seconds)
     return found
 

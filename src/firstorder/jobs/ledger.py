@@ -37,6 +37,8 @@ class Entry:
     cpu_seconds: float
     peak_memory_bytes: int
     """Of the process that computed."""
+    resumed: bool = False
+    """Whether parts of the job were from an earlier run: then it takes longer than `seconds`."""
 
 
 def place(root: str, name: str) -> Path:
@@ -49,7 +51,9 @@ def name(job: Job) -> str:
     return "/".join((job.step, *job.key))
 
 
-def write(root: str, job: Job, code: str, device: str, seconds: float) -> None:
+def write(
+    root: str, job: Job, code: str, device: str, seconds: float, resumed: bool = False
+) -> None:
     """Enter a job whose outputs are on disk."""
     spent = resource.getrusage(resource.RUSAGE_SELF)
     entry = Entry(
@@ -63,6 +67,7 @@ def write(root: str, job: Job, code: str, device: str, seconds: float) -> None:
         seconds=seconds,
         cpu_seconds=spent.ru_utime + spent.ru_stime,
         peak_memory_bytes=spent.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        resumed=resumed,
     )
     value = asdict(entry)
     files.write_json(place(root, name(job)), value | {"digest": files.digest(value)})

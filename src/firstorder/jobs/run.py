@@ -25,4 +25,5 @@ def run(plan: Plan, job: Job) -> None:
     for path in job.outputs.values():
         if not Path(path).is_file():
             raise DataError(f"{path}: `{job.step}` did not write it")
-    ledger.write(root, job, context.code, provenance.device(context.device), seconds)
+    device, resumed = provenance.device(context.device), bool(context.resumed)
+    ledger.write(root, job, context.code, device, seconds, resumed)
