@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -55,6 +56,23 @@ def test_zero_initialised_residuals_leave_180033_live_parameters() -> None:
     gradients = torch.autograd.grad(module(images).sum(), list(module.parameters()))
     live = [g for g in gradients if g.abs().max() > 0]
     assert sum(g.numel() for g in live) == 180_033
+
+
+@pytest.mark.parametrize("name", ["cnn4", "cnn8"])
+def test_pooling_before_relu_gives_the_bits_of_the_peers_order(name: str) -> None:
+    ours = models.build(name, 10, COLOUR, generator=generator())
+    assert isinstance(ours, nn.Sequential)
+    layers = list(ours)
+    for at, (layer, after) in enumerate(itertools.pairwise(ours)):
+        if isinstance(layer, nn.MaxPool2d):
+            assert isinstance(after, nn.ReLU)
+            layers[at : at + 2] = [after, layer]
+    images = torch.randn(16, *COLOUR, generator=generator())
+    results = [
+        torch.autograd.grad(module(images).square().sum(), list(module.parameters()))
+        for module in (ours, nn.Sequential(*layers))
+    ]
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 
 @pytest.mark.parametrize("name", ["mlp", "lenet", "cnn4", "cnn8", "resnet18", "resnet34"])

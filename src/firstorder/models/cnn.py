@@ -28,7 +28,11 @@ def _stages(
     shape: Shape,
     activation: str,
 ) -> nn.Module:
-    """A pooling after every tuple of `widths`; batch norm before every activation."""
+    """A pooling after every tuple of `widths`; batch norm before every activation.
+
+    Of ReLU and pooling the pooling is computed first: the largest number is the same before and
+    after, as is its gradient, and ReLU has a quarter of the work.
+    """
     channels, height, width = shape
     layers: list[nn.Module] = []
     for stage in widths:
@@ -39,7 +43,7 @@ def _stages(
                 activation_module(activation),
             ]
             channels = features
-        layers.append(nn.MaxPool2d(2))
+        layers.insert(len(layers) - (activation == "relu"), nn.MaxPool2d(2))
     return nn.Sequential(
         *layers,
         nn.Flatten(),
