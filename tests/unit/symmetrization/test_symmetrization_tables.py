@@ -183,6 +183,19 @@ def test_losses_that_cannot_be_told_from_the_best_are_marked_with_it(tiny: Confi
         assert "cannot be told from the best" in text
 
 
+@pytest.mark.parametrize("artefact", ["accuracy-symmetric", "fixed-tuned", "test-sets"])
+@pytest.mark.parametrize("seeds", [[1], [1, 2]])
+def test_fewer_than_three_seeds_have_a_best_and_no_equals(
+    tiny: Config, artefact: str, seeds: list[int]
+) -> None:
+    config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"seeds": seeds})
+    frame = built(config, artefact)
+    for _, column in frame[frame["best"]].groupby(["section", "column"]):
+        assert column["mean"].round(2).nunique() == 1
+    text = page(config, artefact, "md")
+    assert "the best of its column; fewer than three seeds" in text and "bootstrap" not in text
+
+
 @pytest.mark.parametrize("artefact", ["accuracy-symmetric", "pairs", "fixed-tuned", "test-sets"])
 def test_a_training_that_diverged_is_marked_in_every_table(tiny: Config, artefact: str) -> None:
     for name, path in made_up.job(tiny, artefact).inputs.items():

@@ -19,7 +19,9 @@ BY_SEED = (
     "Bold: cannot be told from the best of its column (paired bootstrap over seeds, Holm's method "
     "over the losses, 5 %)."
 )
-BEST = "Bold: the best of its column; one seed cannot say what equals it."
+BEST = "Bold: the best of its column; fewer than three seeds cannot say what equals it."
+MIN_SEEDS = 3
+"""With two the test has one degree of freedom: among nine losses it takes 102 standard errors."""
 
 
 def mark_equals(
@@ -30,11 +32,11 @@ def mark_equals(
     `frame` has columns section, column, setting, noise, loss and eligible, which is taken away;
     `value` is the column of `runs` that is printed.
     """
+    if runs["seed"].nunique() < MIN_SEEDS:
+        return mark_best(frame), BEST
     known = effects.bits(results, runs) if value == LAST else {}
     note = EQUALS if known else BY_SEED
     cells = known or effects.numbers(runs, value)
-    if not known and runs["seed"].nunique() < 2:
-        return mark_best(frame), BEST
     drawn = resample(cells)
     best: set[int] = set()
     shown = frame[frame["eligible"].astype(bool) & frame["mean"].notna()]

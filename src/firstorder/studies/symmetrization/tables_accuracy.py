@@ -19,7 +19,7 @@ from firstorder.publish.table import (
     spread,
 )
 from firstorder.studies.symmetrization import frames
-from firstorder.studies.symmetrization.equals import BY_SEED, mark_equals
+from firstorder.studies.symmetrization.equals import mark_equals
 
 SPREAD = "Entries are in percent; of several seeds, mean ± standard deviation (n − 1)."
 COMPARED = (
@@ -299,21 +299,24 @@ def test_sets(results: Results) -> Table:
     notes += [*_comparison(settled), *diverged_note(tests)]
     settled, sources = with_sources(settled)
     frame = pd.DataFrame(settled).drop(columns=ASIDE)
-    return Table(_marked(frame, results, tests), (*notes, BY_SEED, *sources))
+    marked, told = _marked(frame, results, tests)
+    return Table(marked, (*notes, *told, *sources))
 
 
-def _marked(frame: pd.DataFrame, results: Results, tests: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the equals of the best in every column, each of one metric."""
+def _marked(
+    frame: pd.DataFrame, results: Results, tests: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str]]:
+    """The frame with the equals of the best in every column, each of one metric; notes on them."""
     parts = [
         mark_equals(
             frame[frame["metric"] == f"{metric}, %"],
             results,
             part.rename(columns={"accuracy": str(metric)}),
             f"{metric}",
-        )[0]
+        )
         for metric, part in tests.groupby("metric", sort=False)
     ]
-    return pd.concat(parts)
+    return pd.concat([part for part, _ in parts]), list(dict.fromkeys(note for _, note in parts))
 
 
 def _test_set(metric: str) -> str:
