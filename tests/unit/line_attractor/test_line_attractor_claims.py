@@ -92,6 +92,24 @@ def test_seeds_that_disagree_are_not_resolved(tmp_path: Path) -> None:
     assert claims.along_the_manifold(results).status == NOT_RESOLVED
 
 
+LIMITED = {
+    claims.low_dimensional: ({"state_pc1": 0.1}, {"state_pc1": 0.9}, 0, 100),
+    claims.lower_than_untrained: ({"state_dimension": 1.0}, {"state_dimension": 18.0}, 0, np.inf),
+    claims.points_on_a_line: ({"point_pc1": 0.99}, {"point_pc1": 0.5}, 0, 100),
+    claims.along_the_manifold: ({"overlap": 0.99}, {"overlap": 0.1}, 0, np.inf),
+    claims.linear_step: ({"linear_error": 0.01}, {"linear_error": 0.9}, 0, np.inf),
+}
+
+
+@pytest.mark.parametrize("judge", LIMITED)
+def test_an_interval_of_two_seeds_stays_where_the_quantity_can_be(
+    judge: Any, tmp_path: Path
+) -> None:
+    one, other, low, high = LIMITED[judge]
+    verdict: Verdict = judge(made(tmp_path, one, other))
+    assert all(low <= effect.low < effect.high <= high for effect in verdict.effects)
+
+
 def test_one_seed_has_no_interval_and_is_not_resolved(tmp_path: Path) -> None:
     found = claims.slow_mode(made(tmp_path, {}))
     assert found.status == NOT_RESOLVED

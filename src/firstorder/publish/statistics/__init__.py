@@ -17,6 +17,7 @@ from firstorder.publish.statistics.bootstrap import (
     average,
     difference,
     effect,
+    geometric,
     rank_correlation,
     resample,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "effect",
     "equals_of_the_best",
     "exact",
+    "geometric",
     "holm",
     "judge",
     "mcnemar",

@@ -36,6 +36,8 @@ MIN_INDICES = 6
 """Fewest indices of a rank correlation: with 5 one of 60 orders is as good as perfect."""
 DIGITS = 10
 """Draws are rounded so that an exact tie with a threshold is one on every processor."""
+LARGEST_LOG = 300.0
+"""Of a factor."""
 BLOCK = 1 << 22
 """Entries of the matrix of counts that is held at a time (16 MB)."""
 
@@ -55,11 +57,15 @@ class Cell:
         Names of the seeds, by default 1 to S. Cells are paired over equal names.
     examples : str
         Name of the test set. Cells of equal name and N are paired over examples.
+    limits : tuple of two numbers
+        Between which a number of a seed, and so the mean, can lie: (-1, 1) for a correlation. Bits
+        have (0, 1).
     """
 
     results: np.ndarray
     seeds: tuple[Name, ...] = ()
     examples: str = "test"
+    limits: tuple[float, float] = (-inf, inf)
 
     def __post_init__(self) -> None:
         results = np.asarray(self.results)
@@ -70,6 +76,8 @@ class Cell:
         seeds = tuple(self.seeds) or tuple(range(1, len(results) + 1))
         if len(set(seeds)) != len(results):
             raise ValueError(f"{len(set(seeds))} seeds for results of {len(results)}")
+        if results.ndim == 2:
+            object.__setattr__(self, "limits", (0.0, 1.0))
         object.__setattr__(self, "results", results)
         object.__setattr__(self, "seeds", seeds)
 
@@ -143,9 +151,8 @@ def _test_sets(cells: Mapping[Name, Cell]) -> dict[tuple[str, int], list[Name]]:
 
 
 def _rows(cell: Cell, part: np.ndarray) -> np.ndarray:
-    """Estimate and draws (B + 1,); those of an accuracy lie in [0, 1]."""
-    rows = cell.by_seed.mean() + np.concatenate([[0.0], part])
-    return np.clip(rows, 0, 1) if cell.size else rows
+    """Estimate and draws (B + 1,), which stay where the mean can be: few seeds draw beyond."""
+    return np.clip(cell.by_seed.mean() + np.concatenate([[0.0], part]), *cell.limits)
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,15 @@ def difference(first: Name, second: Name) -> Statistic:
 def average(*names: Name) -> Statistic:
     """Mean over cells, all of equal weight."""
     return lambda means: np.mean([means[name] for name in names], axis=0)
+
+
+def geometric(*names: Name) -> Statistic:
+    """Geometric mean over cells that hold logarithms, all of equal weight.
+
+    The draws of two seeds can be too large for their exponential.
+    """
+    mean = average(*names)
+    return lambda means: np.exp(np.clip(mean(means), -LARGEST_LOG, LARGEST_LOG))
 
 
 def effect(

@@ -11,8 +11,15 @@ import numpy as np
 import pandas as pd
 
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.statistics import Cell, Direction, average, difference, effect, resample
-from firstorder.publish.statistics.bootstrap import Statistic
+from firstorder.publish.statistics import (
+    Cell,
+    Direction,
+    average,
+    difference,
+    effect,
+    geometric,
+    resample,
+)
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.studies.line_attractor import frames
 
@@ -32,12 +39,14 @@ def measured(
     unit: str = "",
     scale: float = 1.0,
     logarithmic: bool = False,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> list[Effect]:
     """One effect a network: the mean of `values` over its seeds.
 
     A seed without a value, whose network has too few fixed points, is left out and counted.
     `logarithmic`: the geometric mean, with the interval of the logarithms. Ratios that span
-    decades have no other: an interval about their mean would reach below 0.
+    decades have no other: an interval about their mean would reach below 0. `limits`: between which
+    a value can lie.
     """
     effects = []
     if logarithmic:
@@ -49,7 +58,7 @@ def measured(
         left = (
             "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds have points)"
         )
-        cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
+        cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]), limits=limits)
         drawn = resample({"value": cell})
         effects.append(
             effect(
@@ -63,11 +72,6 @@ def measured(
             )
         )
     return effects
-
-
-def geometric(name: str) -> Statistic:
-    """Geometric mean of a cell that holds logarithms."""
-    return lambda means: np.exp(means[name])
 
 
 def together(effects: Sequence[Effect], text: str) -> Verdict:
@@ -85,7 +89,7 @@ def low_dimensional(results: Results, *, share: float = 0.65, components: int = 
     numbers = frames.dynamics(results)
     names = [f"state_pc{i + 1}" for i in range(components)]
     values = numbers[names].sum(axis=1)
-    effects = measured(numbers, values, 100 * share, unit="%", scale=100.0)
+    effects = measured(numbers, values, 100 * share, unit="%", scale=100.0, limits=(0, 1))
     return together(effects, f"Variance of the states on {components} components.")
 
 
@@ -95,8 +99,9 @@ def lower_than_untrained(results: Results, *, factor: float = 2.0) -> Verdict:
     numbers = frames.dynamics(results)
     ratio = numbers["untrained_dimension"] / numbers["state_dimension"]
     return together(
-        measured(numbers, ratio, factor, unit="times"),
-        "Participation ratio of the untrained network's states over the trained one's.",
+        measured(numbers, ratio, factor, unit="times", logarithmic=True),
+        "Participation ratio of the untrained network's states over the trained one's, geometric "
+        "means.",
     )
 
 
@@ -104,7 +109,8 @@ def lower_than_untrained(results: Results, *, factor: float = 2.0) -> Verdict:
 def points_on_a_line(results: Results, *, share: float = 0.8) -> Verdict:
     """One component holds most of the fixed points' variance."""
     numbers = frames.dynamics(results)
-    effects = measured(numbers, numbers["point_pc1"], 100 * share, unit="%", scale=100.0)
+    values = numbers["point_pc1"]
+    effects = measured(numbers, values, 100 * share, unit="%", scale=100.0, limits=(0, 1))
     return together(effects, "Variance of the fixed points on their first component.")
 
 
@@ -134,9 +140,13 @@ def slower_than_others(results: Results, *, factor: float = 2.0) -> Verdict:
 def along_the_manifold(results: Results, *, overlap: float = 0.85, nulls: float = 5.0) -> Verdict:
     """The slowest right vector lies along the line of fixed points, far beyond chance."""
     numbers = frames.dynamics(results)
-    effects = measured(numbers, numbers["overlap"], overlap)
-    beyond = measured(numbers, numbers["overlap"] / numbers["null"], nulls, unit="times chance")
-    return together([*effects, *beyond], "|r₁ · m|, and the same over that of random vectors.")
+    effects = measured(numbers, numbers["overlap"], overlap, limits=(0, 1))
+    times = numbers["overlap"] / numbers["null"]
+    beyond = measured(numbers, times, nulls, unit="times chance", logarithmic=True)
+    return together(
+        [*effects, *beyond],
+        "|r₁ · m|, and the same over that of random vectors, geometric means.",
+    )
 
 
 @claim("words-push", reads=("dynamics.json",))
@@ -175,8 +185,10 @@ def strong_words(results: Results, *, least: float = 1.6, most: float = 2.4) -> 
 def linear_step(results: Results, *, error: float = 0.25) -> Verdict:
     """One step is nearly linear about the nearest fixed point."""
     numbers = frames.dynamics(results)
-    effects = measured(numbers, numbers["linear_error"], 100 * error, "below", "%", 100.0)
-    return together(effects, "Median relative error of one linear step.")
+    effects = measured(
+        numbers, numbers["linear_error"], 100 * error, "below", "%", 100.0, logarithmic=True
+    )
+    return together(effects, "Median relative error of one linear step, geometric means.")
 
 
 @claim("linear-run-is-worse", reads=("dynamics.json",))

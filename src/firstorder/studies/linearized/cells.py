@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from firstorder.publish.reading import broken, read_arrays
 from firstorder.publish.registry import Results
 from firstorder.publish.statistics import Cell
+from firstorder.publish.statistics.bootstrap import Statistic
 from firstorder.studies.linearized import frames
 
 
@@ -24,8 +25,6 @@ class Name(NamedTuple):
 
 
 Cells = dict[Name, Cell]
-MOST = 300.0
-"""Largest logarithm of a factor."""
 
 
 def correct(results: Results, *arms: str, family: str | None = None) -> Cells:
@@ -63,10 +62,13 @@ def _unpacked(path: str) -> dict[int, np.ndarray]:
     }
 
 
-def numbers(frame: pd.DataFrame, value: str) -> Cells:
+def numbers(
+    frame: pd.DataFrame, value: str, limits: tuple[float, float] = (-np.inf, np.inf)
+) -> Cells:
     """A number of every seed: cells (seeds,) from rows of label, model, seed, task and family.
 
-    `arm` is a column of the frame, or empty. Rows without the number are left out.
+    `arm` is a column of the frame, or empty. Rows without the number are left out. `limits`:
+    between which the number can lie.
     """
     known = frame[frame[value].notna()].assign(arm=frame.get("arm", ""))
     cells = {}
@@ -74,7 +76,7 @@ def numbers(frame: pd.DataFrame, value: str) -> Cells:
         first = part.iloc[0]
         name = Name(first["label"], first["arm"], int(first["task"]), first["family"])
         seeds = (_seed(*each) for each in zip(part["model"], part["seed"], strict=True))
-        cells[name] = Cell(part[value].to_numpy(float), tuple(seeds))
+        cells[name] = Cell(part[value].to_numpy(float), tuple(seeds), limits=limits)
     return cells
 
 
@@ -129,27 +131,9 @@ def within(cells: Cells, low: float, high: float) -> Cells:
     return {name: cell for name, cell in cells.items() if low <= name.task <= high}
 
 
-Means = Mapping[Name, np.ndarray]
-
-
-def gap(chosen: Sequence[tuple[Name, Name]]) -> Callable[[Means], np.ndarray]:
+def gap(chosen: Sequence[tuple[Name, Name]]) -> Statistic:
     """Statistic: the mean over tasks of the first less the second."""
     return lambda means: np.mean([means[a] - means[b] for a, b in chosen], axis=0)
-
-
-def mean_of(chosen: Sequence[Name]) -> Callable[[Means], np.ndarray]:
-    """Statistic: the mean over tasks."""
-    return lambda means: np.mean([means[name] for name in chosen], axis=0)
-
-
-def geometric(chosen: Sequence[Name]) -> Callable[[Means], np.ndarray]:
-    """Statistic: the geometric mean over tasks, of cells of logarithms.
-
-    The draws of two seeds can be too large for their exponential.
-    """
-    return lambda means: np.exp(
-        np.clip(np.mean([means[name] for name in chosen], axis=0), -MOST, MOST)
-    )
 
 
 def complete(results: Results, cells: Cells) -> Cells:

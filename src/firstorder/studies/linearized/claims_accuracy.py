@@ -8,7 +8,7 @@ import pandas as pd
 
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.statistics import effect, rank_correlation, resample
+from firstorder.publish.statistics import average, effect, rank_correlation, resample
 from firstorder.publish.verdict import Effect, Verdict, not_run
 from firstorder.studies.linearized import cells as of_tasks
 from firstorder.studies.linearized import frames
@@ -136,7 +136,7 @@ def random_labels(results: Results, *, near: float = 0.05) -> Verdict:
     drawn = resample(cells)
 
     def from_chance(label: str) -> Effect:
-        own = of_tasks.mean_of(of_tasks.of(cells, label, "random"))
+        own = average(*of_tasks.of(cells, label, "random"))
         return effect(
             drawn, lambda means: own(means) - 0.5, threshold=POINTS * near, direction="within",
             scale=POINTS, unit="points", name=label,

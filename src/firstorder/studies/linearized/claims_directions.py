@@ -162,5 +162,5 @@ def nad_alignment(results: Results, *, correlation: float = 0.9) -> Verdict:
         rows.append({**keys, "task": 0, "rho": rho})
     return verdict(
         "Spearman's correlation of alignment and singular value",
-        model_means(pd.DataFrame(rows), "rho", correlation),
+        model_means(pd.DataFrame(rows), "rho", correlation, limits=(-1, 1)),
     )

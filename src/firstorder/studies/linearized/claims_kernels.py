@@ -95,5 +95,5 @@ def heavy_tail(results: Results, *, leading: int = 10, share: float = 0.4) -> Ve
     at = spectra[spectra["k"] == leading].assign(task=leading)
     return verdict(
         f"The first {leading} eigenvalues carry of the trace",
-        model_means(at, "cumulative", 100 * share, scale=100.0, unit="%"),
+        model_means(at, "cumulative", 100 * share, scale=100.0, unit="%", limits=(0, 1)),
     )

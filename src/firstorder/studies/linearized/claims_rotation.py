@@ -131,8 +131,8 @@ def order_kept(
         "Spearman's correlation of the alignments before and after training, the trained index "
         "left out, then the share of trainings in which that grows most",
         [
-            *model_means(found, "order", correlation),
-            *model_means(high, "largest", 100 * share, scale=100.0, unit="%"),
+            *model_means(found, "order", correlation, limits=(-1, 1)),
+            *model_means(high, "largest", 100 * share, scale=100.0, unit="%", limits=(0, 1)),
         ],
     )
 
@@ -161,11 +161,14 @@ def alignment_grows(
         "epochs that half of it takes",
         [
             *model_means(found, "end", growth, logarithmic=True, unit="times"),
-            *model_means(found, "half", 100 * early, "below", scale=100.0, unit="%"),
+            *model_means(found, "half", 100 * early, "below", scale=100.0, unit="%", limits=(0, 1)),
         ],
         beside=[
             ("At its peak", model_means(found, "peak", logarithmic=True, unit="times")),
-            ("The peak is after, of the epochs", model_means(found, "when", scale=100.0, unit="%")),
+            (
+                "The peak is after, of the epochs",
+                model_means(found, "when", scale=100.0, unit="%", limits=(0, 1)),
+            ),
         ],
     )
 
@@ -208,5 +211,5 @@ def energy_concentrates(
     chosen = chosen.drop_duplicates(["label", "family", "task", "model", "seed"])
     return verdict(
         f"In at most {components} leading eigenvectors the share of the target's energy rises by",
-        model_means(chosen, "rise", 100 * rise, scale=100.0, unit="points"),
+        model_means(chosen, "rise", 100 * rise, scale=100.0, unit="points", limits=(-1, 1)),
     )

@@ -9,12 +9,11 @@ import pandas as pd
 
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.statistics import MIN_INDICES, effect, resample
+from firstorder.publish.statistics import MIN_INDICES, average, effect, geometric, resample
 from firstorder.publish.verdict import Effect, Verdict, not_run
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.cells import (
     all_examples,
-    geometric,
     labels,
     numbers,
     of,
@@ -36,13 +35,12 @@ def _ranked(frame: pd.DataFrame, value: str, threshold: float, said: str = "") -
         enough = len(part) >= MIN_INDICES
         rho = spearman(part["task"], part[value]) if enough else float("nan")
         rows.append({**dict(zip(keys, key, strict=True)), "task": 0, "rho": rho})
-    cells = numbers(pd.DataFrame(rows), "rho") if rows else {}
+    cells = numbers(pd.DataFrame(rows), "rho", limits=(-1, 1)) if rows else {}
     drawn = resample(cells) if cells else None
     return [
         effect(
             drawn,
-            # The draws of few seeds go beyond what a correlation can be.
-            lambda means, name=name: np.clip(means[name], -1.0, 1.0),  # type: ignore[misc]
+            average(name),
             threshold=threshold,
             name=f"{ARMS[name.arm]} {name.label}{said}",
         )
@@ -130,7 +128,7 @@ def faster_on_trained(results: Results, *, lowest: int = 10) -> Verdict:
         cells = numbers(ratio, "ratio")
         drawn = resample(cells)
         return [
-            effect(drawn, geometric(of(cells, label, "")), threshold=threshold, unit="times",
+            effect(drawn, geometric(*of(cells, label, "")), threshold=threshold, unit="times",
                    name=label)
             for label in labels(cells)
         ]  # fmt: skip

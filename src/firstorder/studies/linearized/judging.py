@@ -8,14 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from firstorder.publish.statistics import Direction, Resampled, effect, rank_correlation, resample
+from firstorder.publish.statistics import (
+    Direction,
+    Resampled,
+    average,
+    effect,
+    geometric,
+    rank_correlation,
+    resample,
+)
 from firstorder.publish.verdict import Effect, Verdict, combine, judge, missing, not_run
 from firstorder.studies.linearized.cells import (
     Cells,
     gap,
-    geometric,
     labels,
-    mean_of,
     numbers,
     of,
     pairs,
@@ -149,20 +155,21 @@ def model_means(
     logarithmic: bool = False,
     scale: float = 1.0,
     unit: str = "",
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> list[Effect]:
     """The mean over tasks and seeds by model, its interval over seeds.
 
-    `logarithmic`: the geometric mean, of a factor.
+    `logarithmic`: the geometric mean, of a factor. `limits`: between which the number can lie.
     """
     if frame.empty:
         return []
     chosen = frame.assign(number=np.log(frame[value]) if logarithmic else frame[value])
-    cells = numbers(chosen, "number")
+    cells = numbers(chosen, "number", limits)
     drawn = resample(cells)
-    mean = geometric if logarithmic else mean_of
+    mean = geometric if logarithmic else average
     return [
         effect(
-            drawn, mean(of(cells, label, "")), threshold=threshold, direction=direction,
+            drawn, mean(*of(cells, label, "")), threshold=threshold, direction=direction,
             scale=scale, unit=unit, name=label,
         )
         for label in labels(cells)

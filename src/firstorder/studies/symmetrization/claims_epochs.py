@@ -42,8 +42,9 @@ def memorises(
     if runs.empty:
         return not_run(f"{loss} is not run at noise rates from {low:g} to {high:g}.")
     runs = falling(runs)
-    falls = per_cell(runs, "fall", scale=100, unit="points", threshold=100 * drop)
-    wrong = per_cell(runs, "wrong_fitted", scale=100, unit="%", threshold=100 * fitted)
+    share = {"scale": 100, "limits": (0, 1)}
+    falls = per_cell(runs, "fall", unit="points", threshold=100 * drop, **share)
+    wrong = per_cell(runs, "wrong_fitted", unit="%", threshold=100 * fitted, **share)
     text = (
         f"{runs['label'].iloc[0]} falls from its best test accuracy to the last by "
         f"{number_range(values(falls), 1)} points at noise rates {number_range(runs['rate'], 1)}, "
@@ -80,8 +81,9 @@ def scores_explode(
     free, bound = ([frames.named(results, name) for name in group] for group in (raw, normalised))
     limit, power = float(np.log10(factor)), "powers of ten"
     without, within = runs[runs["loss"].isin(free)], runs[runs["loss"].isin(bound)]
-    least = per_cell(without, "grown", unit=power, threshold=limit)
-    most = per_cell(within, "grown", unit=power, threshold=limit, direction="below")
+    grows = {"unit": power, "threshold": limit, "limits": (0, np.inf)}
+    least = per_cell(without, "grown", **grows)
+    most = per_cell(within, "grown", direction="below", **grows)
     if not least or not most:
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
     accuracy = runs.groupby("loss")["last_accuracy"].mean()
@@ -117,7 +119,8 @@ def stays(
     if runs.empty:
         return not_run("The losses or noise rates of the claim are not run at this scale.")
     falls = per_cell(
-        falling(runs), "fall", scale=100, unit="points", threshold=100 * drop, direction="below"
-    )
+        falling(runs), "fall", scale=100, unit="points", threshold=100 * drop, direction="below",
+        limits=(0, 1),
+    )  # fmt: skip
     text = f"From best to last test accuracy they fall by {number_range(values(falls), 1)} points."
     return told(combine(falls, "all", text), diverged(runs))

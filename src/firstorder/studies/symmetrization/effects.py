@@ -89,13 +89,18 @@ def _full(right: np.ndarray, size: int) -> np.ndarray:
     return right if len(right) == size else np.zeros(size, bool)
 
 
-def numbers(runs: pd.DataFrame, value: str) -> dict[Key, Cell]:
-    """One number of `value` per seed in the cells of `runs`; cells with a gap are left out."""
+def numbers(
+    runs: pd.DataFrame, value: str, limits: tuple[float, float] = (-np.inf, np.inf)
+) -> dict[Key, Cell]:
+    """One number of `value` per seed in the cells of `runs`; cells with a gap are left out.
+
+    `limits`: between which the number can lie.
+    """
     found = {}
     for key, part in _cells(runs):
         column = part[value].to_numpy(float)
         if len(column) and not np.isnan(column).any():
-            found[key] = Cell(column, tuple(part["seed"]))
+            found[key] = Cell(column, tuple(part["seed"]), limits=limits)
     return found
 
 
@@ -109,9 +114,12 @@ def _seeds(part: pd.DataFrame) -> list[tuple[int, None]]:
 
 
 def per_cell(runs: pd.DataFrame, value: str, **claimed: Any) -> list[Effect]:
-    """The mean of a column over seeds in every cell of `runs`, as an effect each."""
+    """The mean of a column over seeds in every cell of `runs`, as an effect each.
+
+    `claimed` as of `bootstrap.effect`, and `limits` as of `numbers`.
+    """
     scale = claimed.pop("scale", 1.0)
-    known = numbers(runs, value)
+    known = numbers(runs, value, claimed.pop("limits", (-np.inf, np.inf)))
     if not known:
         return []
     drawn = resample(known)
