@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +176,14 @@ def results(config: Config, *reads: str, **select: str) -> registry.Results:
 
 
 def judge(config: Config, predicate: str, select: Select, **options: Any) -> Verdict:
-    """The verdict of a predicate on a selection, with checked options."""
+    """The verdict of a predicate on a selection, with checked options; effects as printed."""
     found, selected = declared.resolve(config, NAME, "claim", predicate, select)
     signature.check(found.entry, options, "options")
-    return registry.call(declared.spec(found, selected, options), selected.files)
+    verdict: Verdict = registry.call(declared.spec(found, selected, options), selected.files)
+    named = [effect.name for effect in verdict.effects]
+    assert not [each for each in named if re.search(r"[a-z]_[a-z]|metric-\d", each)], named
+    assert not set(named) & set(config.losses), named
+    return verdict
 
 
 def write_records(config: Config) -> None:

@@ -22,13 +22,18 @@ ROUNDING = 1e-9
 # torch and the losses are imported where they are used: most claims need neither.
 
 
-def _losses(results: Results, classes: int) -> Iterator[tuple[str, str, Loss]]:
-    """Name, label and loss of all that is selected, for a number of classes."""
+def _losses(results: Results, classes: int) -> Iterator[tuple[str, Loss]]:
+    """Name and loss of all that is selected, for a number of classes."""
     from firstorder.losses import build
 
     for each in results.spec["definitions"]:
         built = build(each["function"], num_classes=classes, **each["parameters"])
-        yield each["loss"], each["label"], built
+        yield each["loss"], built
+
+
+def _labels(results: Results) -> dict[str, str]:
+    """How every loss that is selected is printed."""
+    return {each["loss"]: each["label"] for each in results.spec["definitions"]}
 
 
 def _scores(classes: int, spread: float = 3.0, examples: int = 200) -> Any:
@@ -44,11 +49,12 @@ def decomposes(results: Results, *, classes: int = 10) -> Verdict:
     from firstorder.losses.decomposition import decomposition
 
     scores, found, free = _scores(classes), {}, 0
-    for name, _, loss in _losses(results, classes):
+    for name, loss in _losses(results, classes):
         parts = decomposition(loss, scores)
         found[name] = max(parts.class_sum, parts.label, parts.unique)
         free = max(free, parts.solutions)
-    errors = [exact(error, ROUNDING, "below", name=name) for name, error in found.items()]
+    label = _labels(results)
+    errors = [exact(error, ROUNDING, "below", name=label[name]) for name, error in found.items()]
     text = (
         f"On random scores of {classes} classes the parts of {len(found)} losses are symmetric, "
         f"free of the label and the only solution to {max(found.values()):.1e} of the values; the "
@@ -71,12 +77,13 @@ def only_convex(
 
     bends: dict[str, float] = {}
     straight: dict[str, float] = {}
-    for name, _, loss in _losses(results, classes):
+    for name, loss in _losses(results, classes):
         pair = violating_pair(symmetrize(loss))
         excess = 0.0 if pair is None else pair.excess
         (straight if name in linear else bends)[name] = excess
-    found: list[Effect] = [exact(excess, ROUNDING, name=name) for name, excess in bends.items()]
-    found += [exact(excess, ROUNDING, "below", name=name) for name, excess in straight.items()]
+    label = _labels(results)
+    found: list[Effect] = [exact(bend, ROUNDING, name=label[name]) for name, bend in bends.items()]
+    found += [exact(bend, ROUNDING, "below", name=label[name]) for name, bend in straight.items()]
     text = (
         f"A pair of scores between which the symmetric part is not convex is found for "
         f"{sum(excess > ROUNDING for excess in bends.values())} of {len(bends)} losses (least "
@@ -93,16 +100,17 @@ def equal_components(results: Results, *, classes: int = 10) -> Verdict:
     from firstorder.losses import equal_components as at_equal_scores
 
     found, kappas = {}, {}
-    for name, label, loss in _losses(results, classes):
+    for name, loss in _losses(results, classes):
         parts = at_equal_scores.equal_components(loss)
-        found[name], kappas[label] = parts.residual, parts.kappa
-    effects = [exact(rest, ROUNDING, "below", name=name) for name, rest in found.items()]
-    effects += [exact(kappa, 0.0, name=f"kappa {label}") for label, kappa in kappas.items()]
+        found[name], kappas[name] = parts.residual, parts.kappa
+    label = _labels(results)
+    effects = [exact(rest, ROUNDING, "below", name=label[name]) for name, rest in found.items()]
+    effects += [exact(kappa, 0.0, name=f"κ of {label[name]}") for name, kappa in kappas.items()]
     least, most = min(kappas, key=kappas.__getitem__), max(kappas, key=kappas.__getitem__)
     text = (
         f"At equal scores of {classes} classes the gradients of {len(found)} losses are κ times "
         f"that of the unhinged loss to {max(found.values()):.1e}; κ goes from {kappas[least]:.3g} "
-        f"({least}) to {kappas[most]:.3g} ({most})."
+        f"({label[least]}) to {kappas[most]:.3g} ({label[most]})."
     )
     return combine(effects, "all", text)
 
@@ -131,16 +139,20 @@ def smooth(
     of_q = [largest_curvature(build("sgce", classes, q=q), spread) for q in qs]
     of_alpha = [largest_curvature(build("alpha_mae", classes, alpha=a), spread) for a in alphas]
     found = [
-        exact(bend / sgce_bound(q, spread, classes), 1.0, "below", name=f"sgce q = {q:g}")
+        exact(bend / sgce_bound(q, spread, classes), 1.0, "below", name=f"SGCE, q = {q:g}")
         for q, bend in zip(qs, of_q, strict=True)
     ]
     found += [
-        exact(bend / alpha_mae_smoothness(a, classes), 1 + ROUNDING, "below", name=f"alpha = {a:g}")
+        exact(
+            bend / alpha_mae_smoothness(a, classes), 1 + ROUNDING, "below",
+            name=f"α-MAE, α = {a:g}",
+        )
         for a, bend in zip(alphas, of_alpha, strict=True)
-    ]
-    for name, bends in (("q", of_q), ("alpha", of_alpha)):
+    ]  # fmt: skip
+    for name, bends in (("q", of_q), ("α", of_alpha)):
         found += [
-            exact(upper - lower, 0.0, name=f"step of {name}") for lower, upper in pairwise(bends)
+            exact(upper - lower, 0.0, name=f"growth of the curvature with {name}")
+            for lower, upper in pairwise(bends)
         ]
     text = (
         f"Where the scores of {classes} classes differ by at most {spread:g}, the largest "

@@ -47,7 +47,9 @@ def optimum_differs(results: Results) -> Verdict:
             f"{values} of {count.sum()} losses on {data[str(setting)]} ({len(common)} values are "
             "within one standard error of the best of every loss)"
         )
-        least.append(exact(len(count), name=f"distinct values, {setting}", threshold=1.0))
+        least.append(
+            exact(len(count), name=f"distinct values, {data[str(setting)]}", threshold=1.0)
+        )
     text = f"Tuning chose a weight decay of {'; '.join(said)}."
     return both(*(Verdict(status, "") for status in statuses), Verdict(HOLDS, text, tuple(least)))
 
@@ -89,7 +91,8 @@ def reuse(
         gains += [
             bootstrap.effect(
                 drawn, bootstrap.difference(key, (*key[:2], best)), scale=100, unit="points",
-                threshold=100 * tolerance, direction="below", name=f"{key[2]} - {best} at {key[1]}",
+                threshold=100 * tolerance, direction="below",
+                name=effects.named(runs, key[:2], key[2], best),
             )
             for key in lower if key[2] != best
         ]  # fmt: skip

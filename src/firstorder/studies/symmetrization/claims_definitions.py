@@ -43,8 +43,8 @@ def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
         f"{ratio['ce']:,.0f} and that of MAE by {ratio['mae']:,.0f}."
     )
     found = (
-        exact(off, ROUNDING, "below", name="deviation"),
-        exact(ratio["mae"], 10.0, name="ratio_mae"),
+        exact(off, ROUNDING, "below", name="norm of unhinged less √(1 − 1/K)"),
+        exact(ratio["mae"], 10.0, name="largest over least norm of MAE"),
     )
     return combine(found, "all", text)
 
@@ -71,10 +71,15 @@ def same_first_steps(
         f"cosine {mae_cosine:.4f} and {small:.3f} of the norm, against 1/K = {1 / classes:.3f}."
     )
     found = (
-        exact(ce_cosine, cosine, name="cosine"),
-        exact(mae_cosine, cosine, name="mae_cosine"),
-        exact(ratio - 1, 0.05, "within", name="norm_ratio - 1"),
-        exact(small * classes - 1, 0.05, "within", name="K mae_ratio - 1"),
+        exact(ce_cosine, cosine, name="cosine of CE and unhinged"),
+        exact(mae_cosine, cosine, name="cosine of MAE and unhinged"),
+        exact(ratio - 1, 0.05, "within", name="norm of CE over that of unhinged, − 1"),
+        exact(
+            small * classes - 1,
+            0.05,
+            "within",
+            name="K times the norm of MAE over that of unhinged, − 1",
+        ),
     )
     return combine(found, "all", text)
 
@@ -116,8 +121,8 @@ def noise_identity(results: Results, *, classes: int = 10, rate: float = 0.4) ->
         clean = factor * gradients[np.arange(len(scores)), truth]
         off[name] = float(np.linalg.norm(mean - clean) / np.linalg.norm(clean))
     found = (
-        exact(off["unhinged"], ROUNDING, "below", name="unhinged"),
-        exact(off["ce"], 0.1, name="ce"),
+        exact(off["unhinged"], ROUNDING, "below", name="error of unhinged"),
+        exact(off["ce"], 0.1, name="error of CE"),
     )
     text = (
         f"At η = {rate:g} the mean of the noisy unhinged gradients differs from {factor:.3f} times "

@@ -43,8 +43,10 @@ def memorises(
         return not_run(f"{loss} is not run at noise rates from {low:g} to {high:g}.")
     runs = falling(runs)
     share = {"scale": 100, "limits": (0, 1)}
-    falls = per_cell(runs, "fall", unit="points", threshold=100 * drop, **share)
-    wrong = per_cell(runs, "wrong_fitted", unit="%", threshold=100 * fitted, **share)
+    falls = per_cell(runs, "fall", "fall", unit="points", threshold=100 * drop, **share)
+    wrong = per_cell(
+        runs, "wrong_fitted", "wrong labels fitted", unit="%", threshold=100 * fitted, **share
+    )
     text = (
         f"{runs['label'].iloc[0]} falls from its best test accuracy to the last by "
         f"{number_range(values(falls), 1)} points at noise rates {number_range(runs['rate'], 1)}, "
@@ -79,11 +81,11 @@ def scores_explode(
     runs = frames.runs(results).merge(grown.rename("grown").reset_index(), on=keys, how="left")
     runs["grown"] = runs["grown"].mask(runs["status"] == "diverged", BEYOND)
     free, bound = ([frames.named(results, name) for name in group] for group in (raw, normalised))
-    limit, power = float(np.log10(factor)), "powers of ten"
+    limit, growth = float(np.log10(factor)), "growth of the scores"
     without, within = runs[runs["loss"].isin(free)], runs[runs["loss"].isin(bound)]
-    grows = {"unit": power, "threshold": limit, "limits": (0, np.inf)}
-    least = per_cell(without, "grown", **grows)
-    most = per_cell(within, "grown", direction="below", **grows)
+    grows = {"unit": "powers of ten", "threshold": limit, "limits": (0, np.inf)}
+    least = per_cell(without, "grown", growth, **grows)
+    most = per_cell(within, "grown", growth, direction="below", **grows)
     if not least or not most:
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
     accuracy = runs.groupby("loss")["last_accuracy"].mean()
@@ -119,8 +121,8 @@ def stays(
     if runs.empty:
         return not_run("The losses or noise rates of the claim are not run at this scale.")
     falls = per_cell(
-        falling(runs), "fall", scale=100, unit="points", threshold=100 * drop, direction="below",
-        limits=(0, 1),
+        falling(runs), "fall", "fall", scale=100, unit="points", threshold=100 * drop,
+        direction="below", limits=(0, 1),
     )  # fmt: skip
     text = f"From best to last test accuracy they fall by {number_range(values(falls), 1)} points."
     return told(combine(falls, "all", text), diverged(runs))

@@ -42,11 +42,11 @@ def exact_counts(results: Results) -> Verdict:
         f"T n, as its sampler rounds, by at most {max(off):.3g}; where there is noise it "
         f"moves labels of {number_range(np.array(changed), 0)} classes."
     )
-    verdict = judge(exact(max(off), 1e-6, "below", name="largest_difference"), text)
+    verdict = judge(exact(max(off), 1e-6, "below", name="largest difference"), text)
     counts = {
         "draws": len(off),
-        "least_changed": min(changed, default=0),
-        "largest_changed": max(changed, default=0),
+        "fewest classes changed": min(changed, default=0),
+        "most classes changed": max(changed, default=0),
     }
     also = tuple(exact(count, nan, name=name) for name, count in counts.items())
     return replace(verdict, effects=(*verdict.effects, *also))

@@ -68,6 +68,7 @@ def _growing(
         if not {low, high} <= set(noises):
             continue
         ends = [_gap(setting, noises[rate], tiers) for rate in (low, high)]
+        heading = found.runs.set_index("setting").loc[[setting], "heading"].iloc[0]
         start, end = (100 * float(gap(found.drawn.means)[0]) for gap in ends)
         growth = bootstrap.effect(
             found.drawn,
@@ -75,7 +76,7 @@ def _growing(
             threshold=0.0,
             scale=100,
             unit="points",
-            name=f"growth of the gap, {setting}",
+            name=f"growth of the gap, {heading}",
         )
         text = (
             f"The gap between the last tier and the first goes from {start:.1f} points at rate "

@@ -47,10 +47,18 @@ class Measured:
     def above(self, place: tuple[str, str], loss: str, reference: str, **claimed: Any) -> Effect:
         """Points by which a loss ends above a reference; `claimed` as of `bootstrap.effect`."""
         statistic = bootstrap.difference((*place, loss), (*place, reference))
-        shown = claimed.pop("name", f"{loss} - {reference} at {'/'.join(place)}")
         return bootstrap.effect(
-            self.drawn, statistic, scale=100, unit="points", name=shown, **claimed
-        )
+            self.drawn, statistic, scale=100, unit="points",
+            name=named(self.runs, place, loss, reference), **claimed,
+        )  # fmt: skip
+
+
+def named(runs: pd.DataFrame, place: tuple[str, str], *losses: str) -> str:
+    """A cell, or a difference of two, as printed: `SGCE − CE, digits, 40 % symmetric noise`."""
+    labels = dict(zip(runs["loss"], runs["label"], strict=True))
+    at = runs[(runs["setting"] == place[0]) & (runs["noise"] == place[1])].iloc[0]
+    noise = frames.with_kind(at["noise_label"], at["kind"])
+    return f"{' − '.join(labels[loss] for loss in losses)}, {at['heading']}, {noise}"
 
 
 def measure(results: Results, runs: pd.DataFrame, value: str = LAST) -> Measured:
@@ -113,8 +121,8 @@ def _seeds(part: pd.DataFrame) -> list[tuple[int, None]]:
     return [(int(seed), None) for seed in part["seed"]]
 
 
-def per_cell(runs: pd.DataFrame, value: str, **claimed: Any) -> list[Effect]:
-    """The mean of a column over seeds in every cell of `runs`, as an effect each.
+def per_cell(runs: pd.DataFrame, value: str, what: str, **claimed: Any) -> list[Effect]:
+    """The mean of a column over seeds in every cell of `runs`, as an effect each: of `what`.
 
     `claimed` as of `bootstrap.effect`, and `limits` as of `numbers`.
     """
@@ -124,9 +132,12 @@ def per_cell(runs: pd.DataFrame, value: str, **claimed: Any) -> list[Effect]:
         return []
     drawn = resample(known)
     return [
-        bootstrap.effect(drawn, bootstrap.average(key), scale=scale, name="/".join(key), **claimed)
+        bootstrap.effect(
+            drawn, bootstrap.average(key), scale=scale,
+            name=f"{what}, {named(runs, key[:2], key[2])}", **claimed,
+        )
         for key in known
-    ]
+    ]  # fmt: skip
 
 
 def diverged(runs: pd.DataFrame) -> str:

@@ -34,11 +34,6 @@ def _noises(results: Results) -> dict[str, str]:
     return frames.printed(results, "noise_label", "noise")
 
 
-def _said(noise: str, kind: str) -> str:
-    """A noise with its kind: `40 % symmetric noise`, `clean labels`."""
-    return "clean labels" if noise == "clean" else f"{noise} {frames.kind_of_noise(kind)}"
-
-
 @figure("learning-curves", reads=("history.csv",))
 def learning_curves(results: Results) -> Drawing:
     """Test accuracy and the share of wrong labels fitted against the epoch, by noise and loss."""
@@ -54,7 +49,7 @@ def learning_curves(results: Results) -> Drawing:
     for (_, part), top, bottom in zip(groups, axes[0], axes[1], strict=True):
         first = part.iloc[0]
         noise = noises[first["noise"]]
-        top.set_title(f"{headings[first['setting']]}\n{_said(noise, first['kind'])}")
+        top.set_title(f"{headings[first['setting']]}\n{frames.with_kind(noise, first['kind'])}")
         for loss, line in part.groupby("loss", sort=False):
             _curve(top, line, "test_accuracy", look[str(loss)])
             _curve(bottom, line, "wrong_fitted", look[str(loss)])
@@ -143,7 +138,7 @@ def sensitivity(results: Results, *, variants: Sequence[FamilyName]) -> Drawing:
     for ((setting, family), part), each in zip(groups, axes[0], strict=True):
         for noise, line in part.groupby("noise", sort=False):
             line = line.sort_values("value")
-            label = _said(noises[str(noise)], line["kind"].iloc[0])
+            label = frames.with_kind(noises[str(noise)], line["kind"].iloc[0])
             spread = line["std"].fillna(0.0)
             style.band(
                 each,
@@ -204,7 +199,7 @@ def score_norms(results: Results, *, variants: FamilyName) -> Drawing:
                 **points,
             )
             bottom.plot(at, line["score_max"], linestyle="none", **points)
-        said = _said(noises[first["noise"]], first["kind"])
+        said = frames.with_kind(noises[first["noise"]], first["kind"])
         top.set_title(f"{headings[first['setting']]}\n{said}")
         bottom.set_xticks(range(len(bases)), bases)
         bottom.set_xlim(-0.5, len(bases) - 0.5)

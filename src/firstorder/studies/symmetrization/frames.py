@@ -35,6 +35,11 @@ def kind_of_noise(kind: str) -> str:
     return KINDS.get(kind, f"{kind} noise")
 
 
+def with_kind(noise: str, kind: str) -> str:
+    """A noise as printed, with its kind: `40 % symmetric noise`, `clean labels`."""
+    return "clean labels" if noise == "clean" else f"{noise} {kind_of_noise(kind)}"
+
+
 def cells(results: Results) -> Iterator[dict[str, Any]]:
     """The keys of every training, in the order of the configuration.
 
