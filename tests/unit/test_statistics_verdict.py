@@ -147,6 +147,14 @@ def test_exact_effects_combine_to_an_exact_verdict():
     assert combine([exact(1.0, 1e-9, "below"), exact(2.0, 1.0)]).status == FAILS
 
 
+def test_one_of_one_says_what_it_is_about_and_an_exact_number_is_not_resampled():
+    (alone,) = found = [drawn(3.0).against(0.0)]
+    assert combine(found, "all").text == judge(alone).text
+    certain = [exact(1e-16, 1e-9, "below"), exact(2e-16, 1e-9, "below")]
+    for verdict in (judge(certain[0]), combine(certain)):
+        assert verdict.flip == 0 and verdict.text.endswith("margin 1e−09.")
+
+
 def test_two_thirds_of_the_cells():
     assert [share_needed(n, 2 / 3) for n in (3, 4, 9, 10)] == [2, 3, 6, 7]
 

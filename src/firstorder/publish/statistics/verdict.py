@@ -176,9 +176,13 @@ def judge(effect: Effect, text: str = "") -> Verdict:
     if isnan(effect.threshold):
         raise ValueError(f"effect {effect.name!r} has no threshold; give one with `against`")
     status = _status(effect)
-    numbers = f"{effect}, claimed {_claim(effect)}: {_sureness(effect.margin, effect.flip)}."
-    said = " ".join(part for part in (text, numbers, effect.note) if part)
+    said = " ".join(part for part in (text, _claimed(effect), effect.note) if part)
     return Verdict(status, said, (effect,), effect.margin, effect.flip)
+
+
+def _claimed(effect: Effect) -> str:
+    """`3.1 points [1.2, 5.0], claimed > 0: margin 3.1, flips in 0.4 % of resamples.`."""
+    return f"{effect}, claimed {_claim(effect)}: {_sureness(effect.margin, effect.flip, [effect])}."
 
 
 def _status(effect: Effect) -> Status:
@@ -215,7 +219,9 @@ def combine(
     tally = ", ".join(f"{each.count(s)} {s}" for s in (HOLDS, FAILS, NOT_RESOLVED) if s in each)
     lacking = len(effects) - len(each)
     tally += f", {lacking} not run" if lacking else ""
-    numbers = f"Of {len(effects)}, {count} needed: {tally}; {_sureness(margin, flip)}."
+    numbers = f"Of {len(effects)}, {count} needed: {tally}; {_sureness(margin, flip, effects)}."
+    if len(effects) == 1:
+        numbers = _claimed(effects[0])
     return Verdict(status, f"{text} {numbers}".strip(), tuple(effects), margin, flip)
 
 
@@ -263,10 +269,12 @@ def _claim(effect: Effect) -> str:
     return f"{sign}{_number(effect.threshold)}"
 
 
-def _sureness(margin: float, flip: float) -> str:
-    """`margin 1.1, flips in 0.4 % of resamples`."""
+def _sureness(margin: float, flip: float, of: Sequence[Effect]) -> str:
+    """`margin 1.1, flips in 0.4 % of resamples`; nothing is resampled of effects that are exact."""
     said = f"margin {_number(margin)}"
-    return said if isnan(flip) else f"{said}, flips in {100 * flip:.1f} % of resamples"
+    if isnan(flip) or all(effect.draws is None for effect in of):
+        return said
+    return f"{said}, flips in {100 * flip:.1f} % of resamples"
 
 
 def _number(value: float) -> str:
