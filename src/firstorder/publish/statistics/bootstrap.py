@@ -57,15 +57,11 @@ class Cell:
         Names of the seeds, by default 1 to S. Cells are paired over equal names.
     examples : str
         Name of the test set. Cells of equal name and N are paired over examples.
-    limits : tuple of two numbers
-        Between which a number of a seed, and so the mean, can lie: (-1, 1) for a correlation. Bits
-        have (0, 1).
     """
 
     results: np.ndarray
     seeds: tuple[Name, ...] = ()
     examples: str = "test"
-    limits: tuple[float, float] = (-inf, inf)
 
     def __post_init__(self) -> None:
         results = np.asarray(self.results)
@@ -76,8 +72,6 @@ class Cell:
         seeds = tuple(self.seeds) or tuple(range(1, len(results) + 1))
         if len(set(seeds)) != len(results):
             raise ValueError(f"{len(set(seeds))} seeds for results of {len(results)}")
-        if results.ndim == 2:
-            object.__setattr__(self, "limits", (0.0, 1.0))
         object.__setattr__(self, "results", results)
         object.__setattr__(self, "seeds", seeds)
 
@@ -151,8 +145,9 @@ def _test_sets(cells: Mapping[Name, Cell]) -> dict[tuple[str, int], list[Name]]:
 
 
 def _rows(cell: Cell, part: np.ndarray) -> np.ndarray:
-    """Estimate and draws (B + 1,), which stay where the mean can be: few seeds draw beyond."""
-    return np.clip(cell.by_seed.mean() + np.concatenate([[0.0], part]), *cell.limits)
+    """Estimate and draws (B + 1,); those of an accuracy lie in [0, 1]."""
+    rows = cell.by_seed.mean() + np.concatenate([[0.0], part])
+    return np.clip(rows, 0, 1) if cell.size else rows
 
 
 @dataclass(frozen=True)
@@ -230,6 +225,7 @@ def effect(
     threshold: float = nan,
     direction: Direction = "above",
     scale: float = 1.0,
+    limits: tuple[float, float] = (-inf, inf),
     unit: str = "",
     name: str = "",
 ) -> Effect:
@@ -248,10 +244,14 @@ def effect(
         What is claimed, in units of the scaled effect.
     scale : float
         100 for points of accuracy.
+    limits : tuple of two numbers
+        Between which the effect, before it is scaled, can lie: (-1, 1) for a correlation. The draws
+        of few seeds go beyond.
     unit, name : str
         As printed.
     """
-    rows = np.round(np.asarray(statistic(drawn.means), float) * scale, DIGITS)
+    rows = np.clip(np.asarray(statistic(drawn.means), float), *limits)
+    rows = np.round(rows * scale, DIGITS)
     note = "One seed: the interval is over test examples only." if drawn.seeds == 1 else ""
     return _effect(rows, drawn, threshold, direction, unit, name, note)
 

@@ -220,7 +220,7 @@ def combine(
     lacking = len(effects) - len(each)
     tally += f", {lacking} not run" if lacking else ""
     numbers = f"Of {len(effects)}, {count} needed: {tally}; {_sureness(margin, flip, effects)}."
-    if len(effects) == 1:
+    if len(effects) == 1 and effects[0].draws is not None:
         numbers = _claimed(effects[0])
     return Verdict(status, f"{text} {numbers}".strip(), tuple(effects), margin, flip)
 

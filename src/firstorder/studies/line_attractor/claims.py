@@ -24,6 +24,8 @@ from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.studies.line_attractor import frames
 
 NONE = "The networks that the claim is about are not run at this scale."
+POSITIVE = (0.0, np.inf)
+"""Where a ratio of sizes can lie."""
 
 
 def name(row: pd.Series | dict) -> str:
@@ -46,7 +48,7 @@ def measured(
     A seed without a value, whose network has too few fixed points, is left out and counted.
     `logarithmic`: the geometric mean, with the interval of the logarithms. Ratios that span
     decades have no other: an interval about their mean would reach below 0. `limits`: between which
-    a value can lie.
+    the mean can lie.
     """
     effects = []
     if logarithmic:
@@ -58,7 +60,7 @@ def measured(
         left = (
             "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds have points)"
         )
-        cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]), limits=limits)
+        cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
         drawn = resample({"value": cell})
         effects.append(
             effect(
@@ -67,6 +69,7 @@ def measured(
                 threshold=threshold,
                 direction=direction,
                 scale=scale,
+                limits=limits,
                 unit=unit,
                 name=name(part.iloc[0]) + left,
             )
@@ -78,6 +81,8 @@ def together(effects: Sequence[Effect], text: str) -> Verdict:
     """The verdict on all effects, each printed."""
     if not effects:
         return not_run(NONE)
+    if len(effects) == 1 and effects[0].draws is not None:
+        return combine(effects, "all", f"{text} {effects[0].name}:")
     listed = "; ".join(f"{each.name}: {each}" for each in effects)
     note = " One seed: no interval." if any(np.isinf(each.high) for each in effects) else ""
     return combine(effects, "all", f"{text} {listed}.{note}")
@@ -99,9 +104,8 @@ def lower_than_untrained(results: Results, *, factor: float = 2.0) -> Verdict:
     numbers = frames.dynamics(results)
     ratio = numbers["untrained_dimension"] / numbers["state_dimension"]
     return together(
-        measured(numbers, ratio, factor, unit="times", logarithmic=True),
-        "Participation ratio of the untrained network's states over the trained one's, geometric "
-        "means.",
+        measured(numbers, ratio, factor, unit="times", limits=POSITIVE),
+        "Participation ratio of the untrained network's states over the trained one's.",
     )
 
 
@@ -142,11 +146,8 @@ def along_the_manifold(results: Results, *, overlap: float = 0.85, nulls: float 
     numbers = frames.dynamics(results)
     effects = measured(numbers, numbers["overlap"], overlap, limits=(0, 1))
     times = numbers["overlap"] / numbers["null"]
-    beyond = measured(numbers, times, nulls, unit="times chance", logarithmic=True)
-    return together(
-        [*effects, *beyond],
-        "|r₁ · m|, and the same over that of random vectors, geometric means.",
-    )
+    beyond = measured(numbers, times, nulls, unit="times chance", limits=POSITIVE)
+    return together([*effects, *beyond], "|r₁ · m|, and the same over that of random vectors.")
 
 
 @claim("words-push", reads=("dynamics.json",))
@@ -185,10 +186,9 @@ def strong_words(results: Results, *, least: float = 1.6, most: float = 2.4) -> 
 def linear_step(results: Results, *, error: float = 0.25) -> Verdict:
     """One step is nearly linear about the nearest fixed point."""
     numbers = frames.dynamics(results)
-    effects = measured(
-        numbers, numbers["linear_error"], 100 * error, "below", "%", 100.0, logarithmic=True
-    )
-    return together(effects, "Median relative error of one linear step, geometric means.")
+    values = numbers["linear_error"]
+    effects = measured(numbers, values, 100 * error, "below", "%", 100.0, limits=POSITIVE)
+    return together(effects, "Median relative error of one linear step.")
 
 
 @claim("linear-run-is-worse", reads=("dynamics.json",))

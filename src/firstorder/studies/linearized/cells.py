@@ -62,13 +62,10 @@ def _unpacked(path: str) -> dict[int, np.ndarray]:
     }
 
 
-def numbers(
-    frame: pd.DataFrame, value: str, limits: tuple[float, float] = (-np.inf, np.inf)
-) -> Cells:
+def numbers(frame: pd.DataFrame, value: str) -> Cells:
     """A number of every seed: cells (seeds,) from rows of label, model, seed, task and family.
 
-    `arm` is a column of the frame, or empty. Rows without the number are left out. `limits`:
-    between which the number can lie.
+    `arm` is a column of the frame, or empty. Rows without the number are left out.
     """
     known = frame[frame[value].notna()].assign(arm=frame.get("arm", ""))
     cells = {}
@@ -76,7 +73,7 @@ def numbers(
         first = part.iloc[0]
         name = Name(first["label"], first["arm"], int(first["task"]), first["family"])
         seeds = (_seed(*each) for each in zip(part["model"], part["seed"], strict=True))
-        cells[name] = Cell(part[value].to_numpy(float), tuple(seeds), limits=limits)
+        cells[name] = Cell(part[value].to_numpy(float), tuple(seeds))
     return cells
 
 

@@ -35,13 +35,14 @@ def _ranked(frame: pd.DataFrame, value: str, threshold: float, said: str = "") -
         enough = len(part) >= MIN_INDICES
         rho = spearman(part["task"], part[value]) if enough else float("nan")
         rows.append({**dict(zip(keys, key, strict=True)), "task": 0, "rho": rho})
-    cells = numbers(pd.DataFrame(rows), "rho", limits=(-1, 1)) if rows else {}
+    cells = numbers(pd.DataFrame(rows), "rho") if rows else {}
     drawn = resample(cells) if cells else None
     return [
         effect(
             drawn,
             average(name),
             threshold=threshold,
+            limits=(-1, 1),
             name=f"{ARMS[name.arm]} {name.label}{said}",
         )
         for name in cells

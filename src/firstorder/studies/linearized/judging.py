@@ -159,18 +159,18 @@ def model_means(
 ) -> list[Effect]:
     """The mean over tasks and seeds by model, its interval over seeds.
 
-    `logarithmic`: the geometric mean, of a factor. `limits`: between which the number can lie.
+    `logarithmic`: the geometric mean, of a factor. `limits`: between which the mean can lie.
     """
     if frame.empty:
         return []
     chosen = frame.assign(number=np.log(frame[value]) if logarithmic else frame[value])
-    cells = numbers(chosen, "number", limits)
+    cells = numbers(chosen, "number")
     drawn = resample(cells)
     mean = geometric if logarithmic else average
     return [
         effect(
             drawn, mean(*of(cells, label, "")), threshold=threshold, direction=direction,
-            scale=scale, unit=unit, name=label,
+            scale=scale, limits=limits, unit=unit, name=label,
         )
         for label in labels(cells)
     ]  # fmt: skip

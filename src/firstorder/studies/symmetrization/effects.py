@@ -97,18 +97,13 @@ def _full(right: np.ndarray, size: int) -> np.ndarray:
     return right if len(right) == size else np.zeros(size, bool)
 
 
-def numbers(
-    runs: pd.DataFrame, value: str, limits: tuple[float, float] = (-np.inf, np.inf)
-) -> dict[Key, Cell]:
-    """One number of `value` per seed in the cells of `runs`; cells with a gap are left out.
-
-    `limits`: between which the number can lie.
-    """
+def numbers(runs: pd.DataFrame, value: str) -> dict[Key, Cell]:
+    """One number of `value` per seed in the cells of `runs`; cells with a gap are left out."""
     found = {}
     for key, part in _cells(runs):
         column = part[value].to_numpy(float)
         if len(column) and not np.isnan(column).any():
-            found[key] = Cell(column, tuple(part["seed"]), limits=limits)
+            found[key] = Cell(column, tuple(part["seed"]))
     return found
 
 
@@ -124,10 +119,10 @@ def _seeds(part: pd.DataFrame) -> list[tuple[int, None]]:
 def per_cell(runs: pd.DataFrame, value: str, what: str, **claimed: Any) -> list[Effect]:
     """The mean of a column over seeds in every cell of `runs`, as an effect each: of `what`.
 
-    `claimed` as of `bootstrap.effect`, and `limits` as of `numbers`.
+    `claimed` as of `bootstrap.effect`.
     """
     scale = claimed.pop("scale", 1.0)
-    known = numbers(runs, value, claimed.pop("limits", (-np.inf, np.inf)))
+    known = numbers(runs, value)
     if not known:
         return []
     drawn = resample(known)
