@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from firstorder.linearized.factored import Jacobian, squared_norms_of_sums
 from firstorder.linearized.features import feature_map, squared_norms
 from firstorder.linearized.gemm import full_precision
 from firstorder.linearized.tangent import frozen, parameters_of, scalar
@@ -24,12 +23,6 @@ def rayleigh(kernel: Tensor, vectors: Tensor, columns: int = 256) -> Tensor:
         own = part.double()
         parts.append((images * own).sum(1) / own.square().sum(1))
     return torch.cat(parts)
-
-
-def from_jacobian(jacobian: Jacobian, vectors: Tensor) -> Tensor:
-    """A (k,) of the rows of `vectors` (k, N), without a kernel: k P numbers at a time."""
-    norms = squared_norms_of_sums(jacobian, vectors.T)
-    return norms / vectors.square().sum(1)
 
 
 def from_gradients(module: nn.Module, x: Tensor, vector: Tensor, batch: int = 128) -> Tensor:

@@ -7,7 +7,6 @@ forward and backward pass, and K v = J J^T v gives matrix-free spectra.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -72,15 +71,3 @@ def kernel_product(jacobian: Jacobian, v: Tensor, columns: int = 32) -> Tensor:
     """K v = J J^T v (N, T) for v (N, T), `columns` at a time: their P-vectors are in memory."""
     parts = [product(jacobian, transposed(jacobian, part)) for part in v.split(columns, dim=1)]
     return torch.cat(parts, 1)
-
-
-def squared_norms_of_sums(jacobian: Jacobian, r: Tensor, columns: int = 32) -> Tensor:
-    """|J^T r_t|^2 (T,) for the columns of r (N, T)."""
-    return torch.cat(list(_norms(jacobian, r, columns)))
-
-
-def _norms(jacobian: Jacobian, r: Tensor, columns: int) -> Iterator[Tensor]:
-    for part in r.split(columns, dim=1):
-        yield torch.stack(
-            [value.flatten(1).square().sum(1) for value in transposed(jacobian, part).values()]
-        ).sum(0)

@@ -128,14 +128,3 @@ def linear_task(
     noise -= torch.outer(noise @ v, v)
     images = noise + scale * torch.outer(2.0 * labels - 1.0, v)
     return images.reshape(count, *shape), labels
-
-
-def radial_frequency(vectors: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Power-weighted mean radial frequency (k,), in cycles per image, of rows (k, C H W)."""
-    channels, height, width = shape
-    power = torch.fft.fft2(vectors.double().reshape(-1, channels, height, width)).abs() ** 2
-    power = power.sum(1)
-    rows = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64)
-    columns = torch.fft.fftfreq(width, 1 / width, dtype=torch.float64)
-    radius = torch.hypot(rows[:, None], columns[None, :])
-    return (power * radius).sum((1, 2)) / power.sum((1, 2))

@@ -147,23 +147,6 @@ def block_krylov(
         block = image[:, : count - size]
 
 
-def nystrom(kernel_rows: Tensor, trace: float, k: int) -> tuple[Spectrum, float]:
-    """Leading eigenpairs of an N x N kernel from its first m columns, and the error.
-
-    `kernel_rows` (N, m) holds K[:, :m]. lambda = (N/m) lambda_m and u = K_Nm u_m, normalised.
-    The error is the share of the kernel's `trace` that the rank-m approximation misses.
-    """
-    count, m = kernel_rows.shape
-    rows = kernel_rows.double()
-    values, vectors = torch.linalg.eigh(rows[:m])
-    keep = values > values[-1] * 1e-10
-    values, vectors = values[keep], vectors[:, keep]
-    extended = rows @ vectors
-    explained = (extended.square() / values).sum()
-    spectrum = _ordered(values * (count / m), extended / extended.norm(dim=0), min(k, len(values)))
-    return spectrum, float(1 - explained / trace)
-
-
 def fix_signs(vectors: Tensor) -> Tensor:
     """Rows (k, N) whose entry of largest magnitude is positive."""
     largest = vectors.abs().argmax(1, keepdim=True)

@@ -44,13 +44,3 @@ def decomposition(loss: Loss, scores: Tensor, total: float = 1.0) -> Decompositi
         unique=(solved - symmetric - total / classes).abs().max().item() / scale,
         solutions=classes + 1 - int(torch.linalg.matrix_rank(equations)),
     )
-
-
-def multiple_of_unhinged(loss: Loss, scores: Tensor) -> tuple[float, float]:
-    """The scale u that brings u U nearest to the symmetric part of `loss`, and the relative rest.
-
-    The rest is |L_sym - u U| / |L_sym| over scores (B, K): 0 for a multiple of the unhinged loss.
-    """
-    part, unhinged = centred(loss.values(scores)), centred(-scores)
-    scale = (part * unhinged).sum() / unhinged.square().sum()
-    return scale.item(), ((part - scale * unhinged).norm() / part.norm()).item()

@@ -37,22 +37,6 @@ def equal_components(loss: Loss, common: float = 0.0) -> EqualComponents:
     return EqualComponents(kappa.item(), (slope + kappa * direction).norm().item())
 
 
-def linearization_error(loss: Loss, radius: float, *, examples: int = 200, seed: int = 0) -> float:
-    """Largest |grad L(s, y) + kappa (e_y - 1/K)| over scores of norm `radius`, y the last label.
-
-    Proportional to the radius where the gradient is smooth at 0. Gradients and not values are
-    compared, because some losses detach a factor. A loss that jumps between equal scores
-    (ce_eps+mae) has no linearization there.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    scores = torch.randn(examples, loss.num_classes, dtype=torch.float64, generator=generator)
-    scores = (radius * scores / scores.norm(dim=1, keepdim=True)).requires_grad_()
-    (slopes,) = torch.autograd.grad(loss.values(scores)[:, -1].sum(), scores)
-    linear = torch.full_like(slopes, -1 / loss.num_classes)
-    linear[:, -1] += 1
-    return (slopes + equal_components(loss).kappa * linear).norm(dim=1).max().item()
-
-
 def effective_steps(rates: Iterable[float], kappa: float, momentum: float = 0.0) -> float:
     """kappa sum(lr) / (1 - momentum): the length of the way that a schedule takes at equal scores.
 

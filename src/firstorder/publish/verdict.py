@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import nan
-
 from firstorder.publish.statistics.verdict import (
     FAILS,
     HOLDS,
@@ -29,14 +27,7 @@ __all__ = [
     "combine",
     "exact",
     "judge",
-    "judged",
     "missing",
     "not_run",
     "share_needed",
 ]
-
-
-def judged(holds: bool, text: str, **effects: float) -> Verdict:
-    """A verdict on numbers whose uncertainty is not measured."""
-    measured = tuple(exact(value, nan, name=name) for name, value in effects.items())
-    return Verdict(HOLDS if holds else FAILS, text, measured)
