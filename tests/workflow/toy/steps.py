@@ -7,7 +7,7 @@ from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.publish.registry import Results, claim, table
 from firstorder.publish.table import Table
-from firstorder.publish.verdict import Verdict, judged
+from firstorder.publish.verdict import Verdict, exact, judge
 
 
 def measure(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -27,4 +27,4 @@ def mean_pixel(results: Results, *, digits: int = 3) -> Table:
 @claim("dark", reads=("mean",))
 def dark(results: Results, *, most: float = 0.5) -> Verdict:
     mean = files.read_json(results.path("mean"))["mean"]
-    return judged(mean < most, f"The mean pixel is {mean:.3f}.", mean=mean)
+    return judge(exact(mean, most, "below", name="mean"), "The mean pixel.")
