@@ -54,12 +54,18 @@ def order(
     verdict = combine(pairs, share_needed(len(pairs), share), text)
     low = min((each for each in known.values() if 0 < each < rate), default=None)
     if growing and low is not None:
-        verdict = both(verdict, *_growing(found, known, run, low, rate))
+        headings = frames.printed(results, "heading", "setting")
+        verdict = both(verdict, *_growing(found, headings, known, run, low, rate))
     return told(verdict, diverged(runs))
 
 
 def _growing(
-    found: Measured, known: dict[str, float], tiers: list[list[str]], low: float, high: float
+    found: Measured,
+    headings: dict[str, str],
+    known: dict[str, float],
+    tiers: list[list[str]],
+    low: float,
+    high: float,
 ) -> list[Verdict]:
     """Whether the gap between last and first tier is larger at the higher rate, per setting."""
     verdicts = []
@@ -68,7 +74,6 @@ def _growing(
         if not {low, high} <= set(noises):
             continue
         ends = [_gap(setting, noises[rate], tiers) for rate in (low, high)]
-        heading = found.runs.set_index("setting").loc[[setting], "heading"].iloc[0]
         start, end = (100 * float(gap(found.drawn.means)[0]) for gap in ends)
         growth = bootstrap.effect(
             found.drawn,
@@ -76,7 +81,7 @@ def _growing(
             threshold=0.0,
             scale=100,
             unit="points",
-            name=f"growth of the gap, {heading}",
+            name=f"growth of the gap, {headings[setting]}",
         )
         text = (
             f"The gap between the last tier and the first goes from {start:.1f} points at rate "

@@ -121,14 +121,13 @@ def per_cell(runs: pd.DataFrame, value: str, what: str, **claimed: Any) -> list[
 
     `claimed` as of `bootstrap.effect`.
     """
-    scale = claimed.pop("scale", 1.0)
     known = numbers(runs, value)
     if not known:
         return []
     drawn = resample(known)
     return [
         bootstrap.effect(
-            drawn, bootstrap.average(key), scale=scale,
+            drawn, bootstrap.average(key),
             name=f"{what}, {named(runs, key[:2], key[2])}", **claimed,
         )
         for key in known
