@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED
+from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN
 from firstorder.studies.robust_kernels import claims, tables
 
 from .made_up import of_kernel, of_network
@@ -55,11 +55,32 @@ ALONG = {
 }
 
 
+SIX = {f"loss{k}": [(5.0 * k + seed, 0.5 + 0.07 * k) for seed in range(3)] for k in range(6)}
+
+
 def test_rho_that_orders_the_accuracies_predicts_them(tmp_path: Path) -> None:
-    verdict = claims.rotation_predicts_accuracy(of_network(tmp_path, ALONG))
-    assert verdict.effects[0].value > 0.95 and verdict.effects[0].low < verdict.effects[0].value
-    against = {loss: [(40 - rho, acc) for rho, acc in pairs] for loss, pairs in ALONG.items()}
+    verdict = claims.rotation_predicts_accuracy(of_network(tmp_path, SIX))
+    assert verdict.effects[0].value == 1
+    against = {loss: [(40 - rho, acc) for rho, acc in pairs] for loss, pairs in SIX.items()}
     assert claims.rotation_predicts_accuracy(of_network(tmp_path, against)).status == FAILS
+
+
+def test_seeds_of_a_loss_are_no_further_losses_of_the_rank_correlation(tmp_path: Path) -> None:
+    swapped = SIX | {"loss4": SIX["loss5"], "loss5": SIX["loss4"], "loss3": SIX["loss0"],
+                     "loss0": SIX["loss3"]}  # fmt: skip
+    crossed = {
+        loss: [(rho, SIX[loss][0][1]) for rho, _ in pairs] for loss, pairs in swapped.items()
+    }
+    once = {loss: pairs[:1] for loss, pairs in crossed.items()}
+    few, many = tmp_path / "few", tmp_path / "many"
+    few.mkdir()
+    many.mkdir()
+    (one,) = claims.rotation_predicts_accuracy(of_network(few, once)).effects
+    (three,) = claims.rotation_predicts_accuracy(of_network(many, crossed)).effects
+    assert three.value == one.value
+    assert three.high - three.low > 0.7 * (one.high - one.low)
+    verdict = claims.rotation_predicts_accuracy(of_network(tmp_path, ALONG))
+    assert verdict.status == NOT_RUN and "3 indices" in verdict.text
 
 
 def test_symmetric_losses_turn_less_until_one_turns_as_far(tmp_path: Path) -> None:
