@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from firstorder.losses.registry import Loss
 
-TOLERANCE = 1e-6
-"""Of gradients at equal scores that must agree but for the place of the label."""
-
 
 def follow_paths(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Full-batch gradient descent of every loss on the kernel, at learning rate lr / kappa.
@@ -108,6 +105,7 @@ def _first_steps(
     import torch
 
     from firstorder.linearized import mean_classifier, multiclass
+    from firstorder.losses.equal_components import equal_components
 
     runs = {
         name: multiclass.equal_first_step(loss.values, given, classes)
@@ -123,23 +121,12 @@ def _first_steps(
             {
                 "loss": name,
                 "kappa": 1 / runs[name].scale,
-                "breaks_ties": _breaks_ties(loss, classes),
+                "breaks_ties": equal_components(loss).breaks_ties,
                 "cosine": float(cosine),
                 "error": float((own - expected).norm() / expected.norm()),
             }
         )
     return rows
-
-
-def _breaks_ties(loss: Loss, classes: int) -> bool:
-    """Whether at equal scores the gradient knows more of a class than whether it is the label."""
-    import torch
-
-    scores = torch.zeros(classes, classes, dtype=torch.float64, requires_grad=True)
-    (slopes,) = torch.autograd.grad(loss.values(scores).diagonal().sum(), scores)
-    own, others = slopes.diagonal(), slopes[~torch.eye(classes, dtype=torch.bool)]
-    spread = max(float(own.max() - own.min()), float(others.max() - others.min()))
-    return spread > TOLERANCE * float(slopes.abs().max())
 
 
 def _constant(

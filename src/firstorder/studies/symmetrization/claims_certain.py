@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.verdict import Effect, Verdict, combine, exact
+from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.streams import numpy_stream
 
 if TYPE_CHECKING:
@@ -96,14 +96,21 @@ def only_convex(
 
 @claim("equal-components")
 def equal_components(results: Results, *, classes: int = 10) -> Verdict:
-    """D3: at equal scores every loss has kappa times the gradient of unhinged (Prop. 5.2)."""
+    """D3: at equal scores every loss has kappa times the gradient of unhinged (Prop. 5.2).
+
+    Losses that single out the largest score have no single kappa; they are named, not counted.
+    """
     from firstorder.losses import equal_components as at_equal_scores
 
-    found, kappas = {}, {}
+    found, kappas, broken, label = {}, {}, [], _labels(results)
     for name, loss in _losses(results, classes):
         parts = at_equal_scores.equal_components(loss)
-        found[name], kappas[name] = parts.residual, parts.kappa
-    label = _labels(results)
+        if parts.breaks_ties:
+            broken.append(label[name])
+        else:
+            found[name], kappas[name] = parts.residual, parts.kappa
+    if not found:
+        return not_run(f"{', '.join(broken)}: no loss that treats equal scores equally.")
     effects = [exact(rest, ROUNDING, "below", name=label[name]) for name, rest in found.items()]
     effects += [exact(kappa, 0.0, name=f"κ of {label[name]}") for name, kappa in kappas.items()]
     least, most = min(kappas, key=kappas.__getitem__), max(kappas, key=kappas.__getitem__)
@@ -112,6 +119,10 @@ def equal_components(results: Results, *, classes: int = 10) -> Verdict:
         f"that of the unhinged loss to {max(found.values()):.1e}; κ goes from {kappas[least]:.3g} "
         f"({label[least]}) to {kappas[most]:.3g} ({label[most]})."
     )
+    if broken:
+        text += (
+            f" Not counted: {', '.join(broken)}, for which the first of equal scores is largest."
+        )
     return combine(effects, "all", text)
 
 
