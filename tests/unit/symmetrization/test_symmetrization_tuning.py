@@ -136,7 +136,7 @@ def test_a_candidate_that_diverges_is_not_chosen() -> None:
     found = tuning.chosen_of(stage, [[right, none, right], [right & False] * 3], [1, 2, 3])
     assert found["chosen"] == 1
     found = tuning.chosen_of(stage, [[none] * 3, [none] * 3], [1, 2, 3])
-    assert (found["chosen"], found["tied"]) == (0, [])
+    assert (found["chosen"], found["tied"], found["p"]) == (0, [], [0.0, 0.0])
 
 
 def test_fewer_than_three_seeds_are_refused(edited: Edited, tmp_path: Path) -> None:

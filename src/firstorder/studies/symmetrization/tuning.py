@@ -12,8 +12,7 @@ import numpy as np
 from firstorder import files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
-from firstorder.publish.statistics.bootstrap import Cell
-from firstorder.publish.statistics.selection import choose
+from firstorder.publish.statistics import Cell, choose, equals_of_the_best, resample
 from firstorder.studies.symmetrization.training import (
     advising,
     fit,
@@ -33,7 +32,8 @@ def tune(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     one-standard-error rule. What a later stage chooses has meanwhile its first value, a penalty
     the recipe's. chosen.json has of every stage its candidates and, by place: default, chosen,
     tied (within one standard error of the best), accuracy, wins and kept (how often a candidate
-    is best, and is chosen, when seeds and examples are drawn anew).
+    is best, and is chosen, when seeds and examples are drawn anew), and p (of the test that it is
+    the best, adjusted for the others; 0 where it diverged).
     """
     own = context.identity(spec, inputs)
     if context.restore(own, outputs):
@@ -81,15 +81,13 @@ def chosen_of(
     alive = [place for place in range(count) if all(len(bits) for bits in tried[place])]
     default = stage["default"]
     if not alive:
-        none = [0.0] * count
-        return {"chosen": default or 0, "tied": [], "accuracy": none, "wins": none, "kept": none}
+        none = dict.fromkeys(("accuracy", "wins", "kept", "p"), [0.0] * count)
+        return {"chosen": default or 0, "tied": [], **none}
     steps = {place: float(stage["candidates"][place].get("lr", 0.0)) for place in alive}
-    found = choose(
-        {place: Cell(np.array(tried[place]), tuple(seeds)) for place in alive},
-        default=default,
-        steps=steps,
-    )
-    shares = {"accuracy": found.means, "wins": found.wins, "kept": found.kept}
+    cells = {place: Cell(np.array(tried[place]), tuple(seeds)) for place in alive}
+    found = choose(cells, default=default, steps=steps)
+    p = equals_of_the_best(resample(cells)).p
+    shares = {"accuracy": found.means, "wins": found.wins, "kept": found.kept, "p": p}
     return {
         "chosen": found.value,
         "tied": sorted(found.tied),
