@@ -216,6 +216,7 @@ def tuned(value: float, tied: tuple[float, ...] = ()) -> dict[str, Any]:
         "accuracy": [0.7, 0.72, 0.75],
         "wins": [0.1, 0.2, 0.7],
         "kept": [0.2, 0.2, 0.6],
+        "p": [1.0 if each in (tied or (value,)) else 0.001 for each in values],
     }
     return {"chosen": {"weight_decay": value}, "validation_accuracy": 0.75, "stages": [stage]}
 
@@ -249,7 +250,9 @@ def _write_run(path: Path) -> None:
         "epochs_run": EPOCHS,
         "last": last,
         "best": {"epoch": int(epoch[accuracy.argmax()]), "test_accuracy": float(accuracy.max())},
-        "final": {
+        "final": {}
+        if diverged
+        else {
             "train_accuracy": 0.5,
             "clean_accuracy": 0.6,
             "wrong_fitted": float(fitted[-1]) if rate else None,

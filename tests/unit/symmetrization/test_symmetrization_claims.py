@@ -13,6 +13,9 @@ import pytest
 
 from firstorder.config import Config
 from firstorder.data.noise import corrupt
+from firstorder.streams import numpy_stream
+from firstorder.studies.symmetrization import tuning
+from firstorder.studies.symmetrization.claims_choice import may_be_best
 from firstorder.studies.symmetrization.grid import noise
 from firstorder.studies.symmetrization.settings import NAME, Select
 
@@ -119,6 +122,36 @@ def test_the_tuned_weight_decays_differ_or_do_not(
     assert made_up.judge(tiny, "optimum-differs", select).status == status
 
 
+def test_a_loss_of_which_every_weight_decay_diverged_is_no_evidence(tiny: Config) -> None:
+    select = Select(cells="curves", losses="tuned")
+    files = made_up.results(tiny, "tuning.json", **select.model_dump()).files
+    records = made_up.tuned(0.01), made_up.tuned(0.001)
+    records[1]["stages"][0] |= {"tied": [], "p": [0.0, 0.0, 0.0]}
+    for path, record in zip(files.values(), records, strict=True):
+        Path(path).write_text(json.dumps(record))
+    verdict = made_up.judge(tiny, "optimum-differs", select)
+    assert verdict.status == "not run"
+    assert "diverged for GCE" in verdict.text
+
+
+@pytest.mark.parametrize("curve", [[0.5, 0.5, 0.5, 0.5], [0.48, 0.5, 0.53, 0.5]])
+def test_optima_of_equal_losses_seldom_differ(curve: list[float]) -> None:
+    """Losses that share one curve over the weight decays: at most 5 % of "holds"."""
+    random, held, trials = numpy_stream(0, "optima"), 0, 60
+    stage = {"candidates": [{"weight_decay": 10.0**k} for k in range(4)], "default": 0}
+    for _ in range(trials):
+        bests = []
+        for _ in range(4):
+            tried = [
+                [random.random(140) < level + 0.03 * random.normal() for _ in range(3)]
+                for level in curve
+            ]
+            found = stage | tuning.chosen_of(stage, tried, [1, 2, 3])
+            bests.append(may_be_best(found, 0.05 / 4))
+        held += not set.intersection(*bests)
+    assert held <= 0.05 * trials
+
+
 def test_many_classes_are_said_to_be_missing_not_failed(made: Config) -> None:
     verdict = made_up.judge(made, "underfits", RUNS, classes=[50, 10000])
     assert verdict.status == "not run"
@@ -144,6 +177,39 @@ def test_diverged_runs_are_named_in_a_claim_and_count_as_wrong(made: Config) -> 
     assert "diverged (Unhinged, no normalisation); they count as right nowhere" in verdict.text
     (effect,) = verdict.effects
     assert 20 < effect.value < 50
+
+
+def test_a_training_that_diverged_has_fallen_to_nothing(made: Config) -> None:
+    select = Select(cells="curves", losses="norms")
+    options = {"losses": ["unhinged-none", "unhinged-l2"], "rates": [0.8], "drop": 0.2}
+    falls = made_up.judge(made, "stays", select, **options).numbers
+    (without,) = (value for name, value in falls.items() if "no normalisation" in name)
+    assert without > 20 and max(value for value in falls.values() if value != without) < 20
+
+
+def test_what_a_training_that_diverged_did_not_measure_cannot_hold(made: Config) -> None:
+    select = Select(cells="curves", losses="norms")
+    options = {"loss": "unhinged-none", "drop": -1.0, "fitted": -1.0, "rates": (0.8, 0.8)}
+    verdict = made_up.judge(made, "memorises", select, **options)
+    assert verdict.status == "not resolved" and "1 not run" in verdict.text
+    tiers = [["unhinged-none"], ["unhinged-l2"], ["unhinged-bn"]]
+    verdict = made_up.judge(made, "order", select, tiers=tiers, rate=0.8, value="wrong_fitted")
+    assert "2 not run" in verdict.text and "they are not counted" in verdict.text
+
+
+def test_a_claim_of_several_parts_does_not_hold_by_those_that_are_run(made: Config) -> None:
+    rivals = {"baselines": ["ce", "gce"], "gap": 1.0}
+    assert made_up.judge(made, "competitive", RUNS, losses=["sgce"], **rivals).status == "holds"
+    verdict = made_up.judge(made, "competitive", RUNS, losses=["sgce", "focal"], **rivals)
+    assert verdict.status == "not run" and "focal is not run" in verdict.text
+    pairs = [["ce", "sgce"], ["ce", "focal"]]
+    assert made_up.judge(made, "gain", RUNS, pairs=pairs[:1], rates=[0.8], gap=0).status == "holds"
+    verdict = made_up.judge(made, "gain", RUNS, pairs=pairs, rates=[0.8], gap=0)
+    assert verdict.status == "not resolved" and "1 not run" in verdict.text
+    tiers = [["ce"], ["gce"], ["sgce"]]
+    assert made_up.judge(made, "order", MATRICES, tiers=tiers, rate=0.4).status == "holds"
+    verdict = made_up.judge(made, "order", MATRICES, tiers=tiers, rate=0.4, growing=True)
+    assert verdict.status == "not run" and "No rate below 0.4" in verdict.text
 
 
 @pytest.mark.parametrize(

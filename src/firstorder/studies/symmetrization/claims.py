@@ -18,6 +18,7 @@ from firstorder.publish.verdict import (
     Effect,
     Verdict,
     combine,
+    missing,
     not_run,
     share_needed,
 )
@@ -134,6 +135,9 @@ def gain(
     run = [pair for pair in wanted if set(pair) <= set(runs.get("loss", ()))]
     if not run:
         return not_run(ABSENT)
+    # A family is what is run of it; of the pairs that a claim names each is claimed.
+    absent = [] if variants else [pair for pair in wanted if pair not in run]
+    lost = [missing(ABSENT, " − ".join(reversed(pair))) for pair in absent]
     runs = runs[
         runs["rate"].isin(rates) & runs["loss"].isin([name for pair in run for name in pair])
     ]
@@ -147,14 +151,14 @@ def gain(
     every = [effect for of_pair in gains.values() for effect in of_pair]
     large = sum(effect.value > effect.threshold for effect in every)
     said = (
-        f"{label[loss]} ends {number_range(effects.values(of_pair), 1)} points above "
-        f"{label[reference]}"
+        f"{label[loss]} minus {label[reference]} {number_range(effects.values(of_pair), 1)} points"
         for (reference, loss), of_pair in gains.items()
     )
     text = (
         f"At noise rates {number_range(runs['rate'], 1)}, {large} of {len(every)} differences are "
         f"as stated: {'; '.join(said)}."
     )
+    every += lost
     return told(combine(every, share_needed(len(every), share), text), diverged(runs))
 
 
@@ -217,11 +221,12 @@ def competitive(
     runs = frames.runs(results)
     if runs.empty:
         return not_run(ABSENT)
-    run = [loss for loss in (frames.named(results, loss) for loss in losses)
-           if loss in set(runs["loss"])]  # fmt: skip
-    runs = runs[runs["loss"].isin([*run, *baselines])]
+    own = [frames.named(results, loss) for loss in losses]
+    runs = runs[runs["loss"].isin([*own, *baselines])]
+    if not set(own) & set(runs["loss"]):
+        return not_run(ABSENT)
     found, label, verdicts = measure(results, runs), labels(results), []
-    for loss in run:
+    for loss in own:
         behind: list[Effect] = []
         for place in found.places:
             rivals = [each for each in found.losses(*place) if each in baselines]
@@ -230,11 +235,12 @@ def competitive(
             best = max(rivals, key=lambda each: found.drawn.means[(*place, each)][0])
             behind.append(found.above(place, loss, best, threshold=-100 * gap))
         if not behind:
+            verdicts.append(not_run(f"{label.get(loss, loss)} is not run beside a baseline."))
             continue
         near = sum(effect.value > effect.threshold for effect in behind)
         text = (
-            f"{label[loss]} ends {number_range(effects.values(behind), 1)} points above the best "
-            f"baseline, within {100 * gap:g} points in {near} of {len(behind)} cells."
+            f"{label[loss]} minus the best baseline: {number_range(effects.values(behind), 1)} "
+            f"points, at least −{100 * gap:g} in {near} of {len(behind)} cells."
         )
         verdicts.append(combine(behind, share_needed(len(behind), share), text))
-    return told(both(*verdicts), diverged(runs)) if verdicts else not_run(ABSENT)
+    return told(both(*verdicts), diverged(runs))

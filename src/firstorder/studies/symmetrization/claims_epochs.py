@@ -56,8 +56,9 @@ def memorises(
 
 
 def falling(runs: pd.DataFrame) -> pd.DataFrame:
-    """With a column fall: best test accuracy minus last."""
-    return runs.assign(fall=runs["best_accuracy"] - runs["last_accuracy"])
+    """With a column fall: best test accuracy minus last, which is 0 after divergence."""
+    last = runs["last_accuracy"].mask(runs["status"] == "diverged", 0.0)
+    return runs.assign(fall=runs["best_accuracy"] - last)
 
 
 @claim("scores-explode", reads=("summary.json", "history.csv"))

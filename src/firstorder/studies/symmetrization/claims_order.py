@@ -45,7 +45,7 @@ def order(
         for lower, upper in combinations(run, 2)
         for below in lower
         for above in upper
-        if {(*place, below), (*place, above)} <= set(found.drawn.means)
+        if {below, above} <= set(found.losses(*place))
     ]
     if not pairs:
         return not_run(ABSENT)
@@ -53,10 +53,13 @@ def order(
     text = f"At noise rate {rate:g}, {right} of {len(pairs)} pairs are in the stated order."
     verdict = combine(pairs, share_needed(len(pairs), share), text)
     low = min((each for each in known.values() if 0 < each < rate), default=None)
-    if growing and low is not None:
+    if growing:
         headings = frames.printed(results, "heading", "setting")
-        verdict = both(verdict, *_growing(found, headings, known, run, low, rate))
-    return told(verdict, diverged(runs))
+        grown = [] if low is None else _growing(found, headings, known, run, low, rate)
+        verdict = both(verdict, *(grown or [not_run(f"No rate below {rate:g} is run.")]))
+    return told(
+        verdict, diverged(runs) if value == LAST else diverged(runs, "they are not counted")
+    )
 
 
 def _growing(

@@ -18,7 +18,7 @@ import pandas as pd
 from firstorder.publish.registry import Results
 from firstorder.publish.statistics import bootstrap
 from firstorder.publish.statistics.bootstrap import Cell, Resampled, resample
-from firstorder.publish.statistics.verdict import Status
+from firstorder.publish.statistics.verdict import Status, missing
 from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict
 from firstorder.studies.symmetrization import frames
 
@@ -45,12 +45,17 @@ class Measured:
         return list(dict.fromkeys(at["loss"]))
 
     def above(self, place: tuple[str, str], loss: str, reference: str, **claimed: Any) -> Effect:
-        """Points by which a loss ends above a reference; `claimed` as of `bootstrap.effect`."""
-        statistic = bootstrap.difference((*place, loss), (*place, reference))
+        """Points by which a loss ends above a reference; `claimed` as of `bootstrap.effect`.
+
+        Not measured where one of them was not run or has no number.
+        """
+        name = named(self.runs, place, loss, reference)
+        pair = (*place, loss), (*place, reference)
+        if not set(pair) <= set(self.drawn.means):
+            return missing(f"A value is missing: {name}.", name)
         return bootstrap.effect(
-            self.drawn, statistic, scale=100, unit="points",
-            name=named(self.runs, place, loss, reference), **claimed,
-        )  # fmt: skip
+            self.drawn, bootstrap.difference(*pair), scale=100, unit="points", name=name, **claimed
+        )
 
 
 def named(runs: pd.DataFrame, place: tuple[str, str], *losses: str) -> str:
@@ -119,29 +124,27 @@ def _seeds(part: pd.DataFrame) -> list[tuple[int, None]]:
 def per_cell(runs: pd.DataFrame, value: str, what: str, **claimed: Any) -> list[Effect]:
     """The mean of a column over seeds in every cell of `runs`, as an effect each: of `what`.
 
-    `claimed` as of `bootstrap.effect`.
+    A cell in which only some trainings have a number is not measured; one in which none has, of
+    trainings that finished, is left out. `claimed` as of `bootstrap.effect`.
     """
-    known = numbers(runs, value)
-    if not known:
-        return []
-    drawn = resample(known)
-    return [
-        bootstrap.effect(
-            drawn, bootstrap.average(key),
-            name=f"{what}, {named(runs, key[:2], key[2])}", **claimed,
-        )
-        for key in known
-    ]  # fmt: skip
+    drawn, found = resample(numbers(runs, value)), []
+    for key, part in _cells(runs):
+        name = f"{what}, {named(runs, key[:2], key[2])}"
+        if key in drawn.means:
+            found.append(bootstrap.effect(drawn, bootstrap.average(key), name=name, **claimed))
+        elif part[value].notna().any() or (part["status"] == "diverged").any():
+            found.append(missing(f"A value is missing: {name}.", name))
+    return found
 
 
-def diverged(runs: pd.DataFrame) -> str:
-    """A sentence on the trainings that diverged; empty where none did."""
+def diverged(runs: pd.DataFrame, counted: str = "they count as right nowhere") -> str:
+    """A sentence on the trainings that diverged, and how they count; empty where none did."""
     failed = runs[runs["status"] == "diverged"]
     if failed.empty:
         return ""
     names = ", ".join(dict.fromkeys(failed["label"]))
     count = len(failed)
-    return f"{count} of {len(runs)} trainings diverged ({names}); they count as right nowhere."
+    return f"{count} of {len(runs)} trainings diverged ({names}); {counted}."
 
 
 def told(verdict: Verdict, *sentences: str) -> Verdict:
@@ -168,5 +171,5 @@ def both(*verdicts: Verdict) -> Verdict:
 
 
 def values(effects: Sequence[Effect]) -> np.ndarray:
-    """The values of effects, for a range in a text."""
-    return np.array([effect.value for effect in effects])
+    """The values of the effects that are measured, for a range in a text."""
+    return np.array([effect.value for effect in effects if effect.measured])
