@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from firstorder.publish.statistics import (
+    cells_needed,
     equals_of_the_best,
     holm,
     mcnemar,
@@ -162,6 +163,17 @@ def test_equal_methods_have_one_group():
     found = ranking(scores)
     assert found.groups == (("a", "b", "c"),)
     assert (found.p, found.ranks) == (1.0, (2.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize("methods", [3, 5, 11])
+def test_even_one_order_in_all_cells_tells_no_two_apart_with_too_few_cells(methods):
+    def pairs_told_apart(cells: int) -> int:
+        # Distances differ from cell to cell, so that the test is the exact one.
+        scores = {f"m{i}": [i * (1 + 0.1 * cell) for cell in range(cells)] for i in range(methods)}
+        return sum(p <= 0.05 for p in ranking(scores).pairs.values())
+
+    needed = cells_needed(methods)
+    assert pairs_told_apart(needed - 1) == 0 < pairs_told_apart(needed)
 
 
 def test_a_ranking_takes_no_gaps():

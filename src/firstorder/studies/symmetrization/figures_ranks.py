@@ -8,7 +8,7 @@ from firstorder.errors import DataError
 from firstorder.publish import style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.statistics import critical_difference
-from firstorder.publish.statistics.paired import ranking
+from firstorder.publish.statistics.paired import cells_needed, ranking
 from firstorder.publish.style import Drawing
 from firstorder.studies.symmetrization import frames
 
@@ -30,6 +30,9 @@ def ranks(results: Results) -> Drawing:
         raise DataError("critical-difference: fewer than 2 cells or 3 losses; select more")
     found = ranking({str(label): list(means[label]) for label in means})
     over = f"{found.cells} cells of a dataset and a noise, {style.seeds(_seeds(runs), 'mean')} each"
+    needed = cells_needed(len(found.methods))
+    if found.cells < needed:
+        over += f"; {needed} are needed before this test can tell any two losses apart"
     figure, axes = style.panels(1, 1, height=critical_difference.height(found), width=style.WIDE)
     critical_difference.draw(axes[0, 0], found)
     style.legend_below(figure, [], over)
