@@ -27,6 +27,12 @@ def test_every_published_number_is_well_formed_and_has_a_source() -> None:
         assert frame["epoch"].dropna().isin(["last", "best"]).all()
 
 
+def test_a_number_of_a_recipe_unknown_to_us_is_not_compared_by_value() -> None:
+    frame = pd.read_csv(PUBLISHED / "symmetrization.csv")
+    unknown = frame[frame["network"].isna() | frame["epochs"].isna()]
+    assert len(unknown) and unknown[REASON].notna().all()
+
+
 def test_the_numbers_not_to_be_compared_by_value_are_those_of_the_rule() -> None:
     """Every number that was made in another way says in its cell what differs."""
     frame = pd.read_csv(PUBLISHED / "symmetrization.csv", dtype={"epochs": str})
