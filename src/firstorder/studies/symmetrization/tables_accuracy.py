@@ -22,8 +22,9 @@ from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.equals import mark_equals
 
 SPREAD = "Entries are in percent; of several seeds, mean ± standard deviation (n − 1)."
+MARGIN = "max(1, 3 (σ + σ')) points"
 COMPARED = (
-    "Difference is rebuilt minus published; it differs where it exceeds max(1, 3 (σ + σ')) points. "
+    f"Difference is rebuilt minus published; it differs where it exceeds {MARGIN}. "
     "Cells without a published number stay empty."
 )
 OTHERWISE = "made otherwise: compare its order"
@@ -35,7 +36,7 @@ ASIDE = ["published_data", "unlike", "made"]
 REASONED = (
     "A reason in brackets stands for a verdict by value. A number keeps its order when "
     "it is on the published side of every loss, of its column and source, that is further from it "
-    "than this margin both published and rebuilt."
+    f"than {MARGIN} both published and rebuilt."
 )
 
 
