@@ -8,9 +8,9 @@ from itertools import product, zip_longest
 from typing import Any
 
 from firstorder.config import TUNED, Config, Loss, Scalar
+from firstorder.studies.symmetrization import variants
 from firstorder.studies.symmetrization.grid import Cell, tuning
 from firstorder.studies.symmetrization.settings import Tuning
-from firstorder.studies.symmetrization.variants import untuned
 
 Candidate = dict[str, Scalar]
 
@@ -18,33 +18,33 @@ Candidate = dict[str, Scalar]
 def stages(config: Config, name: str, found: Cell) -> list[dict[str, Any]]:
     """The stages of tuning the loss `name` in a cell; what one chooses, the next ones have.
 
-    A stage has `candidates` and `default`, the place of the published one (None where it is not
+    A stage has `candidates` and `default`, the place of the declared one (None where it is not
     among them). A loss under an equal budget has one stage. Others have one for each of their own
     parameters, then one for the penalty: `weight_decay` or, where a loss has it, `l1`.
     """
     protocol = tuning(config, name)
-    own = untuned(config, name).on(found.dataset)
-    published = _published(untuned(config, name), own, found)
+    untuned = variants.untuned(config, name)
+    declared = _declared(untuned, untuned.on(found.dataset), found)
     if TUNED in (found.loss.lr, found.loss.score_norm):
-        return [_budget(protocol, found, published)]
+        return [_budget(protocol, found, declared)]
     axes: dict[str, tuple[Scalar, ...]] = {
         each: found.loss.choices[each] for each in found.loss.tuned_parameters
     }
     if found.loss.weight_decay == TUNED:
         axes |= _penalties(protocol, found.loss)
-    return [_stage([{each: value} for value in values], published) for each, values in axes.items()]
+    return [_stage([{each: value} for value in values], declared) for each, values in axes.items()]
 
 
-def _stage(candidates: list[Candidate], published: Candidate) -> dict[str, Any]:
-    """A stage whose default is the candidate that agrees with what is published."""
-    agree = [all(published.get(k) == v for k, v in each.items()) for each in candidates]
+def _stage(candidates: list[Candidate], declared: Candidate) -> dict[str, Any]:
+    """A stage whose default is the candidate that agrees with what is declared."""
+    agree = [all(declared.get(k) == v for k, v in each.items()) for each in candidates]
     return {"candidates": candidates, "default": agree.index(True) if True in agree else None}
 
 
-def _published(declared: Loss, own: Loss, found: Cell) -> Candidate:
+def _declared(untuned: Loss, own: Loss, found: Cell) -> Candidate:
     """What holds where nothing is tuned: the recipe's, and the declared values of the loss."""
     decay = own.weight_decay
-    values = {**own.parameters, **_fixed(own.parameters, declared.parameters)}
+    values = {**own.parameters, **_fixed(own.parameters, untuned.parameters)}
     return {
         "lr": found.recipe.lr,
         "weight_decay": found.recipe.weight_decay if decay in (None, TUNED) else float(decay),
@@ -65,8 +65,8 @@ def _penalties(protocol: Tuning, loss: Loss) -> dict[str, tuple[Scalar, ...]]:
     return {"weight_decay": tuple(sorted(protocol.weight_decays))}
 
 
-def _budget(protocol: Tuning, found: Cell, published: Candidate) -> dict[str, Any]:
-    """One stage of as many configurations as every loss has, the published one first.
+def _budget(protocol: Tuning, found: Cell, declared: Candidate) -> dict[str, Any]:
+    """One stage of as many configurations as every loss has, the declared one first.
 
     The learning rates take turns; within a rate the order is that of a hash, which is the same
     for every loss and on every machine.
@@ -76,7 +76,7 @@ def _budget(protocol: Tuning, found: Cell, published: Candidate) -> dict[str, An
     if loss.score_norm == TUNED:
         others["score_norm"] = budget.score_norms
     others |= {each: loss.choices[each] for each in loss.tuned_parameters}
-    first = {name: published[name] for name in ("lr", *others)}
+    first = {name: declared[name] for name in ("lr", *others)}
     lines = []
     for factor in sorted(budget.lr_factors):
         rate: Candidate = {"lr": _times(found.recipe.lr, factor)}
@@ -86,7 +86,7 @@ def _budget(protocol: Tuning, found: Cell, published: Candidate) -> dict[str, An
         ]
         lines.append(sorted((each for each in line if each != first), key=_mixed))
     turns = [each for turn in zip_longest(*lines) for each in turn if each is not None]
-    return _stage([first, *turns][: budget.configurations], published)
+    return _stage([first, *turns][: budget.configurations], declared)
 
 
 def _times(value: float, factor: float) -> float:

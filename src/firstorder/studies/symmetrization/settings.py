@@ -97,7 +97,7 @@ CellGroup = Annotated[
 class Budget(Strict):
     """Tuning under an equal budget: so many configurations for every loss, chosen together.
 
-    The published configuration is one of them, the others are spread over the product of learning
+    The declared configuration is one of them, the others are spread over the product of learning
     rates, penalties, normalisations (of losses that have one) and the loss's own `choices`.
     """
 
@@ -110,7 +110,7 @@ class Budget(Strict):
 class Tuning(Strict):
     """The tuning protocol: train on a noisy part, choose by clean accuracy on the rest.
 
-    Seeds are pooled. Of the values within one standard error of the best the published one is
+    Seeds are pooled. Of the values within one standard error of the best the declared one is
     chosen, else the one of the smallest step, else the first.
     """
 

@@ -204,10 +204,11 @@ def chosen_values(results: Results) -> Table:
 
 
 SURE = (
-    "Of the values within one standard error of the best (tied) the published one is kept, else "
-    "the one of the smallest step, else the first; best in: share of resamples over seeds and "
+    "Of the values within one standard error of the best (tied) the declared one is kept, else the "
+    "one of the smallest step, else the first; best in: share of resamples over seeds and "
     "validation examples in which the chosen value has the highest accuracy; kept in: in which "
-    "the whole rule chooses it. With several tuned quantities, of the last that was chosen."
+    "the whole rule chooses it. With several tuned quantities, of the last that was chosen. "
+    "Declared: in config/losses.yaml and config/recipes.yaml, as published where that is known."
 )
 AXES = {**grid.SYMBOLS, "lr": "learning rate", "score_norm": "normalisation"}
 NORMS = {"none": "none", "l2": "Euclidean", "bn": "batch norm"}
