@@ -14,7 +14,6 @@ import torch
 
 from firstorder.losses.registry import Loss
 
-
 TIE = 1e-6
 """Difference between classes, relative to the largest gradient, that is none of rounding."""
 
