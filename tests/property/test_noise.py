@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from firstorder.config import Dataset, File, Noise, check_noise
 from firstorder.data import noise as noise_module
 from firstorder.data.noise import corrupt, realised_matrix, transition_matrix
-from firstorder.data.samplers import sequential_matrix
+from firstorder.data.samplers import CHANGED, draw, sequential_matrix
 from firstorder.errors import ConfigError, DataError
 from firstorder.studies.symmetrization import claims_noise
 
 CLAIM = settings(derandomize=True, deadline=None, max_examples=15)
-SAMPLERS = ["floor", "class", "iid"]
-"""Those that take any rate on classes of any size."""
+SAMPLERS = ["remainder", "floor", "class", "iid"]
 KINDS = ["symmetric", "asymmetric", "pairflip"]
 CIFAR10 = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
+SYMMETRIC = {"kind": "symmetric", "rate": 0.4}
 # fmt: off
 COARSE = (
     4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13,
@@ -75,13 +75,18 @@ NOISES = st.one_of(
 
 
 @CLAIM
-@given(noise=NOISES, seed=st.integers(0, 1000), sizes=st.lists(st.integers(0, 30), min_size=3))
+@given(noise=NOISES, seed=st.integers(0, 1000), sizes=st.lists(st.integers(0, 300), min_size=3))
 def test_noise_changes_labels_only_as_its_record_says(noise, seed, sizes):
     data = dataset(len(sizes), asymmetric={0: 1, 1: 2})
     clean = np.repeat(np.arange(len(sizes)), sizes)
     images = np.random.default_rng(seed).integers(0, 256, (len(clean), 1, 4, 4), dtype=np.uint8)
     before = clean.copy()
-    result = corrupt(clean, noise, data, seed, images=images)
+    try:
+        result = corrupt(clean, noise, data, seed, images=images)
+    except DataError as refused:
+        assert noise.sampler != "iid" or noise.kind == "instance"
+        assert "cannot be realised" in str(refused)
+        return
     assert np.array_equal(clean, before)
     assert result.labels.dtype == np.int64
     assert set(result.labels) <= set(range(len(sizes)))
@@ -162,7 +167,7 @@ def test_by_largest_remainder_each_class_is_within_half_a_label_of_its_rate(
 
 
 def test_by_largest_remainder_the_published_rates_are_realised_exactly():
-    """Where the protocol's flooring gives .77 of .8 on digits, nothing of .19 on 100 classes."""
+    """The protocol's flooring would give .77 of .8 on digits, nothing of .19 on 100 classes."""
     sizes = np.array([139, 142, 138, 143, 141, 142, 141, 140, 136, 138])
     for clean, classes in (
         (np.repeat(np.arange(10), sizes), 10),
@@ -172,8 +177,6 @@ def test_by_largest_remainder_the_published_rates_are_realised_exactly():
         for rate in (0.05, 0.1, 0.19, 0.2, 0.4, 0.6, 0.8):
             noise = Noise(kind="symmetric", rate=rate, sampler="remainder")
             assert abs(corrupt(clean, noise, dataset(classes), 1).rate - rate) < 0.004
-    floored = Noise(kind="symmetric", rate=0.19, sampler="floor")
-    assert corrupt(balanced(100, 500), floored, dataset(100), 1).rate == 0
 
 
 @pytest.mark.parametrize("sampler", ["floor", "remainder"])
@@ -207,6 +210,53 @@ def test_a_rate_that_small_classes_cannot_realise_is_refused_with_the_nearest():
     assert corrupt(balanced(10, 5), accepted, dataset(10), 1).rate == 0.2
 
 
+@CLAIM
+@given(sizes=LARGE, rate=st.floats(0, 0.66), sampler=st.sampled_from(list(CHANGED)))
+def test_the_counts_that_are_checked_are_those_that_are_drawn(sizes, rate, sampler):
+    clean, data = np.repeat(np.arange(len(sizes)), sizes), dataset(len(sizes))
+    noise = Noise(kind="symmetric", rate=rate, sampler=sampler)
+    matrix = transition_matrix(noise, data)
+    noisy = draw(clean, matrix, sampler, np.random.default_rng(0))
+    changed = np.bincount(clean[noisy != clean], minlength=len(sizes))
+    assert np.array_equal(changed, noise_module._changed(matrix, np.array(sizes), noise, data))
+
+
+@pytest.mark.parametrize(
+    "values, classes, each, reason",
+    [
+        (SYMMETRIC | {"sampler": "floor"}, 100, 40, "0.000; .* is 0; or take .*remainder"),
+        (SYMMETRIC | {"sampler": "floor"}, 10, 140, "0.386; .* can is 0.3858; or take .*remainder"),
+        (SYMMETRIC | {"sampler": "class", "rate": 0.1}, 100, 5, "0.000; .* or take `sampler: iid`"),
+        ({"kind": "asymmetric", "rate": 0.1, "sampler": "floor"}, 10, 5, "0.000"),
+        ({"kind": "asymmetric", "rate": 0.1, "sampler": "sequential"}, 10, 5, "0.000"),
+        ({"kind": "matrix"}, 10, 5, "0.000; take `sampler: iid`"),
+    ],
+)
+def test_no_sampler_by_counts_misses_its_rate_without_a_word(
+    values, classes, each, reason, tmp_path
+):
+    if values["kind"] == "matrix":
+        np.save(tmp_path / "m.npy", 0.9 * np.eye(10) + 0.01)
+        values = {**values, "path": str(tmp_path / "m.npy")}
+    data = dataset(classes, asymmetric=CIFAR10 if classes == 10 else {})
+    with pytest.raises(DataError, match=f"cannot be realised by .* {each} .* would be {reason}"):
+        corrupt(balanced(classes, each), Noise(**values), data, 1)
+
+
+def test_the_nearest_rate_that_is_named_can_be_realised_as_it_is_printed():
+    noise = Noise(kind="symmetric", rate=0.3858, sampler="floor")
+    assert corrupt(balanced(10, 140), noise, dataset(10), 1).rate == pytest.approx(54 / 140)
+
+
+@pytest.mark.parametrize("rate, mean, nearest", [(0.05, 0.101, 0.17), (0.9, 0.871, 0.83)])
+def test_rates_of_instance_noise_that_its_cut_moves_are_refused(rate, mean, nearest):
+    images = np.zeros((20, 1, 4, 4), np.uint8)
+    with pytest.raises(DataError, match=f"mean is {mean}; the nearest that can is {nearest}$"):
+        corrupt(balanced(10, 2), Noise(kind="instance", rate=rate), dataset(10), 1, images=images)
+    near = Noise(kind="instance", rate=nearest)
+    assert corrupt(balanced(10, 2), near, dataset(10), 1, images=images).flipped.any()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_flipping_class_after_class_turns_some_cats_back(seed):
     """eps-softmax's CIFAR-10 noise: at .4, 24 % of the cats and 18.4 % of all labels are wrong."""
@@ -229,12 +279,17 @@ def test_flipping_class_after_class_turns_some_cats_back(seed):
 def test_a_matrix_of_ones_own_is_realised(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("# cat, dog, cow\n0.7,0.2,0.1\n0.25,0.75,0\n0 0 1\n")
-    noise = Noise(kind="matrix", path=str(path), sampler="remainder")
+    np.save(tmp_path / "t.npy", [[0.7, 0.2, 0.1], [0.25, 0.75, 0], [0, 0, 1]])
     clean = balanced(3, 200)
-    result = corrupt(clean, noise, dataset(3), 1)
-    assert np.array_equal(
-        counts(clean, result.labels, 3), [[140, 40, 20], [50, 150, 0], [0, 0, 200]]
-    )
+    for each in (path, tmp_path / "t.npy"):
+        noise = Noise(kind="matrix", path=str(each), sampler="remainder")
+        result = corrupt(clean, noise, dataset(3), 1)
+        assert np.array_equal(
+            counts(clean, result.labels, 3), [[140, 40, 20], [50, 150, 0], [0, 0, 200]]
+        )
+    np.save(tmp_path / "t.npy", np.eye(3) / 2)
+    with pytest.raises(DataError, match=r"t\.npy: row 1: not probabilities that sum to 1"):
+        corrupt(clean, noise, dataset(3), 1)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +323,21 @@ def test_labels_of_ones_own_are_taken(tmp_path):
     (tmp_path / "l.txt").write_text("0\n1\ndog\n")
     with pytest.raises(DataError, match=r"l\.txt: line 3: 'dog' is no class"):
         corrupt(balanced(3, 1), Noise(kind="labels", path=str(tmp_path / "l.txt")), dataset(3), 1)
+
+
+@pytest.mark.parametrize(
+    "text, labels",
+    [("0\n1\n1\n", [0, 1, 1]), ("1\n2\n1\n", [0, 1, 0]), ("0\n1\n2\n", "line 1: '0' is no class")],
+)
+def test_labels_are_all_names_or_all_numbers(text, labels, tmp_path):
+    (tmp_path / "l.txt").write_text(text)
+    noise = Noise(kind="labels", path=str(tmp_path / "l.txt"))
+    data = dataset(2).model_copy(update={"classes": ("1", "2")})
+    if isinstance(labels, str):
+        with pytest.raises(DataError, match=labels):
+            corrupt(np.zeros(3, int), noise, data, 1)
+    else:
+        assert corrupt(np.zeros(3, int), noise, data, 1).labels.tolist() == labels
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri, softmax
 from firstorder.config import Dataset, Noise, check_noise
 from firstorder.data import given, samplers
 from firstorder.data import human as human_labels
-from firstorder.data.rates import check_rate
+from firstorder.data.rates import TOLERANCE, check_rate
 from firstorder.errors import DataError
 from firstorder.streams import numpy_stream
 
@@ -107,7 +107,8 @@ def corrupt(
 
     Instance-dependent noise needs `images` uint8 (N, C, H, W), human noise the CIFAR-N file
     `human`. Rate 0 changes nothing. Raises DataError where a needed input is missing or does
-    not belong to the labels, or the classes are too small to realise the rate within one percent.
+    not belong to the labels, or the rate cannot be realised within one percent: by counts, since
+    the classes are too small; of instance-dependent noise, since it is too near to 0 or 1.
     """
     clean = np.asarray(labels, dtype=np.int64)
     classes = len(dataset.classes)
@@ -116,19 +117,21 @@ def corrupt(
             f"{dataset.title}: labels outside 0 to {classes - 1}; it has unlabelled images"
         )
     generator = numpy_stream(seed, "noise")
+    what = f"{dataset.title}: {noise.kind} noise"
     matrix = transition_matrix(noise, dataset)
+    if matrix is not None and noise.sampler != "iid":
+        sizes = np.bincount(clean, minlength=classes)
+        check_rate(matrix, sizes, _changed(matrix, sizes, noise, dataset), noise, what)
     if noise.sampler == "sequential":
         noisy = samplers.sequential(clean, _pairs(dataset), noise.rate, generator)
     elif matrix is not None:
-        if noise.sampler == "remainder" and noise.rate:
-            sizes = np.bincount(clean, minlength=classes)
-            check_rate(matrix, sizes, noise.rate, f"{dataset.title}: {noise.kind} noise")
         noisy = samplers.draw(clean, matrix, noise.sampler, generator)
     elif noise.kind == "labels":
         noisy = given.labels(noise.path or "", dataset, len(clean))
     elif noise.kind == "instance":
         if images is None or len(images) != len(clean):
             raise DataError(f"{dataset.title}: instance-dependent noise needs the training images")
+        _check_instance_rate(noise.rate, what)
         noisy = _by_instance(clean, images, noise.rate, dataset, generator)
     else:
         if human is None:
@@ -142,6 +145,15 @@ def corrupt(
     return result
 
 
+def _changed(matrix: np.ndarray, sizes: np.ndarray, noise: Noise, dataset: Dataset) -> np.ndarray:
+    """How many labels (K,) of classes of `sizes` (K,) become wrong where counts are rounded."""
+    if noise.sampler == "sequential":
+        rounded = samplers.sequential_matrix(len(sizes), _pairs(dataset), noise.rate, sizes)
+        return sizes * (1 - np.diag(rounded))
+    others = matrix * (1 - np.eye(len(matrix)))
+    return samplers.CHANGED[noise.sampler](others * sizes[:, None])
+
+
 def realised_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> np.ndarray:
     """Share (K, K) of each true class (row) by given label; an empty class counts as unchanged."""
     pairs = np.bincount(clean * num_classes + noisy, minlength=num_classes**2)
@@ -149,6 +161,26 @@ def realised_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> n
     empty = counts.sum(1) == 0
     counts[empty, empty] = 1
     return counts / counts.sum(1, keepdims=True)
+
+
+def _check_instance_rate(rate: float, what: str) -> None:
+    """Refuse a rate that the cut of `_by_instance` moves by more than TOLERANCE."""
+    if rate == 0 or abs(_cut_mean(rate) - rate) <= TOLERANCE:
+        return
+    can = [each / 1000 for each in range(1, 1000)]
+    can = [each for each in can if abs(_cut_mean(each) - each) <= TOLERANCE]
+    raise DataError(
+        f"{what}: a rate of {rate:g} cannot be realised: its rates are normal with standard "
+        f"deviation {SPREAD} about it, cut at 0 and 1, and their mean is {_cut_mean(rate):.3f}; "
+        f"the nearest that can is {min(can, key=lambda each: abs(each - rate)):g}"
+    )
+
+
+def _cut_mean(rate: float) -> float:
+    """Mean of Normal(rate, SPREAD^2) truncated to [0, 1]."""
+    ends = (np.array([0.0, 1.0]) - rate) / SPREAD
+    density = np.exp(-(ends**2) / 2) / np.sqrt(2 * np.pi)
+    return float(rate - SPREAD * np.diff(density)[0] / np.diff(ndtr(ends))[0])
 
 
 def _by_instance(

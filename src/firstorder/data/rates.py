@@ -1,9 +1,13 @@
-"""Is the noise that was drawn the noise that was declared?"""
+"""Is the noise that is drawn the noise that is declared?"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from firstorder.config import Noise
+from firstorder.data.samplers import CHANGED
 from firstorder.errors import DataError
 
 TOLERANCE = 0.01
@@ -12,45 +16,68 @@ CANDIDATES = 10_000
 """Rates that are tried for the nearest that can be realised."""
 
 
-def check_rate(matrix: np.ndarray, sizes: np.ndarray, rate: float, what: str) -> None:
-    """Refuse a `rate` that classes of `sizes` (K,) cannot realise within TOLERANCE.
+def check_rate(
+    matrix: np.ndarray, sizes: np.ndarray, changed: np.ndarray, noise: Noise, what: str
+) -> None:
+    """Refuse `noise` that changes other than the declared share of labels, beyond TOLERANCE.
 
-    `matrix` (K, K) is the transition matrix; `what` names the noise in the DataError, which says
-    the nearest rate that can be realised. Concerns counts that are rounded by class.
+    Parameters
+    ----------
+    matrix : (K, K)
+        The transition matrix.
+    sizes, changed : (K,)
+        Examples of each class, and how many of its labels the sampler changes.
+    noise
+        Its rate and sampler; noise of a user's own matrix has the rate of its file.
+    what
+        The noise in the DataError, which says what can be realised.
     """
-    wrong = 1 - np.diag(matrix)  # of each class, declared
-    expected, got = _realised(wrong, sizes)
+    others = matrix * (1 - np.eye(len(matrix)))
+    expected, got = _rates(others, sizes, changed)
     if abs(got - expected) <= TOLERANCE:
         return
+    rate = noise.rate or expected
+    mends = []
+    if noise.rate and noise.sampler in CHANGED:
+        units = others / noise.rate
+        can = nearest(units, sizes, noise.rate, noise.sampler)
+        mends.append(f"the nearest that can is {can:.4g}")
+    by_remainder = CHANGED["remainder"](others * sizes[:, None])
+    expected_so, got_so = _rates(others, sizes, by_remainder)
+    better = "remainder` or `iid" if abs(got_so - expected_so) <= TOLERANCE else "iid"
+    mends.append(f"take `sampler: {better}`")
     raise DataError(
-        f"{what}: a rate of {rate:g} cannot be realised by classes of {sizes.min()} to "
-        f"{sizes.max()} examples: it would be {got * rate / expected:.3f}; the nearest that can "
-        f"is {nearest(wrong / rate, sizes, rate):.4g}; or take `sampler: iid`"
+        f"{what}: a rate of {rate:.4g} cannot be realised by classes of {sizes.min()} to "
+        f"{sizes.max()} examples: it would be {got * rate / expected:.3f}; {'; or '.join(mends)}"
     )
 
 
-def nearest(units: np.ndarray, sizes: np.ndarray, rate: float) -> float:
-    """The rate nearest to `rate` that classes of `sizes` realise within TOLERANCE.
+def nearest(units: np.ndarray, sizes: np.ndarray, rate: float, sampler: str) -> float:
+    """The rate nearest to `rate` that classes of `sizes` (K,) realise within TOLERANCE.
 
-    `units` (K,): what share of each class is wrong at rate 1.
+    `units` (K, K): what share of each class gets each other label at rate 1.
     """
-    used = (units > 0) & (sizes > 0)
+    # Rates at which what the sampler rounds is whole: in four digits upwards, since `floor` of a
+    # little less is one label less.
+    rounded = units if sampler == "floor" else units.sum(1, keepdims=True)
+    each = np.unique((rounded * sizes[:, None])[rounded > 0])
     found = {
-        count / (size * unit)
-        for size, unit in zip(sizes[used].tolist(), units[used].tolist(), strict=True)
-        for count in range(size + 1)
-        if count <= size * unit
+        math.ceil(1e4 * count / most - 1e-9) / 1e4
+        for most in each.tolist()
+        if most
+        for count in range(int(most) + 1)
     }
     for candidate in sorted(found, key=lambda each: (abs(each - rate), each))[:CANDIDATES]:
-        expected, got = _realised(units * candidate, sizes)
+        others = units * candidate
+        expected, got = _rates(others, sizes, CHANGED[sampler](others * sizes[:, None]))
         if abs(got - expected) <= TOLERANCE:
             return candidate
     return 0.0
 
 
-def _realised(wrong: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+def _rates(others: np.ndarray, sizes: np.ndarray, changed: np.ndarray) -> tuple[float, float]:
     """The declared and the realised share of wrong labels in the classes that have any."""
+    wrong = others.sum(1)
     used = wrong > 0
     total = max(int(sizes[used].sum()), 1)
-    expected = wrong[used] * sizes[used]
-    return float(expected.sum() / total), float(np.floor(expected + 0.5 + 1e-9).sum() / total)
+    return float((wrong * sizes)[used].sum() / total), float(changed[used].sum() / total)

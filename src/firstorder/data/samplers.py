@@ -24,7 +24,7 @@ def remainder(count: int, row: np.ndarray, true: int, generator: np.random.Gener
     """
     expected = _others(row, true) * count
     counts = whole(expected)
-    missing = int(np.floor(expected.sum() + 0.5 + ROUNDING)) - int(counts.sum())
+    missing = int(CHANGED["remainder"](expected)) - int(counts.sum())
     shuffled = generator.permutation(len(row))
     rest = np.round(expected - counts, 9)[shuffled]
     counts[shuffled[np.argsort(-rest, kind="stable")[: max(missing, 0)]]] += 1
@@ -39,7 +39,7 @@ def floor(count: int, row: np.ndarray, true: int, generator: np.random.Generator
 def by_class(count: int, row: np.ndarray, true: int, generator: np.random.Generator) -> np.ndarray:
     """floor((1 - T_ii) n_i) labels change, each to a class that is drawn."""
     others = _others(row, true)
-    changed = int(whole(others.sum() * count))
+    changed = int(CHANGED["class"](others * count))
     return generator.choice(len(row), changed, p=others / others.sum() if changed else row)
 
 
@@ -54,6 +54,12 @@ SAMPLERS: dict[str, Sampler] = {
     "class": by_class,
     "iid": iid,
 }
+CHANGED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "remainder": lambda expected: whole(expected.sum(-1) + 0.5),
+    "floor": lambda expected: whole(expected).sum(-1),
+    "class": lambda expected: whole(expected.sum(-1)),
+}
+"""How many labels of a class change where `expected` (..., K) get each other one, by sampler."""
 
 
 def draw(
@@ -86,13 +92,24 @@ def sequential(
     return noisy
 
 
-def sequential_matrix(classes: int, pairs: Iterable[tuple[int, int]], rate: float) -> np.ndarray:
-    """The share (K, K) of each class that gets each label by `sequential`, for large classes."""
+def sequential_matrix(
+    classes: int,
+    pairs: Iterable[tuple[int, int]],
+    rate: float,
+    sizes: np.ndarray | None = None,
+) -> np.ndarray:
+    """The share (K, K) of each class that gets each label by `sequential`, on average.
+
+    Of classes of `sizes` (K,), whose counts are rounded down, or of large ones.
+    """
     matrix = np.eye(classes)
     for source, target in pairs:
+        share = rate
+        if sizes is not None and (members := (sizes @ matrix)[source]):
+            share = float(whole(rate * members) / members)
         step = np.eye(classes)
-        step[source, source] -= rate
-        step[source, target] += rate
+        step[source, source] -= share
+        step[source, target] += share
         matrix = matrix @ step
     return matrix
 
