@@ -25,8 +25,8 @@ from pydantic import ValidationError
 
 from firstorder.config import File
 from firstorder.data import download
-from firstorder.data.download import ATTEMPTS, shown
-from firstorder.data.fetch import place
+from firstorder.data.download import ATTEMPTS, FinalError, shown
+from firstorder.data.fetch import arrive, place
 from firstorder.errors import DataError
 
 CONTENT = bytes(range(256)) * 2000
@@ -371,6 +371,57 @@ def test_a_file_that_appears_during_the_download_stays(
                 fetch("data", published(publisher.url), [], destination)
         monkeypatch.setattr(download, "_receive", receive)
         assert destination.read_bytes() == content
+
+
+@pytest.mark.parametrize("there", [None, CONTENT, b"mine"])
+def test_without_hard_links_what_is_there_is_looked_at_too(
+    there: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    part, destination = tmp_path / "part", tmp_path / "raw.bin"
+    part.write_bytes(CONTENT)
+    if there is not None:
+        destination.write_bytes(there)
+    if there == b"mine":
+        with pytest.raises(FinalError, match=r"raw\.bin appeared meanwhile: .*; it stays"):
+            arrive(part, published(), destination)
+    else:
+        arrive(part, published(), destination)
+    assert destination.read_bytes() == (there or CONTENT)
+    assert part.exists() == (there == b"mine")
+
+
+def test_a_full_disk_is_told_by_the_file_that_did_not_fit(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download, "_store", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        fetch("data", published(publisher.url), [], tmp_path / "raw.bin")
+    assert raised.value.filename == str(tmp_path / "raw.bin")
+
+
+def test_a_server_that_begins_anew_each_time_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = iter([500, *[100, 200] * ATTEMPTS])
+
+    def receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -> None:
+        stream.truncate(0)
+        stream.seek(0)
+        stream.write(CONTENT[: next(sizes)])
+        raise download.PassingError("cut")
+
+    monkeypatch.setattr(download, "_receive", receive)
+    naps = Naps()
+    with pytest.raises(DataError, match=f"gave up after {ATTEMPTS} tries: cut"):
+        fetch("data", published("http://127.0.0.1:9/x"), [], tmp_path / "raw.bin", sleep=naps)
+    assert len(naps) == ATTEMPTS
 
 
 def test_downloads_of_one_file_at_once_agree(

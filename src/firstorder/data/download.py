@@ -73,7 +73,7 @@ def download(
     destination.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + PATIENCE + (file.bytes or LARGEST) / SLOWEST
     with _part(destination) as (part, stream):
-        idle = 0
+        idle, most = 0, _size(stream)
         reason = ""
         while idle < ATTEMPTS:
             before = _size(stream)
@@ -81,8 +81,10 @@ def download(
                 _receive(url, file, stream, deadline)
             except PassingError as failure:
                 reason = str(failure)
-                # Only tries that bring nothing count: a long file over a bad line goes on.
-                idle = 0 if _size(stream) > before else idle + 1
+                # Only tries that bring nothing new count: a long file over a bad line goes on,
+                # one that begins anew each time does not.
+                idle = 0 if _size(stream) > most else idle + 1
+                most = max(most, _size(stream))
                 if idle < ATTEMPTS:
                     sleep(max(failure.wait, 2.0 ** max(idle - 1, 0)))
                 continue

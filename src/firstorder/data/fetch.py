@@ -55,6 +55,10 @@ def place(
             return destination
         except FinalError as failure:
             failures.append(f"{shown(str(source))} ({failure})")
+        except OSError as error:  # a full disk names no file
+            if error.filename is None:
+                error.filename = str(destination)
+            raise
     tried = "; ".join(failures) or "no source is declared"
     mend = " ".join(help.split()) or f"Place {file.name} at {destination}."
     raise DataError(f"{name}: cannot fetch {file.name}: tried {tried}. {mend}")
@@ -69,14 +73,13 @@ def arrive(temporary: Path, file: File, destination: Path) -> None:
         os.fsync(stream.fileno())
     try:
         os.link(temporary, destination)  # unlike a rename, it replaces nothing
-    except FileExistsError:
-        problem = locate.state(destination, file)
-        if problem is not None:
-            raise FinalError(f"{destination} appeared meanwhile: {problem}; it stays") from None
-    except OSError:  # a file system without links
+    except OSError:  # something is there, or a file system without links
         if not os.path.lexists(destination):
             os.rename(temporary, destination)
             return
+        problem = locate.state(destination, file)
+        if problem is not None:
+            raise FinalError(f"{destination} appeared meanwhile: {problem}; it stays") from None
     temporary.unlink(missing_ok=True)
 
 
@@ -90,9 +93,5 @@ def _copy(source: Path, file: File, destination: Path) -> None:
         if problem is not None:
             raise FinalError(problem)
         arrive(temporary, file, destination)
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(destination)
-        raise
     finally:
         temporary.unlink(missing_ok=True)
