@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from firstorder.data.lists import is_clutter, lines, read_text
 from firstorder.data.pictures import JPEG, Decoded, decode
@@ -74,6 +74,26 @@ def test_greys_of_sixteen_bits_are_refused_and_not_clipped(tmp_path: Path) -> No
     image.save(tmp_path / "a.png")
     with pytest.raises(DataError, match="save it with 8 bits a channel"):
         decode(tmp_path / "a.png", "L")
+
+
+def test_a_grey_picture_may_have_an_alpha_channel(tmp_path: Path) -> None:
+    Image.merge("LA", [Image.new("L", (40, 30), 200), Image.new("L", (40, 30))]).save(
+        tmp_path / "a.png"
+    )
+    assert (np.asarray(decode(tmp_path / "a.png", "L")) == 200).all()
+    assert (np.asarray(decode(tmp_path / "a.png", "RGB")) == 200).all()
+
+
+def test_a_photograph_taken_sideways_is_turned_before_it_is_measured(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # the top of the picture is on the right
+    image = Image.new("L", (40, 30))
+    image.paste(255, (0, 0, 20, 30))
+    image.save(tmp_path / "a.png", exif=exif)
+    turned = Decoded((tmp_path / "a.png",), (1, 40, 30), resize=False)[:1][0, 0]
+    assert turned[:20].min() == 255 and turned[20:].max() == 0
+    stored = Decoded((tmp_path / "a.png",), (1, 30, 40), resize=False, upright=False)[:1][0, 0]
+    assert np.array_equal(stored, np.asarray(image))
 
 
 def test_what_is_no_regular_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:

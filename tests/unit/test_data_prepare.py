@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.numpy import load_file
 
 from firstorder.config import Dataset, File
@@ -403,6 +403,17 @@ def test_webvision_keeps_the_first_classes_and_both_test_sets(tmp_path: Path) ->
     assert ilsvrc12.shape == (2, 3, 32, 32) and labels.tolist() == [0, 1]
     assert images.train_images[0, 0].min() > 190 and images.train_images[0, 1].max() < 10
     assert (images.train_images[1, 0] == images.train_images[1, 2]).all()
+
+
+def test_webvisions_pictures_stay_as_they_were_stored(tmp_path: Path) -> None:
+    dataset = webvision_folder(tmp_path)
+    image, exif = Image.new("RGB", (64, 64)), Image.Exif()
+    image.paste((255, 255, 255), (0, 0, 64, 32))
+    exif[ExifTags.Base.Orientation] = 6
+    image.save(tmp_path / "google/q0001/a.jpg", exif=exif)
+    prepare("webvision", dataset, tmp_path, tmp_path / "w.safetensors")
+    rows = read_prepared(tmp_path / "w.safetensors").train_images[0, 0].mean(axis=1)
+    assert rows[:12].min() > 240 and rows[20:].max() < 15
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (201, 333), (256, 256), (31, 500)])

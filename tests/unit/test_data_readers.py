@@ -223,11 +223,81 @@ def test_what_is_wrong_with_ones_own_data_is_seen_when_it_is_planned(tmp_path: P
     with pytest.raises(DataError, match=r"d: no such file: \S*absent\.npz"):
         locate.check("d", absent, tmp_path)
     with pytest.raises(DataError, match=r"reader 'absent\.py:read': no such file"):
-        locate.check("d", declaration("absent.py:read", found), tmp_path)
+        locate.check("d", declaration("absent.py:read", found, files=()), tmp_path)
+    (tmp_path / "mine.py").write_text("def read(dataset, folder): ...\n")
+    mine = declaration(f"{tmp_path}/mine.py:read", found, files=())
+    with pytest.raises(DataError, match=r"d: no such file: \S*nowhere"):
+        locate.check("d", mine, tmp_path / "nowhere")
+    locate.check("d", mine, tmp_path)
     locate.check("d", declaration("cifar", found), tmp_path)  # it can be fetched later
 
 
+def test_an_archive_under_another_name_is_not_taken_for_webvision(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-python.tar").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no such file: \S*python\.tar\.gz \(reader cifar\)"):
+        prepare("d", declaration("cifar", splits()), tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("container", ["python unpacked", "binary archive", "npz", "image folder"])
+def test_published_images_are_verified_and_then_resized(container: str, tmp_path: Path) -> None:
+    found = splits()
+    for name in ("npz", "raw"):
+        (tmp_path / name).mkdir()
+        COLOUR[{"raw": container}.get(name, name)][1](found, tmp_path / name)
+        dataset = declaration("cifar", found, shape=(3, 48, 64), resize=True)
+        prepare("d", dataset, tmp_path / name, tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "raw.safetensors").read_bytes() == (
+        tmp_path / "npz.safetensors"
+    ).read_bytes()
+    images = read_prepared(tmp_path / "raw.safetensors").train_images
+    assert images.shape == (20, 3, 48, 64)
+
+
 # A test set held out
+
+
+@pytest.mark.parametrize(
+    "channels, container",
+    [
+        (3, "python unpacked"),
+        (3, "binary files"),
+        (3, "npz"),
+        (3, "npy"),
+        (3, "image folder"),
+        (3, "csv"),
+        (1, "idx packed"),
+    ],
+)
+def test_a_test_set_that_is_held_out_need_not_be_there(
+    channels: int, container: str, tmp_path: Path
+) -> None:
+    found = splits(channels)
+    reader, write = {3: COLOUR, 1: GREY}[channels][container]
+    write({"train": found["train"]} if reader == "npz" else found, tmp_path)
+    for path in [*tmp_path.glob("**/test*"), *tmp_path.glob("t10k*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    changes = {"train": 14, "test": 6, "test_from": "train", "content": {}, "files": ()}
+    dataset = declaration(reader, found, **changes)
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    assert np.bincount(read_prepared(tmp_path / "out.safetensors").test_labels).tolist() == [2] * 3
+    wants_it = dataset.model_copy(update={"extra_tests": {"published": 6}})
+    with pytest.raises(DataError, match="no such"):
+        prepare("d", wants_it, tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("container", ["npy", "image folder", "csv"])
+def test_published_test_images_are_found_beside_a_set_that_is_held_out(
+    container: str, tmp_path: Path
+) -> None:
+    found = splits()
+    reader, write = COLOUR[container]
+    write(found, tmp_path)
+    dataset = declaration(
+        reader, found, train=14, test=6, test_from="train", extra_tests={"published": 4}
+    )
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    images, _ = read_prepared(tmp_path / "out.safetensors").extra_tests["published"]
+    assert np.array_equal(images, found["test"].images[:4])
 
 
 def test_a_held_out_test_set_has_the_class_shares_and_nothing_twice(tmp_path: Path) -> None:
@@ -251,6 +321,12 @@ def test_a_held_out_test_set_has_the_class_shares_and_nothing_twice(tmp_path: Pa
     assert np.array_equal(images.train_images, found["train"].images[:][chosen])
     with pytest.raises(DataError, match="20 published training images are not the 13"):
         prepare("d", dataset.model_copy(update={"train": 13}), tmp_path, tmp_path / "x.safetensors")
+
+
+def test_further_test_sets_stay_beside_one_that_is_held_out() -> None:
+    found = splits()
+    dataset = declaration("npz", found, train=14, test=6, test_from="train")
+    assert parts.divide(dataset, {**found, "more": found["test"]})["more"] is found["test"]
 
 
 def test_a_smaller_held_out_set_lies_inside_a_larger() -> None:
@@ -316,6 +392,7 @@ def test_what_is_no_image_of_a_class_is_named(name: str, reason: str, tmp_path: 
     [
         (b"../x.png,ant", "leaves the dataset's folder"),
         (b"/etc/passwd,ant", "leaves the dataset's folder"),
+        (rb"im\0.png,ant", "write folders with /"),
         (b"a.png,dog", "'dog' is no class"),
         (b"a.png", "1 columns"),
         (b"a\xff.png,ant", "line 1: not UTF-8 text"),
@@ -329,6 +406,63 @@ def test_a_line_that_is_no_image_and_label_is_named(
     (tmp_path / "train.csv").write_bytes(line)
     with pytest.raises(DataError, match=rf"train\.csv: line \d.*{reason}|{reason}"):
         prepare("d", own("csv_labels"), tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_numbers_of_classes_are_not_taken_for_names(first: int, tmp_path: Path) -> None:
+    """Of classes called 1 and 2, numbered 0 and 1."""
+    for split in ("train", "test"):
+        write_files(tmp_path, {f"{each}.png": png(splits()["train"].images[0]) for each in "ab"})
+        # One list alone might be taken for either.
+        lines = [f"a.png,{first}", f"b.png,{first + 1}"] if split == "train" else ["a.png,1"]
+        (tmp_path / f"{split}.csv").write_text("\n".join(lines))
+    dataset = own("csv_labels", train=2, test=1, classes=("1", "2"))
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    images = read_prepared(tmp_path / "out.safetensors")
+    assert images.train_labels.tolist() == [0, 1]
+    assert images.test_labels.tolist() == [1 - first]
+
+
+def test_other_arrays_in_an_npz_are_passed_over(tmp_path: Path) -> None:
+    found = splits()
+    arrays = {f"{k}_{part}": getattr(found[k], part) for k in found for part in found[k]._fields}
+    np.savez(tmp_path / "a.npz", **arrays, class_names=np.array(CLASSES))
+    prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+    np.savez(tmp_path / "a.npz", images=arrays["train_images"], class_names=np.array(CLASSES))
+    with pytest.raises(DataError, match=r"no train_images .*; it has images, class_names$"):
+        prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+    np.savez(tmp_path / "b.npz", **arrays)
+    with pytest.raises(DataError, match=r"2 \.npz lie in it; leave one"):
+        prepare("d", own("npz"), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_what_is_no_images_is_told_also_where_it_would_be_resized(tmp_path: Path) -> None:
+    text = "import numpy as np\n\ndef read(*_):\n    x = np.zeros((9, 8, 8), 'u1')\n"
+    (tmp_path / "mine.py").write_text(f"{text}    return {{'train': (x, np.zeros(9, int))}}")
+    with pytest.raises(DataError, match=r"train: images \(9, 8, 8\) of uint8, but"):
+        dataset = own(f"{tmp_path}/mine.py:read", resize=True)
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+@needs_pyarrow
+@pytest.mark.parametrize(
+    "names",
+    [("data/train-00000-of-00001", "data/validation-00000-of-00001"), ("train/0000", "test/0000")],
+)
+def test_pictures_in_parquet_are_resized_where_that_is_declared(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    for name, (images, labels) in zip(names, splits().values(), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        table = pyarrow.table({"image": [png(each[:, 4:]) for each in images], "label": labels})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"row 1: 32 x 28 pixels instead of 32 x 32; declare `res"):
+        prepare("d", own("parquet"), tmp_path, tmp_path / "out.safetensors")
+    prepare("d", own("parquet", resize=True), tmp_path, tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").test_images.shape == (6, 3, 32, 32)
 
 
 # Bounds

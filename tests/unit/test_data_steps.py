@@ -119,6 +119,21 @@ def test_data_of_ones_own_are_known_by_their_bytes(
     assert spec("one") != before and spec("two") == before
 
 
+def test_data_of_ones_own_that_were_moved_are_prepared_from_where_they_lie(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """Their receipt is not written again, since they are known by their bytes."""
+    own: dict[str, Any] = {"files": (), "content": {}, "reader": "cifar_binary"}
+    write_files(tmp_path / "one", binary_files(splits()))
+    before = prepared(planned(path="one", **own))
+    (tmp_path / "one").rename(tmp_path / "two")
+    plan = planned(path="two", **own)
+    job = plan.job("prepare", "made")
+    Path(job.outputs["dataset"]).unlink()
+    run(plan, job)
+    assert Path(job.outputs["dataset"]).read_bytes() == before
+
+
 def test_a_picture_of_a_list_counts(planned: Callable[..., Plan], tmp_path: Path) -> None:
     COLOUR["csv"][1](splits(), tmp_path / "one")
 
@@ -130,6 +145,58 @@ def test_a_picture_of_a_list_counts(planned: Callable[..., Plan], tmp_path: Path
     assert prepared(planned(path="one", files=(), content={}, reader="csv_labels"))
     picture.write_bytes(picture.read_bytes() + b"more")
     assert spec() != before
+
+
+def test_what_a_linked_folder_holds_counts(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path / "store")
+    for split in ("train", "test"):
+        (tmp_path / "one" / split).mkdir(parents=True)
+        for place in (tmp_path / "store" / split).glob("[!.]*/"):
+            (tmp_path / "one" / split / place.name).symlink_to(place)
+    (tmp_path / "store/train/ant/circle").symlink_to(tmp_path / "one/train")
+
+    def spec() -> str:
+        plan = planned(path="one", files=(), content={}, reader="image_folder")
+        return plan.job("fetch", "made", steps.IN_PLACE).spec_digest
+
+    before, picture = spec(), next((tmp_path / "store/train/bee").glob("*.png"))
+    picture.write_bytes(picture.read_bytes() + b"more")
+    assert spec() != before
+
+
+def test_data_without_a_path_lie_in_their_folder_below_resources(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    own: dict[str, Any] = {"files": (), "content": {}, "reader": "image_folder"}
+    with pytest.raises(UserError, match=r"made: no such file: \S*resources/made/train.*place it"):
+        planned(**own)
+    COLOUR["image folder"][1](splits(), tmp_path / "resources/made")
+    assert prepared(planned(**own))
+    before = planned(**own).job("fetch", "made", steps.IN_PLACE).spec_digest
+    write_files(tmp_path / "resources/made", {"train/ant/0_ant.png": b"another"})
+    assert planned(**own).job("fetch", "made", steps.IN_PLACE).spec_digest != before
+
+
+def test_errors_of_preparing_say_the_name(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    write_files(tmp_path / "one", binary_files(splits()))
+    own = {"path": "one", "files": (), "content": {}, "reader": "cifar_binary"}
+    with pytest.raises(UserError, match="made: 20 published training images are not the 9"):
+        prepared(planned(**own, train=9, test_from="train"))
+
+
+def test_a_reader_of_ones_own_sees_what_is_declared(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    text = """
+import numpy as np
+
+def read(dataset, folder):
+    assert (dataset.title, dataset.mean, dataset.std) == ("made-up", (0.5,) * 3, (0.25,) * 3)
+    counts = {"train": dataset.train, "test": dataset.test}
+    return {k: (np.zeros((n, 3, 32, 32), np.uint8), np.zeros(n, int)) for k, n in counts.items()}
+"""
+    write_files(tmp_path, {"my/reader.py": text.encode()})
+    assert prepared(planned(reader="my/reader.py:read", path="my", files=(), content={}))
 
 
 def test_data_that_change_after_they_were_planned_are_refused(

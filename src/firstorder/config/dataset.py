@@ -160,6 +160,8 @@ class Dataset(Strict):
                     )
         if self.semantic_groups and len(self.semantic_groups) != classes:
             raise ValueError(f"semantic_groups needs one value for each of the {classes} classes")
+        if self.files and ":" in self.reader:
+            raise ValueError("files are fetched for the ready readers; give one's own a path")
         if bool(self.human) != (self.human_file is not None):
             raise ValueError("human annotations need a human_file, and the other way round")
         if not set(self.human_sha256) <= set(self.human):

@@ -121,14 +121,15 @@ def unpacked(path: Path, most: int) -> bytes:
     return content
 
 
-def zip_members(path: Path, most: int) -> dict[str, bytes]:
-    """All members of a zip archive by name; DataError beyond `most` bytes together."""
+def zip_members(
+    path: Path, most: int, wanted: Callable[[str], object] = lambda name: True
+) -> dict[str, bytes]:
+    """The members of a zip archive that are wanted; DataError beyond `most` bytes together."""
     found: dict[str, bytes] = {}
-    with _readable(path), open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
-        entries = archive.infolist()
-        if len(entries) > MEMBERS:
-            raise DataError(f"{path}: more than {MEMBERS} members; replace it")
-        for entry in entries:
+    with _zip(path) as archive:
+        for entry in archive.infolist():
+            if not wanted(entry.filename):
+                continue
             if entry.filename in found:  # which of two is meant, programs disagree
                 raise DataError(f"{path}: {entry.filename} is in it twice; replace it")
             # The size in the header may lie: what is read is bounded too.
@@ -138,6 +139,20 @@ def zip_members(path: Path, most: int) -> dict[str, bytes]:
             if most < 0:
                 raise DataError(f"{path}: unpacks to more than is allowed; replace it")
     return found
+
+
+def zip_names(path: Path) -> list[str]:
+    """The names of all members of a zip archive."""
+    with _zip(path) as archive:
+        return archive.namelist()
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _readable(path), open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
+        if len(archive.infolist()) > MEMBERS:
+            raise DataError(f"{path}: more than {MEMBERS} members; replace it")
+        yield archive
 
 
 def open_regular(path: Path) -> io.BufferedReader:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from firstorder.config import Dataset
-from firstorder.data.lists import lines
+from firstorder.config import ConfigError, Dataset, Noise
+from firstorder.data.lists import label_numbers, lines
 from firstorder.data.readers.npz import read_npy
 from firstorder.errors import DataError
 
@@ -15,31 +16,56 @@ ROUNDED = 1e-3
 """By how much a row may miss 1, since people round; it is scaled to 1."""
 
 
-def matrix(path: str | Path, dataset: Dataset) -> np.ndarray:
-    """The transition matrix (K, K) in a CSV file: row = true class, column = given label.
+def check(noise: Noise, dataset: Dataset, where: str) -> None:
+    """Refuse a file of noise that does not fit the dataset, before anything is planned.
 
-    Lines that begin with `#` are passed over. Raises DataError unless each row has K
+    Raises ConfigError that begins with the key `where`.
+    """
+    try:
+        if noise.kind == "matrix":
+            matrix(noise.path or "", dataset)
+        elif noise.kind == "labels":
+            labels(noise.path or "", dataset, dataset.train)
+    except DataError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def matrix(path: str | Path, dataset: Dataset) -> np.ndarray:
+    """The transition matrix (K, K) in a CSV or `.npy` file: row = true class, column = given label.
+
+    Lines of a CSV file that begin with `#` are passed over. Raises DataError unless each row has K
     probabilities that sum to one.
     """
     path, classes = Path(path).expanduser(), len(dataset.classes)
-    rows = []
-    for number, line in lines(path):
-        if line.startswith("#"):
-            continue
-        try:
-            row = [float(cell) for cell in line.replace(",", " ").split()]
-        except ValueError:
-            raise DataError(f"{path}: line {number}: {line[:60]!r} are not numbers") from None
-        where = f"{path}: line {number}"
+    rows = dict(_array_rows(path) if path.suffix == ".npy" else _text_rows(path))
+    for where, row in rows.items():
         if len(row) != classes:
             raise DataError(f"{where}: {len(row)} numbers for the {classes} classes")
         if not all(0 <= share <= 1 for share in row) or abs(sum(row) - 1) > ROUNDED:
             raise DataError(f"{where}: not probabilities that sum to 1 (they sum to {sum(row):g})")
-        rows.append(row)
     if len(rows) != classes:
         raise DataError(f"{path}: {len(rows)} rows for the {classes} classes")
-    found = np.array(rows)
+    found = np.array(list(rows.values()))
     return found / found.sum(1, keepdims=True)
+
+
+def _array_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
+    found = read_npy(path)
+    if found.ndim != 2:
+        raise DataError(f"{path}: an array of shape {found.shape} is no matrix")
+    for number, row in enumerate(found.astype(float).tolist(), start=1):
+        yield f"{path}: row {number}", row
+
+
+def _text_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
+    for number, line in lines(path):
+        where = f"{path}: line {number}"
+        if line.startswith("#"):
+            continue
+        try:
+            yield where, [float(cell) for cell in line.replace(",", " ").split()]
+        except ValueError:
+            raise DataError(f"{where}: {line[:60]!r} are not numbers") from None
 
 
 def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
@@ -55,18 +81,11 @@ def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
             raise DataError(f"{path}: {found.dtype} of shape {found.shape} are no labels")
         array = found.astype(np.int64)
     else:
-        known = {str(label): label for label in range(classes)}
-        known |= {name: label for label, name in enumerate(dataset.classes)}
-        array = np.array([_label(path, each, known) for each in lines(path)], dtype=np.int64)
+        texts = [(f"{path}: line {number}", text) for number, text in lines(path)]
+        known = label_numbers(dataset.classes, texts)
+        array = np.array([known[text] for _, text in texts], dtype=np.int64)
     if array.shape != (count,):
         raise DataError(f"{path}: {len(array)} labels for {count} training images")
     if count and (array.min() < 0 or array.max() >= classes):
         raise DataError(f"{path}: labels outside 0 to {classes - 1}")
     return array
-
-
-def _label(path: Path, line: tuple[int, str], known: dict[str, int]) -> int:
-    number, text = line
-    if text not in known:
-        raise DataError(f"{path}: line {number}: {text[:60]!r} is no class of the dataset")
-    return known[text]

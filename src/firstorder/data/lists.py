@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from firstorder.errors import DataError
@@ -37,9 +38,28 @@ def lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 
+def label_numbers(classes: Sequence[str], found: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """What number each label means, of all those (where, label) in one's lists.
+
+    All are names of `classes`, or else all are numbers: the name of a class may be the number of
+    another. DataError at the first that fits neither.
+    """
+    found = list(found)
+    names = {name: label for label, name in enumerate(classes)}
+    numbers = {str(label): label for label in names.values()}
+    for known in (names, numbers):
+        if all(label in known for _, label in found):
+            return known
+    known = names if any(label in names for _, label in found) else numbers
+    where, label = next(each for each in found if each[1] not in known)
+    raise DataError(f"{where}: {label[:60]!r} is no class of the dataset")
+
+
 def inside(path: str, where: str) -> str:
     """`path` if it stays in its folder; DataError, beginning with `where`, if not."""
     parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or "\0" in path or "\\" in path:
+    if "\\" in path:
+        raise DataError(f"{where}: {path}: write folders with /")
+    if parts.is_absolute() or ".." in parts.parts or "\0" in path:
         raise DataError(f"{where}: {path} leaves the dataset's folder")
     return path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,11 @@ def source(name: str, dataset: Dataset, folder: Path) -> Source:
 def check(name: str, dataset: Dataset, folder: Path) -> None:
     """Refuse before anything is planned what can be seen then to be wrong.
 
-    A reader of the user's own that cannot be imported, and a `path` without its files.
+    A reader of the user's own that cannot be imported, and data that are not there and of which
+    no file is declared that could be fetched.
     """
     readers.named(dataset.reader)
-    if dataset.path is not None:
+    if dataset.path is not None or not dataset.files:
         source(name, dataset, folder)
 
 
@@ -116,9 +118,25 @@ def digest(path: Path) -> str:
 
 def _all(root: Path) -> Iterator[tuple[str, str]]:
     """Relative name and SHA-256 of a file, or of every file in a folder that is no clutter."""
-    for path in [root] if root.is_file() else sorted(root.rglob("*")):
+    for path in [root] if root.is_file() else _below(root, frozenset()):
         if path.is_file() and not is_clutter(path.name):
             yield path.relative_to(root).as_posix(), sha256(str(path))
+
+
+def _below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """What lies below a folder, through links too: the folder of a class may be one.
+
+    `above`: the real paths of the folders on the way to it; a link to one of them is a circle.
+    """
+    real = os.path.realpath(folder)
+    # What may not be read here, no reader reads.
+    if real in above or not os.access(folder, os.R_OK | os.X_OK):
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _below(path, above | {real})
+        else:
+            yield path
 
 
 def state(path: Path, file: File) -> str | None:

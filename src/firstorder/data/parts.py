@@ -31,6 +31,13 @@ def train_indices(dataset: Dataset, labels: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~held_out(labels, dataset.test))
 
 
+def wanted(dataset: Dataset) -> tuple[str, ...]:
+    """The published splits that `dataset` is made of."""
+    tested = dataset.test_from == "test" or EXTRA in dataset.extra_tests
+    others = (name for name in dataset.extra_tests if name != EXTRA)
+    return ("train", *(("test",) if tested else ()), *others)
+
+
 def divide(dataset: Dataset, splits: dict[str, Split]) -> dict[str, Split]:
     """The splits of `dataset` from those published.
 
@@ -46,11 +53,11 @@ def divide(dataset: Dataset, splits: dict[str, Split]) -> dict[str, Split]:
             f"{dataset.train} + {dataset.test} declared"
         )
     tested = held_out(train.labels, dataset.test)
-    found = {"train": _some(train, ~tested), "test": _some(train, tested)}
-    wanted = dataset.extra_tests.get(EXTRA)
-    if wanted is not None and "test" in splits:
+    found = {**splits, "train": _some(train, ~tested), "test": _some(train, tested)}
+    count = dataset.extra_tests.get(EXTRA)
+    if count is not None and "test" in splits:
         images, labels = splits["test"]
-        found[EXTRA] = Split(images[:wanted], labels[:wanted])
+        found[EXTRA] = Split(images[:count], labels[:count])
     return found
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from firstorder.config import Dataset
 from firstorder.errors import DataError
 from firstorder.files import read_regular
 
@@ -26,7 +27,7 @@ LARGEST = 50_000_000
 """Pixels of one picture: twice those of the largest of ILSVRC 2012."""
 NARROWEST = 1 / 40
 """Shorter over longer side: a thinner picture grows beyond any memory when it is enlarged."""
-MODES = ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 """Kinds of pixels that 8 bits a channel hold; 16-bit greys would be clipped."""
 
 
@@ -40,6 +41,8 @@ class Decoded:
     resize: bool = True
     """Resize to the shorter side and take the centre; otherwise another size is an error."""
     formats: tuple[str, ...] = FORMATS
+    upright: bool = True
+    """Turn what the camera says was taken sideways or upside down."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,40 +62,76 @@ class Decoded:
         return images
 
     def _decode(self, path: Path) -> np.ndarray:
-        channels, *size = self.sides
-        image = decode(path, "L" if channels == 1 else "RGB", self.formats)
-        if self.resize:
-            pixels = square(image, size[0]) if size[0] == size[1] else fitted(image, *size)
-        elif image.size != (size[1], size[0]):
-            raise DataError(
-                f"{path}: {image.width} x {image.height} pixels instead of {size[1]} x {size[0]}; "
-                "declare `resize: true`"
-            )
-        else:
-            pixels = np.asarray(image)
-        return pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
+        image = decode(path, mode_of(self.sides[0]), self.formats, self.upright)
+        return sized(image, self.sides, self.resize, str(path))
 
 
-def decode(path: Path, mode: str = "RGB", formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """The picture in a regular file, in `mode`.
+def pictures_of(dataset: Dataset, paths: tuple[Path, ...]) -> Decoded:
+    """The pictures of a split of `dataset`."""
+    first = decode(paths[0]) if paths else None
+    return Decoded(paths, *sides_of(dataset, first))
+
+
+def sides_of(dataset: Dataset, first: Image.Image | None) -> tuple[tuple[int, int, int], bool]:
+    """The sides to which pictures are decoded, and whether by resizing.
+
+    Published content is that of its own size, which the `first` has: it is resized when it has
+    been verified.
+    """
+    if dataset.resize and dataset.content and first is not None:
+        return (dataset.shape[0], first.height, first.width), False
+    return dataset.shape, dataset.resize
+
+
+def mode_of(channels: int) -> str:
+    """What Pillow calls images with so many channels."""
+    return "L" if channels == 1 else "RGB"
+
+
+def sized(image: Image.Image, sides: tuple[int, int, int], resize: bool, where: str) -> np.ndarray:
+    """An image as uint8 `sides` (C, H, W); another size is resized or a DataError."""
+    _, *size = sides
+    if resize:
+        pixels = square(image, size[0]) if size[0] == size[1] else fitted(image, *size)
+    elif image.size != (size[1], size[0]):
+        raise DataError(
+            f"{where}: {image.width} x {image.height} pixels instead of {size[1]} x {size[0]}; "
+            "declare `resize: true`, or replace it"
+        )
+    else:
+        pixels = np.asarray(image)
+    return pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
+
+
+def decode(
+    path: Path, mode: str = "RGB", formats: tuple[str, ...] = FORMATS, upright: bool = True
+) -> Image.Image:
+    """The picture in a regular file, in `mode`; `upright`: as its EXIF orientation says.
 
     Raises DataError for another format than `formats`, a size outside the bounds of this module,
     or a damaged file.
     """
-    return decode_bytes(read_regular(path, LARGEST_FILE), str(path), mode, formats)
+    return decode_bytes(read_regular(path, LARGEST_FILE), str(path), mode, formats, upright)
 
 
 def decode_bytes(
-    data: bytes, where: str, mode: str = "RGB", formats: tuple[str, ...] = FORMATS
+    data: bytes,
+    where: str,
+    mode: str = "RGB",
+    formats: tuple[str, ...] = FORMATS,
+    upright: bool = True,
 ) -> Image.Image:
     """The picture encoded in `data`, which errors call `where`; see `decode`."""
     try:
         with warnings.catch_warnings():
             # Refused below, by bounds of this module.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Of damaged EXIF no orientation is known.
+            warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
             with Image.open(io.BytesIO(data), formats=formats) as image:
                 _check(image, where)
-                return image.convert(mode)
+                turned = ImageOps.exif_transpose(image) if upright else image
+                return turned.convert(mode)
     except UnidentifiedImageError:
         raise DataError(
             f"{where}: cannot decode this image (not {' or '.join(formats)}); replace it"

@@ -47,8 +47,9 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
 
 
 def _fitted(split: Split, size: tuple[int, int]) -> Split:
-    """`split` with images of `size` (height, width); pictures come in it already."""
-    if split.images.shape[2:] == size:
+    """`split` with images of `size` (height, width); what is no images is refused afterwards."""
+    images = split.images
+    if len(images.shape) != 4 or images.dtype != np.uint8 or images.shape[2:] == size:
         return split
     return Split(resized(split.images, size), split.labels)
 

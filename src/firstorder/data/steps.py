@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from firstorder.jobs.context import Context
 
 UNDECODED = {
-    "title", "source", "help", "files", "folders", "path", "raw", "mean", "std", "asymmetric",
-    "semantic_groups", "human", "human_file", "human_sha256",
+    "title", "source", "help", "files", "folders", "path", "raw", "asymmetric", "semantic_groups",
+    "human", "human_file", "human_sha256",
 }  # fmt: skip
 """What a declaration says of a dataset besides how its raw files are decoded."""
+STANDARD = {"mean", "std"}
+"""What no reader reads but, perhaps, one of the user's own."""
 
 
 IN_PLACE = "in-place"
@@ -66,14 +68,14 @@ def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
 
     declared = _declared(spec)
     if IN_PLACE in inputs:
-        folders = {_container(inputs[IN_PLACE], spec["name"], declared)}
+        folders = {_container(inputs[IN_PLACE], context.aside["path"], spec["name"], declared)}
     else:
         folders = {Path(raw_file(receipt)).parent for receipt in inputs.values()}
     assert len(folders) <= 1, folders
     decode.prepare(
         spec["name"],
         declared,
-        next(iter(folders), Path()),
+        next(iter(folders), Path()),  # bundled data lie in no folder
         Path(outputs["dataset"]),
     )
 
@@ -83,7 +85,7 @@ def _declared(spec: Spec) -> Dataset:
     channels = spec["dataset"]["shape"][0]
     return Dataset.model_validate(
         {
-            "title": spec["title"],
+            "title": spec["title"] or spec["name"],
             "source": "",
             "mean": (0.0,) * channels,
             "std": (1.0,) * channels,
@@ -93,11 +95,14 @@ def _declared(spec: Spec) -> Dataset:
     )
 
 
-def _container(receipt: str, name: str, declared: Dataset) -> Path:
-    """The folder of a container whose files still are what its receipt says."""
+def _container(receipt: str, path: str, name: str, declared: Dataset) -> Path:
+    """The folder `path` of a container whose files still are what its receipt says.
+
+    The folder may be another than that of the receipt, which is known by its files alone.
+    """
     from firstorder.data import locate
 
-    path, expected = _received(receipt)
+    _, expected = _received(receipt)
     if locate.fingerprint(locate.source(name, declared, Path(path))) != expected:
         raise DataError(
             f"{path}: not the files that {receipt} names; put those back, or delete the receipt "
@@ -139,7 +144,8 @@ def _received(receipt: str) -> tuple[str, str]:
 
 def dataset_spec(declared: Dataset) -> dict[str, Any]:
     """What decides the prepared form of a dataset, besides its files."""
-    return declared.model_dump(mode="json", exclude=UNDECODED)
+    unread = UNDECODED if ":" in declared.reader else UNDECODED | STANDARD
+    return declared.model_dump(mode="json", exclude=unread)
 
 
 def megabytes(declared: Dataset) -> int:
@@ -171,6 +177,15 @@ def raw_folder(config: Config, dataset: str) -> Path:
     return Path(paths(config).raw(config.datasets[dataset].raw or dataset, "x")).parent
 
 
+def _by_hand(declared: Dataset) -> bool:
+    """Whether a dataset is the user's own: none of its files is declared, and it is not bundled."""
+    if declared.path is not None or ":" in declared.reader:
+        return True
+    found = code.registry("firstorder.data.readers")
+    finds = any(each.name == declared.reader and "layouts" in each.keywords for each in found)
+    return finds and not declared.files
+
+
 def raw_names(config: Config, dataset: str) -> tuple[str, ...]:
     """The raw files that `dataset` is prepared from: those declared, or IN_PLACE.
 
@@ -178,7 +193,7 @@ def raw_names(config: Config, dataset: str) -> tuple[str, ...]:
     """
     declared = lookup(config.datasets, dataset, "dataset")
     own, folder = tuple(file.name for file in declared.files), raw_folder(config, dataset)
-    if declared.path is not None or ":" in declared.reader:
+    if _by_hand(declared):
         return (IN_PLACE,)
     if not own or all((folder / name).exists() for name in own):
         return own  # the common cases, without the readers
@@ -195,7 +210,8 @@ def _prepare_spec(config: Config, dataset: str) -> dict[str, Any]:
     return {
         "name": dataset,
         # It tells where the files lie: the root folder of torchvision has a folder for each title.
-        "title": declared.title if declared.reader == "idx" else "",
+        # A reader of the user's own sees it too; errors of the others say the name.
+        "title": declared.title if declared.reader == "idx" or ":" in declared.reader else "",
         "dataset": dataset_spec(declared),
         "files": [_checksums(file) for file in declared.files],
     }
@@ -208,8 +224,7 @@ def _in_place_job(config: Config, dataset: str) -> Job:
     found = locate.find(declared, raw_folder(config, dataset))
     path = str(found.folder if found else raw_folder(config, dataset))
     # Public data are known by what is declared of them; what is one's own may change.
-    own = declared.path is not None or ":" in declared.reader
-    digest = locate.fingerprint(found) if found and own else None
+    digest = locate.fingerprint(found) if found and _by_hand(declared) else None
     return Job(
         step="fetch",
         key=(dataset, IN_PLACE),
@@ -250,15 +265,17 @@ def _receipt(config: Config, dataset: str, file: str) -> Files:
 def _prepare_job(config: Config, dataset: str) -> Job:
     declared = lookup(config.datasets, dataset, "dataset")
     streamed = declared.reader in ("webvision", "image_folder", "csv_labels")
+    names = raw_names(config, dataset)
     return Job(
         step="prepare",
         key=(dataset,),
         spec=_prepare_spec(config, dataset),
-        inputs={name: paths(config).receipt(dataset, name) for name in raw_names(config, dataset)},
+        inputs={name: paths(config).receipt(dataset, name) for name in names},
         outputs=_prepared(config, dataset),
         code=("firstorder.data.steps:prepare", *_reader_code(declared.reader)),
         # Raw and prepared pixels, unless they pass in blocks.
         demand=Demand(megabytes=2000 + (0 if streamed else 3 * megabytes(declared)), minutes=60),
+        aside=_in_place_job(config, dataset).aside if IN_PLACE in names else {},
     )
 
 
@@ -300,7 +317,7 @@ def _read(config: Config) -> set[str]:
 def check(config: Config) -> None:
     """Refuse data of the user's own that are not there, before anything is planned."""
     for name, declared in config.datasets.items():
-        if declared.path is not None or ":" in declared.reader:
+        if _by_hand(declared):
             from firstorder.data import locate
 
             locate.check(name, declared, raw_folder(config, name))

@@ -79,18 +79,22 @@ def named(name: str) -> Reader:
 
 def _checked(name: str, found: object) -> dict[str, Split]:
     """What a user's reader returned, as splits; its shapes are checked by `prepare`."""
-    if not isinstance(found, Mapping) or not found:
-        raise DataError(f"reader {name}: return a dictionary of splits, not {type(found).__name__}")
+    if not isinstance(found, Mapping) or "train" not in found:
+        kind = "one without train" if isinstance(found, Mapping) else type(found).__name__
+        raise DataError(f"reader {name}: return a dictionary of splits, not {kind}")
     splits = {}
     for key, value in found.items():
         if not isinstance(value, tuple) or len(value) != 2:
             raise DataError(f"reader {name}: {key}: return a pair (images, labels)")
         images, labels = value
-        if not isinstance(images, np.ndarray) and not hasattr(images, "__getitem__"):
-            raise DataError(f"reader {name}: {key}: images are not an array")
-        if isinstance(images, (list, tuple)):
-            images = np.asarray(images)
-        labels = np.asarray(labels)
+        try:
+            if not (hasattr(images, "shape") and hasattr(images, "dtype")):
+                images = np.asarray(images)
+            labels = np.asarray(labels)
+        except ValueError as error:  # of lists of several lengths
+            raise DataError(f"reader {name}: {key}: not an array ({error})") from None
+        if images.dtype == object:
+            raise DataError(f"reader {name}: {key}: images are not an array of numbers")
         if labels.dtype.kind not in "iu":
             raise DataError(f"reader {name}: {key}: labels are {labels.dtype}, not integers")
         splits[str(key)] = Split(images, labels.astype(np.int64))

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firstorder.config import Dataset
+from firstorder.data import parts
 from firstorder.data.archives import LARGEST, tar_members, unpacked
 from firstorder.data.pickles import load_plain
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
 from firstorder.errors import DataError
+
+SHAPE = (3, 32, 32)
 
 
 class Variant(NamedTuple):
@@ -50,12 +53,22 @@ CIFAR100 = Variant(
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The archive, or its files unpacked (the root of torchvision's CIFAR10), or the files."""
-    if dataset.shape != (3, 32, 32):
+    if not fits(dataset):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
         yield {variant.archive: folder / variant.archive}
         for place in (folder / variant.folder, folder):
-            yield {name: place / name for name in (*variant.train, *variant.test, variant.meta)}
+            yield {name: place / name for name in _names(variant, dataset)}
+
+
+def fits(dataset: Dataset) -> bool:
+    """Whether CIFAR's images, resized if that is declared, have the shape of `dataset`."""
+    return dataset.shape == SHAPE or (dataset.resize and dataset.shape[0] == SHAPE[0])
+
+
+def _names(variant: Variant, dataset: Dataset) -> tuple[str, ...]:
+    tests = variant.test if "test" in parts.wanted(dataset) else ()
+    return (*variant.train, *tests, variant.meta)
 
 
 @reader("cifar", layouts=layouts)
@@ -66,7 +79,7 @@ def cifar(dataset: Dataset, files: Files) -> dict[str, Split]:
     """
     first, path = next(iter(files.items()))
     variant = CIFAR100 if first in (CIFAR100.archive, *CIFAR100.train) else CIFAR10
-    names = (*variant.train, *variant.test, variant.meta)
+    names = _names(variant, dataset)
     if first == variant.archive:
         packed = tar_members(path, {f"{variant.folder}/{name}" for name in names})
         contents = {name: packed[f"{variant.folder}/{name}"] for name in names}
@@ -81,7 +94,8 @@ def cifar(dataset: Dataset, files: Files) -> dict[str, Split]:
         labels = [_labels(_entry(loaded, batch, variant.labels, path), path) for batch in batches]
         return Split(np.concatenate(images).reshape(-1, 3, 32, 32), np.concatenate(labels))
 
-    return {"train": split(variant.train), "test": split(variant.test)}
+    published = {"train": variant.train, "test": variant.test}
+    return {name: split(published[name]) for name in published if name in parts.wanted(dataset)}
 
 
 def check_classes(dataset: Dataset, found: Any, path: Path) -> None:

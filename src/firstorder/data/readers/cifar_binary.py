@@ -5,6 +5,7 @@ A test file may hold fewer records than published: what is missing is noticed by
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from firstorder.config import Dataset
+from firstorder.data import parts
 from firstorder.data.archives import LARGEST, tar_members, unpacked
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
-from firstorder.data.readers.cifar import check_classes
+from firstorder.data.readers.cifar import check_classes, fits
 from firstorder.errors import DataError
 
 PIXELS = 3072
@@ -54,16 +56,18 @@ FIRST = "test_batch_first*.bin"
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The archive, or its files unpacked, in their folder or here; class names where they are."""
-    if dataset.shape != (3, 32, 32):
+    if not fits(dataset):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
         yield {variant.archive: folder / variant.archive}
         for place in (folder / variant.folder, folder):
             files = {name: place / name for name in variant.train}
             meta = {variant.meta: place / variant.meta} if (place / variant.meta).exists() else {}
-            tests = [place / variant.test, *sorted(place.glob(FIRST))]
-            there = [path for path in tests if path.exists()]
-            yield {**files, variant.test: there[0] if there else tests[0], **meta}
+            if "test" in parts.wanted(dataset):
+                tests = [place / variant.test, *sorted(place.glob(FIRST))]
+                there = [path for path in tests if path.exists()]
+                files[variant.test] = there[0] if there else tests[0]
+            yield {**files, **meta}
 
 
 @reader("cifar_binary", layouts=layouts)
@@ -71,7 +75,9 @@ def cifar_binary(dataset: Dataset, files: Files) -> dict[str, Split]:
     """The splits train and test, in published order."""
     first, path = next(iter(files.items()))
     variant = CIFAR100 if first in (CIFAR100.archive, *CIFAR100.train) else CIFAR10
-    names = (*variant.train, variant.test, variant.meta)
+    published = {"train": variant.train, "test": (variant.test,)}
+    batches = {name: published[name] for name in published if name in parts.wanted(dataset)}
+    names = (*itertools.chain(*batches.values()), variant.meta)
     if first == variant.archive:
         packed = tar_members(path, {f"{variant.folder}/{name}" for name in names})
         contents = {name: packed[f"{variant.folder}/{name}"] for name in names}
@@ -81,13 +87,13 @@ def cifar_binary(dataset: Dataset, files: Files) -> dict[str, Split]:
     if variant.meta in contents:
         check_classes(dataset, contents[variant.meta].split(), path)
 
-    def split(batches: tuple[str, ...]) -> Split:
-        rows = [_records(contents[name], variant, path / name) for name in batches]
+    def split(names: tuple[str, ...]) -> Split:
+        rows = [_records(contents[name], variant, path / name) for name in names]
         records = np.concatenate(rows)
         labels = records[:, variant.label_bytes - 1].astype(np.int64)
         return Split(records[:, variant.label_bytes :].reshape(-1, 3, 32, 32), labels)
 
-    return {"train": split(variant.train), "test": split((variant.test,))}
+    return {name: split(each) for name, each in batches.items()}
 
 
 def _records(content: bytes, variant: Variant, where: Path) -> np.ndarray:

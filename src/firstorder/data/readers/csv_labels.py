@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from firstorder.config import Dataset
-from firstorder.data.lists import inside, read_text
-from firstorder.data.pictures import Decoded
+from firstorder.data import parts
+from firstorder.data.lists import inside, label_numbers, read_text
+from firstorder.data.pictures import pictures_of
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
 from firstorder.errors import DataError
@@ -28,8 +29,7 @@ PICTURES = "pictures"
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The lists; where they are, the folder that the pictures lie in."""
-    splits = ("train", "test", *dataset.extra_tests)
-    lists = {split: folder / f"{split}.csv" for split in splits if split != "published"}
+    lists = {split: folder / f"{split}.csv" for split in parts.wanted(dataset)}
     there = all(path.exists() for path in lists.values())
     yield {**lists, **({PICTURES: folder} if there else {})}
 
@@ -37,20 +37,20 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
 @reader("csv_labels", layouts=layouts)
 def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every list; images are decoded in blocks while the dataset is written."""
-    splits = {}
-    for split, file in files.items():
-        if split == PICTURES:
-            continue
-        examples = list(_listed(dataset, file))
-        paths = tuple(file.parent / name for name, _ in examples)
-        labels = np.array([label for _, label in examples], dtype=np.int64)
-        splits[split] = Split(Decoded(paths, dataset.shape, dataset.resize), labels)
-    return splits
+    lists = {split: list(_listed(file)) for split, file in files.items() if split != PICTURES}
+    labels = [(where, label) for each in lists.values() for where, _, label in each]
+    known = label_numbers(dataset.classes, labels)
+    return {
+        split: Split(
+            pictures_of(dataset, tuple(files[split].parent / path for _, path, _ in each)),
+            np.array([known[label] for _, _, label in each], dtype=np.int64),
+        )
+        for split, each in lists.items()
+    }
 
 
-def _listed(dataset: Dataset, file: Path) -> Iterator[tuple[str, int]]:
-    known = {name: label for label, name in enumerate(dataset.classes)}
-    known = {**{str(label): label for label in known.values()}, **known}
+def _listed(file: Path) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, path and label of every line."""
     rows = csv.reader(read_text(file).splitlines())
     try:
         for number, row in enumerate(rows, start=1):
@@ -62,8 +62,6 @@ def _listed(dataset: Dataset, file: Path) -> Iterator[tuple[str, int]]:
                 raise DataError(f"{where}: {len(fields)} columns; write path,label")
             if number == 1 and fields[1].lower() in HEADING:
                 continue
-            if fields[1] not in known:
-                raise DataError(f"{where}: {fields[1]!r} is no class of {dataset.title}")
-            yield inside(fields[0], where), known[fields[1]]
+            yield where, inside(fields[0], where), fields[1]
     except csv.Error as error:
         raise DataError(f"{file}: line {rows.line_num}: {error}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from firstorder.config import Dataset
+from firstorder.data import parts
 from firstorder.data.archives import unpacked
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
@@ -21,15 +22,20 @@ LARGEST = 2**31
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The four files, each packed or not: here, or below the root folder of torchvision."""
+    """The files, each packed or not: here, or below the root folder of torchvision."""
     if dataset.shape[0] != 1:
         return
     for place in (".", f"{dataset.title.replace('-', '')}/raw", "raw"):
         yield {
             f"{split} {kind}": _spelled(folder / place, f"{prefix}-{kind}", dimensions)
-            for split, prefix in PREFIXES.items()
+            for split, prefix in _prefixes(dataset)
             for kind, dimensions in DIMENSIONS.items()
         }
+
+
+def _prefixes(dataset: Dataset) -> list[tuple[str, str]]:
+    """The splits that are wanted, and what the names of their files begin with."""
+    return [(split, PREFIXES[split]) for split in parts.wanted(dataset) if split in PREFIXES]
 
 
 def _spelled(folder: Path, stem: str, dimensions: int) -> Path:
@@ -49,7 +55,7 @@ def idx(dataset: Dataset, files: Files) -> dict[str, Split]:
             read_idx(files[f"{split} images"], 3)[:, None],
             read_idx(files[f"{split} labels"], 1).astype(np.int64),
         )
-        for split in PREFIXES
+        for split, _ in _prefixes(dataset)
     }
 
 

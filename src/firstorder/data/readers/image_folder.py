@@ -14,22 +14,24 @@ from pathlib import Path
 import numpy as np
 
 from firstorder.config import Dataset
+from firstorder.data import parts
 from firstorder.data.lists import is_clutter
-from firstorder.data.pictures import SUFFIXES, Decoded
+from firstorder.data.pictures import SUFFIXES, pictures_of
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
 from firstorder.errors import DataError
 
-SPELLINGS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid")}
+SPELLINGS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing", "val", "valid", "validation"),
+}
 """What the folder of a split may be called."""
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The folders of the splits."""
     yield {
-        split: _spelled(folder, SPELLINGS.get(split, (split,)))
-        for split in ("train", "test", *dataset.extra_tests)
-        if split != "published"
+        split: _spelled(folder, SPELLINGS.get(split, (split,))) for split in parts.wanted(dataset)
     }
 
 
@@ -55,9 +57,7 @@ def _split(dataset: Dataset, folder: Path) -> Split:
             examples.append((path, label))
     examples = in_order(examples)
     labels = np.array([label for _, label in examples], dtype=np.int64)
-    return Split(
-        Decoded(tuple(path for path, _ in examples), dataset.shape, dataset.resize), labels
-    )
+    return Split(pictures_of(dataset, tuple(path for path, _ in examples)), labels)
 
 
 def _class_folders(dataset: Dataset, folder: Path) -> list[Path]:

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from firstorder.config import Dataset
-from firstorder.data.archives import LARGEST, open_regular, zip_members
+from firstorder.data import parts
+from firstorder.data.archives import LARGEST, open_regular, zip_members, zip_names
 from firstorder.data.lists import is_clutter
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
@@ -37,12 +38,17 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     found = [path for path in sorted(folder.glob("*.npz")) if not is_clutter(path.name)]
     if len(found) == 1:
         yield {"arrays": found[0]}
-    splits = ("train", "test", *dataset.extra_tests)
-    arrays = {f"{split}_{kind}": (split, kind) for split in splits for kind in NAMES}
     yield {
-        key: _spelled(folder, [f"{name.format(split)}.npy" for name in NAMES[kind]])
-        for key, (split, kind) in arrays.items()
+        f"{split}_{kind}": _spelled(folder, [f"{name}.npy" for name in _names(split, kind)])
+        for split in parts.wanted(dataset)
+        for kind in NAMES
     }
+    if len(found) > 1 and dataset.reader == "npz":
+        raise DataError(f"{folder}: {len(found)} .npz lie in it; leave one, or name it as `path`")
+
+
+def _names(split: str, kind: str) -> list[str]:
+    return [name.format(split) for name in NAMES[kind]]
 
 
 def _spelled(folder: Path, names: list[str]) -> Path:
@@ -53,26 +59,29 @@ def _spelled(folder: Path, names: list[str]) -> Path:
 @reader("npz", layouts=layouts)
 def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
     """All splits. Images are uint8: (N, H, W), (N, H, W, C) or (N, C, H, W)."""
+    wanted = parts.wanted(dataset)
     if "arrays" not in files:
         arrays = {key: read_npy(path) for key, path in files.items()}
         where = next(iter(files.values())).parent
     else:
         where = files["arrays"]
-        members = zip_members(where, LARGEST)
+        known = {name for split in wanted for kind in NAMES for name in _names(split, kind)}
+        members = zip_members(where, LARGEST, lambda name: name.removesuffix(".npy") in known)
         arrays = {
             name.removesuffix(".npy"): _array(content, f"{where}: {name}")
             for name, content in members.items()
         }
     splits = {}
-    for split in ("train", "test", *dataset.extra_tests):
+    for split in wanted:
         images = _named(arrays, split, "images", where)
         labels = _named(arrays, split, "labels", where)
         if images is None or labels is None:
             continue
         splits[split] = Split(_channels_first(images, dataset, where), _flat(labels, where))
     if "train" not in splits:
+        there = [name.removesuffix(".npy") for name in zip_names(where)]
         raise DataError(
-            f"{where}: no train_images and train_labels; it has {', '.join(arrays) or 'nothing'}"
+            f"{where}: no train_images and train_labels; it has {', '.join(there) or 'nothing'}"
         )
     return splits
 
@@ -118,7 +127,7 @@ def _header(
 
 
 def _named(arrays: dict[str, np.ndarray], split: str, kind: str, where: Path) -> np.ndarray | None:
-    there = [name.format(split) for name in NAMES[kind] if name.format(split) in arrays]
+    there = [name for name in _names(split, kind) if name in arrays]
     if len(there) > 1:
         raise DataError(f"{where}: {' and '.join(there)} are both in it; leave one")
     return arrays[there[0]] if there else None

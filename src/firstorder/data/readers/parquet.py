@@ -11,13 +11,16 @@ import numpy as np
 from PIL import Image
 
 from firstorder.config import Dataset
+from firstorder.data import parts
 from firstorder.data.archives import LARGEST, open_regular
-from firstorder.data.pictures import decode_bytes
+from firstorder.data.lists import is_clutter
+from firstorder.data.pictures import decode_bytes, mode_of, sides_of, sized
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
+from firstorder.data.readers.image_folder import SPELLINGS
 from firstorder.errors import DataError
 
-FOLDERS = (".", "data", "plain_text", "mnist", "cifar10", "cifar100", "fashion_mnist")
+FOLDERS = (".", "data", "default", "plain_text", "mnist", "cifar10", "cifar100", "fashion_mnist")
 """Where the files of a configuration lie."""
 IMAGES = ("img", "image")
 LABELS = ("label", "fine_label", "labels")
@@ -26,33 +29,44 @@ ROWS = 1024
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """`train-00000-of-00001.parquet` and its like, any number of parts for each split."""
+    """`train-00000-of-00001.parquet`, `train/0000.parquet` and their like, any number a split."""
     for place in FOLDERS:
         files = {}
-        for split in ("train", "test"):
-            parts = sorted((folder / place).glob(f"{split}-*.parquet")) or [
-                folder / place / f"{split}-00000-of-00001.parquet"
-            ]
-            files.update({f"{split} {part.name}": part for part in parts})
+        for split in parts.wanted(dataset):
+            found = _spelled(folder / place, SPELLINGS.get(split, (split,)))
+            files.update({f"{split} {part.name}": part for part in found})
         yield files
+
+
+def _spelled(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    for pattern in (f"{name}{mark}*.parquet" for name in names for mark in "-/"):
+        found = sorted(path for path in folder.glob(pattern) if not is_clutter(path.name))
+        if found:
+            return found
+    return [folder / f"{names[0]}-00000-of-00001.parquet"]
 
 
 @reader("parquet", layouts=layouts)
 def parquet(dataset: Dataset, files: Files) -> dict[str, Split]:
-    """The splits train and test, in the order of the rows."""
+    """All splits, in the order of the rows."""
     splits = {}
-    for split in ("train", "test"):
-        parts = [path for key, path in files.items() if key.startswith(f"{split} ")]
-        examples = [example for path in parts for example in _rows(dataset, path)]
-        if not examples:
-            raise DataError(f"{parts[0]}: no rows; replace it")
-        images, labels = zip(*examples, strict=True)
+    for split in parts.wanted(dataset):
+        paths = [path for key, path in files.items() if key.startswith(f"{split} ")]
+        images: list[np.ndarray] = []
+        labels: list[int] = []
+        for where, image, label in (row for path in paths for row in _rows(dataset, path)):
+            if not images:
+                sides, resize = sides_of(dataset, image)
+            images.append(sized(image, sides, resize, where))
+            labels.append(label)
+        if not images:
+            raise DataError(f"{paths[0]}: no rows; replace it")
         splits[split] = Split(np.stack(images), np.array(labels, dtype=np.int64))
     return splits
 
 
-def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """The image (C, H, W) uint8 and the label of every row."""
+def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[str, Image.Image, int]]:
+    """Where it stands, the picture and the label of every row."""
     try:
         import pyarrow
         from pyarrow import parquet as format
@@ -60,7 +74,7 @@ def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[np.ndarray, int]]:
         raise DataError(
             f"{path}: reading parquet needs pyarrow: pip install 'firstorder[parquet]'"
         ) from None
-    channels, height, width = dataset.shape
+    mode, row = mode_of(dataset.shape[0]), 0
     with open_regular(path) as stream:
         try:
             table = format.ParquetFile(stream)
@@ -74,13 +88,11 @@ def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[np.ndarray, int]]:
                     batch.column(columns[1]).to_pylist(),
                     strict=True,
                 ):
-                    image = _picture(picture, "L" if channels == 1 else "RGB", path)
-                    if image.size != (width, height):
-                        raise DataError(f"{path}: a picture of {image.size} pixels")
+                    row += 1
+                    where = f"{path}: row {row}"
                     if type(label) is not int or not 0 <= label < 2**31:
-                        raise DataError(f"{path}: label {str(label)[:60]!r} is no whole number")
-                    pixels = np.asarray(image)
-                    yield (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), label
+                        raise DataError(f"{where}: label {str(label)[:60]!r} is no whole number")
+                    yield where, _picture(picture, mode, where), label
         except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"{path}: damaged parquet file ({reason}); replace it") from None
@@ -94,9 +106,9 @@ def _column(table: Any, names: tuple[str, ...], path: Path) -> str:
     return there[0]
 
 
-def _picture(value: Any, mode: str, path: Path) -> Image.Image:
+def _picture(value: Any, mode: str, where: str) -> Image.Image:
     """An encoded picture: bytes, or Hugging Face's pair of bytes and path."""
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes):
-        raise DataError(f"{path}: pictures are not in it (only their paths); replace it")
-    return decode_bytes(data, str(path), mode)
+        raise DataError(f"{where}: the picture is not in it (only its path); replace the file")
+    return decode_bytes(data, where, mode)

@@ -6,7 +6,8 @@ where the list says (google/...); val_images_256/; and, for the second test set,
 ILSVRC 2012 validation images sorted into folders by synset: ilsvrc12_val/n01440764/*.JPEG.
 
 Every image is resized to a shorter side of 256 and cropped in the centre, 16 GB in all: they are
-decoded in blocks while the dataset is written.
+decoded in blocks while the dataset is written. How the camera was held is not looked at, as in the
+published protocol.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ LISTS = ("train_filelist_google.txt", "val_filelist.txt", "synsets.txt")
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The lists, in this folder or in `info/` as unpacked; the folders of the images."""
+    """The lists, in this folder or in `info/` as unpacked; where they are, that of the images."""
     lists = {}
     for name in LISTS:
         there = [place for place in (folder / name, folder / "info" / name) if place.exists()]
         lists[name] = there[0] if there else folder / name
-    yield {**lists, "images": folder}
+    found = all(path.exists() for path in lists.values())
+    yield {**lists, **({"images": folder} if found else {})}
 
 
 @reader("webvision", layouts=layouts)
@@ -49,7 +51,7 @@ def webvision(dataset: Dataset, files: Files) -> dict[str, Split]:
     def split(examples: list[tuple[Path, int]]) -> Split:
         labels = np.array([label for _, label in examples], dtype=np.int64)
         paths = tuple(path for path, _ in examples)
-        return Split(Decoded(paths, dataset.shape, formats=JPEG), labels)
+        return Split(Decoded(paths, dataset.shape, formats=JPEG, upright=False), labels)
 
     return {
         "train": split([(_find(roots, path), label) for path, label in train]),

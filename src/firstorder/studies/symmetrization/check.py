@@ -167,7 +167,12 @@ def _check_cells(config: Config, file: Path) -> None:
 
 def _check_noise(config: Config, setting: str, name: str, where: str) -> None:
     dataset = scale(config).settings[setting].dataset
-    check_noise(_noise_at(config, name, where), config.datasets[dataset], dataset, where)
+    noise = _noise_at(config, name, where)
+    check_noise(noise, config.datasets[dataset], dataset, where)
+    if noise.path is not None:
+        from firstorder.data import given  # with numpy, which few configurations need
+
+        given.check(noise, config.datasets[dataset], where)
 
 
 def _noise_at(config: Config, name: str, where: str) -> Noise:
