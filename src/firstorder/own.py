@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -25,16 +26,27 @@ def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any
         raise refuse(f"{what} {spec!r}: write file.py:function")
     module = _file(source, spec, what, refuse) if source.endswith(".py") else None
     if module is None:
-        try:
+        with importing(f"{what} {spec!r}", refuse):
             module = importlib.import_module(source)
-        except ImportError as error:
-            raise refuse(f"{what} {spec!r} cannot be imported: {_line(error)}") from error
     found = getattr(module, attribute, None)
     if not callable(found):
         close = get_close_matches(attribute, [name for name in vars(module) if name[0] != "_"], n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise refuse(f"{what} {spec!r}: {source} has no function {attribute!r}{hint}")
     return found
+
+
+@contextmanager
+def importing(what: str, refuse: type[UserError]) -> Iterator[None]:
+    """Raise `refuse`, in one line, for whatever a user's program raises while it is imported.
+
+    Also where it would end this process, which might look like success.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise refuse(f"{what} cannot be imported: {reason}") from error
 
 
 def know_all(package: str) -> None:
@@ -54,13 +66,6 @@ def _file(source: str, spec: str, what: str, refuse: type[UserError]) -> ModuleT
     folder = str(path.parent.absolute())
     if folder not in sys.path:
         sys.path.append(folder)
-    try:
+    with importing(f"{what} {spec!r}: {path}", refuse):
         declared.loader.exec_module(module)
-    except Exception as error:  # it is the user's program
-        reason = f"{type(error).__name__}: {_line(error)}"
-        raise refuse(f"{what} {spec!r}: {path} cannot be imported: {reason}") from error
     return module
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

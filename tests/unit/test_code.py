@@ -196,6 +196,98 @@ def test_what_a_file_of_the_users_uses_of_this_package_counts(
     assert code(package, f"{mine}:loss") != before
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"mine.py": "from firstorder.one import *\ndef loss(s):\n    return helper(s)\n"},
+        {
+            "util.py": "from firstorder.one import helper\n",
+            "mine.py": "from util import helper\ndef loss(s):\n    return helper(s)\n",
+        },
+        {
+            "util.py": "from firstorder import one\n",
+            "mine.py": "import util\ndef loss(s):\n    return util.one.helper(s)\n",
+        },
+    ],
+    ids=["by a star", "a name of another file", "a module of another file"],
+)
+def test_what_a_file_of_the_users_gets_from_this_package_in_a_roundabout_way_counts(
+    package: Path, tmp_path: Path, texts: dict[str, str]
+) -> None:
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    before = code(package, "mine.py:loss")
+    edit(package, "one.py", "return 7", "return 8")
+    assert code(package, "mine.py:loss") == before
+    edit(package, "one.py", "MORE = 1", "MORE = 2")
+    assert code(package, "mine.py:loss") != before
+
+
+def test_what_a_file_of_the_users_builds_by_name_counts(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("from firstorder import losses\nBASE = losses.build('ce', 10)\n")
+    used = codes._used(str(mine))
+    assert ("firstorder.losses.baselines", "ce") in used
+    assert ("firstorder.losses.baselines", "mae") not in used
+
+
+@pytest.mark.parametrize("entry", ["my/net.py:loss", "my.net:loss"])
+@pytest.mark.parametrize(
+    "file", ["my/util.py", "my/sub/__init__.py", "my/sub/inner/__init__.py", "other/__init__.py"]
+)
+def test_every_file_that_python_runs_for_one_of_the_users_counts(
+    package: Path, tmp_path: Path, entry: str, file: str
+) -> None:
+    texts = {
+        "my/__init__.py": "",
+        "my/net.py": "import sub.inner.helper\ndef loss(s):\n    return s\n",
+        "my/sub/__init__.py": "",
+        "my/sub/inner/__init__.py": "",
+        "my/sub/inner/helper.py": "from util import twice\nfrom other.deep import thrice\n",
+        "my/util.py": "def twice(s):\n    return 2 * s\n",
+        "other/__init__.py": "",
+        "other/deep.py": "def thrice(s):\n    return 3 * s\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    if entry.startswith("my."):  # what it imports is found from where its package lies
+        (tmp_path / "my/net.py").write_text(texts["my/net.py"].replace("sub", "my.sub"))
+        (tmp_path / "my/sub/inner/helper.py").write_text(
+            texts["my/sub/inner/helper.py"].replace("util", "my.util")
+        )
+    before = code(package, entry)
+    (tmp_path / file).write_text(texts[file] + "SCALE = 7\n")
+    assert code(package, entry) != before
+
+
+def test_what_only_declares_a_study_is_not_in_the_code_of_its_steps(
+    package: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    declared = tmp_path / "mine/__init__.py"
+    declared.write_text("MINUTES = 1\nSTUDY = MINUTES\n")
+    steps = tmp_path / "mine/steps.py"
+    steps.write_text("from mine.grid import f\ndef step(s):\n    return f(s)\n")
+    (tmp_path / "mine/grid.py").write_text("def f(s):\n    return s\n")
+    before = code(package, "mine.steps:step")
+    declared.write_text("MINUTES = 2\nSTUDY = MINUTES\n")
+    assert code(package, "mine.steps:step") == before
+    steps.write_text("from mine import MINUTES\ndef step(s):\n    return s * MINUTES\n")
+    before = code(package, "mine.steps:step")
+    declared.write_text("MINUTES = 3\nSTUDY = MINUTES\n")
+    assert code(package, "mine.steps:step") != before
+
+
+def test_a_digest_imports_no_package_of_the_users(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/__init__.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "mine/own.py").write_text("def loss(s):\n    return s\n")
+    before = code(package, "mine.own:loss")
+    (tmp_path / "mine/__init__.py").write_text("import sys\nsys.exit(1)\n")
+    assert before and code(package, "mine.own:loss") != before
+
+
 @pytest.mark.parametrize("imported", ["from . import SIZE", "from .. import SIZE"])
 def test_what_a_module_of_the_users_takes_from_its_package_counts(
     package: Path, tmp_path: Path, imported: str

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import ROOT, load
+from projects import ROOT, Project, load
 
 from firstorder import config
-from firstorder.errors import ConfigError
+from firstorder.errors import CodeChangedError, ConfigError
 from firstorder.jobs import plan, study
 from firstorder.losses import registry
 from firstorder.studies.symmetrization import grid, variants
@@ -58,6 +59,22 @@ def test_every_cell_resolves_and_has_a_folder_of_its_own(scale: str) -> None:
         cell = grid.cell(loaded, setting, noise, loss)
         assert cell.loss.function
         assert not cell.loss.datasets, "what a dataset changes is merged in"
+
+
+@pytest.mark.parametrize(
+    "change", [{"spec": {"power": 2.0}}, {"inputs": {}}, {"code": ("toy.steps:dark",)}], ids=str
+)
+def test_a_job_that_is_made_otherwise_than_it_was_planned_is_refused(
+    toy: Project, change: dict[str, Any]
+) -> None:
+    made = plan.make("config", {})
+    job = made.job("measure", "digits")
+    other = replace(job, **change)
+    assert made.context(other).code, "by hand nothing was planned before"
+    frozen = plan.read(plan.freeze(made).path)
+    assert frozen.context(job).code
+    with pytest.raises(CodeChangedError, match="measure/digits was planned with other values"):
+        frozen.context(other)
 
 
 def test_the_command_line_overrides_config_yaml(edited: Any) -> None:

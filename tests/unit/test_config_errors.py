@@ -12,6 +12,7 @@ from projects import Project, load
 
 from firstorder.errors import ConfigError
 from firstorder.jobs import plan
+from firstorder.jobs.study import find, known_steps
 
 SMOKE = "studies/symmetrization/smoke.yaml"
 STUDY = "studies/symmetrization/study.yaml"
@@ -227,6 +228,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         SMOKE,
         {"cells.symmetric.noises": ["human-worst"]},
         ["cells.symmetric.noises: human annotation 'worst' is unknown for digits", "allowed: none"],
+    ),
+    "files for a reader of one's own": (
+        "datasets.yaml",
+        {"cifar10.reader": "my/reader.py:read"},
+        ["cifar10: files are fetched for the ready readers"],
     ),
     # sizes and tasks
     "too many examples": (
@@ -547,6 +553,76 @@ def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
     root: Path = edited()
     (root / "losses.yaml").write_bytes(b"\xff\xfe\x00ce")
     with pytest.raises(ConfigError, match=r"losses\.yaml: not UTF-8 text"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reason"),
+    [
+        ("matrix", "1 0\n0 1\n", "line 1: 2 numbers for the 10 classes"),
+        ("matrix", f"nan{' 0' * 9}\n" * 10, "line 1: not probabilities that sum to 1"),
+        ("labels", "3\n" * 4, r"4 labels for \d+ training images"),
+        ("labels", "3\nfour\n", "line 2: 'four' is no class"),
+    ],
+)
+def test_noise_of_ones_own_is_read_when_it_is_planned(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, kind: str, text: str, reason: str
+) -> None:
+    own = {"noises.own": {"kind": kind, "path": "noise.csv"}}
+    root: Path = edited(SMOKE, {**own, "cells.symmetric.noises": ["own"]})
+    monkeypatch.chdir(root.parent)
+    Path("noise.csv").write_text(text)
+    with pytest.raises(
+        ConfigError, match=rf"smoke\.yaml: cells\.symmetric\.noises: noise\.csv: {reason}"
+    ):
+        load(root)
+
+
+@pytest.mark.parametrize("studies", [None, 3, "toy"])
+def test_studies_that_are_no_list_are_told_and_hide_no_verb(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, studies: object
+) -> None:
+    root: Path = edited("config.yaml", {"studies": studies})
+    monkeypatch.chdir(root.parent)
+    known_steps.cache_clear()
+    assert "prepare" in known_steps()
+    with pytest.raises(ConfigError, match=rf"config\.yaml: studies: {studies!r} is not allowed"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+    ],
+)
+def test_a_study_that_cannot_be_imported_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    name = f"own_{reason[:4].lower()}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ConfigError, match=f"study '{name}': {name} cannot be imported: {reason}"
+    ) as caught:
+        find(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["taken", "taken/below/it"])
+def test_a_folder_that_is_a_file_is_named(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    root: Path = edited("config.yaml", {"results": folder})
+    monkeypatch.chdir(root.parent)
+    Path("taken").touch()
+    with pytest.raises(
+        ConfigError, match=f"results: '{folder}' is not allowed: taken is a file; name a folder"
+    ):
         load(root)
 
 

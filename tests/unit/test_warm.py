@@ -313,6 +313,26 @@ def test_a_server_never_runs_other_code_than_a_job_would_import(run: Run, packag
     assert run.server() != first
 
 
+def test_a_server_remembers_no_digest_of_a_file_of_the_users(
+    run: Run, package: Path, tmp_path: Path
+) -> None:
+    """A job imports the file as it is, and would take it for what it was."""
+    plan = package / "jobs/plan.py"
+    plan.write_text(
+        "VARIABLE = 'PLAN'\ndef read(path):\n    return Plan\nclass Plan:\n"
+        "    codes = {'firstorder.publish.tables:build mine.py:loss': ''}\n"
+    )
+    mine = tmp_path / "mine.py"
+    mine.write_text("def loss(s):\n    return s\n")
+    entries = "'firstorder.publish.tables:build', 'mine.py:loss'"
+    digest = f"from firstorder.jobs import code; print(code.code({entries}))"
+    before, server = run.run(digest), run.server()
+    mine.write_text("def loss(s):\n    return 2 * s\n")
+    after = run.run(digest)
+    assert before[0] == after[0] == 0 and before[1] != after[1]
+    assert run.server() == server
+
+
 def test_a_source_that_changes_while_the_server_imports_it_is_imported_anew(
     run: Run, package: Path
 ) -> None:

@@ -18,6 +18,7 @@ from firstorder.data.noise import corrupt
 from firstorder.data.prepare import prepare
 from firstorder.data.prepared import Images, read_prepared
 from firstorder.errors import DataError
+from firstorder.jobs import signature
 from firstorder.jobs.functions import check_model
 from firstorder.losses.registry import build
 
@@ -120,6 +121,28 @@ def test_an_unknown_option_of_ones_own_network_is_refused_before_planning(
         check_model("torchvision:resnet81", {}, "recipes.yaml: pets")
 
 
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        *('"torch.Tensor"', '"a text"', "(float, int)", "[float]", '{"a": 1}', "1 / 0"),
+        *('list["torch.Tensor"]', '"float"', "float | None", "Later", "print.no_such"),
+    ],
+)
+def test_an_annotation_that_is_not_understood_is_left_to_ones_own_function(
+    tmp_path: Path, annotation: str
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(f"def f(scores, *, margin: {annotation} = 0.9):\n    return scores\n")
+    signature.check(f"{mine}:f", {"margin": 0.9}, "here")
+
+
+def test_an_annotation_in_quotes_is_checked(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("def f(scores, *, margin: 'Literal[1, 2]' = 1):\n    return scores\n")
+    with pytest.raises(ConfigError, match=r"here\.margin: 3 is not allowed: should be 1 or 2"):
+        signature.check(f"{mine}:f", {"margin": 3}, "here")
+
+
 def test_every_example_takes_about_ten_lines(page: list[tuple[str, str]]) -> None:
     assert len(page) == 7
     assert all(text.count("\n") <= 12 for _, text in page)
@@ -131,8 +154,12 @@ def test_every_example_takes_about_ten_lines(page: list[tuple[str, str]]) -> Non
         ("def tabel(d, f): ...", r"no function 'table'; did you mean 'tabel'\?"),
         ("table = 1 +", "cannot be imported: SyntaxError"),
         ("import no_such", "cannot be imported: ModuleNotFoundError"),
+        ("import sys; sys.exit(0)", "cannot be imported: SystemExit: 0"),
         ("def table(d, f): return 1", "return a dictionary of splits, not int"),
+        ("def table(d, f): return {'test': 1}", "a dictionary of splits, not one without train"),
         ("def table(d, f): return {'train': 1}", "train: return a pair"),
+        ("def table(d, f): return {'train': ({}, [0])}", "train: images are not an array"),
+        ("def table(d, f): return {'train': ([[1], [1, 2]], [0, 0])}", "train: not an array"),
         ("def table(d, f): return {'train': ([[1]], ['a'])}", "labels are <U1, not integers"),
     ],
 )

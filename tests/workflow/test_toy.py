@@ -6,11 +6,16 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from projects import ROOT, Project
+
+from firstorder.jobs import plan
 
 MEAN = "results/smoke/toy/digits.json"
 TABLE = "results/smoke/tables/toy-pixels.csv"
@@ -45,6 +50,18 @@ def test_its_results_are_in_the_manifest_the_paper_and_the_crate(finished_toy: P
     assert [each["claim"] for each in paper["studies"][0]["claims"]] == ["T1"]
     assert (root / "paper.pdf").read_bytes().startswith(b"%PDF")
     assert "#toy-pixels" in (root / "ro-crate-metadata.json").read_text()
+
+
+def test_paper_and_page_print_what_the_table_step_adds_to_a_caption(finished_toy: Project) -> None:
+    root = finished_toy.folder / "results/smoke"
+    paper = json.loads((root / "paper.json").read_text())
+    embedded = re.search(r'id="data">(.*)</script>', (root / "index.html").read_text())
+    assert embedded
+    page = json.loads(embedded[1])
+    for (artefact,) in (paper["studies"][0]["artefacts"], page["artefacts"]):
+        caption = artefact["caption"]
+        assert caption.startswith("Mean over all training images. Scale smoke; data: ")
+        assert caption.endswith("Bold: none. Published: [a] <nobody> & nowhere.")
 
 
 def test_it_is_listed_explained_verified_and_forecast(finished_toy: Project) -> None:
@@ -183,6 +200,28 @@ def test_a_mistake_is_one_line_before_anything_is_planned(toy: Project, study: s
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
     assert len([line for line in said.splitlines() if expected in line]) == 1, said
+
+
+def test_results_that_cannot_be_written_are_one_line(toy: Project) -> None:
+    toy.edit("config.yaml", lambda value: value.update(results="/proc/nowhere"))
+    done = toy.snakemake(check=False)
+    said = [each for each in done.stderr.splitlines() if not each.startswith("Using workflow")]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    assert said[0].startswith("firstorder: ") and "/proc/nowhere" in said[0]
+
+
+def test_a_job_refuses_values_that_its_study_makes_since_it_was_planned(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spec is made in every process, by code that no digest holds."""
+    monkeypatch.setenv(plan.VARIABLE, plan.freeze(plan.make("config", {})).path)
+    study = toy.folder / "toy/__init__.py"
+    study.write_text(study.read_text().replace(".power}", ".power + 1}"))
+    command = (sys.executable, "-m", "firstorder.cli", "measure", "digits")
+    done = subprocess.run(command, cwd=toy.folder, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "measure/digits was planned with other values than" in done.stderr
+    assert "no such file; `snakemake" in toy.firstorder("measure", "digits", check=False).stderr
 
 
 def test_what_a_report_says_of_a_table_makes_no_table_again(made_toy: Project) -> None:

@@ -14,7 +14,7 @@ try:
     PLAN = plan.make("config", config, head=workflow.exec_mode == ExecMode.DEFAULT)
     # Jobs read the frozen plan and never add to it.
     PLAN = plan.freeze(PLAN)
-except UserError as error:
+except (UserError, OSError) as error:
     sys.exit(f"firstorder: {error}")
 CONFIG = PLAN.config
 PATHS = paths(CONFIG)
@@ -136,7 +136,7 @@ onstart:
     try:
         expected = forecast.expected(JOBS.values(), CONFIG)
         lock.hold(PATHS.root)
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(f"firstorder: {error}")
     snakemake_logger_plugin_firstorder.EXPECTED.update(expected)
     # Jobs of this machine only: elsewhere their process has other parents than this one.

@@ -71,6 +71,9 @@ def _folder(name: str) -> str:
         raise ValueError(reason)
     # One spelling of a folder: Snakemake compares paths as text.
     path = os.path.normpath(name)
+    for taken in (path, *map(str, Path(path).parents)):
+        if os.path.exists(taken) and not os.path.isdir(taken):
+            raise ValueError(f"{taken} is a file; name a folder")
     inside = os.path.relpath(path) if os.path.isabs(path) else path
     return path if inside.startswith("..") else inside
 

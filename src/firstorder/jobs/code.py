@@ -20,9 +20,10 @@ import ast
 import hashlib
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -105,11 +106,18 @@ def _led_to(start: Definition) -> frozenset[Definition]:
 @cache
 def _asked_by_name(definition: Definition) -> tuple[Definition, ...]:
     """What a definition may build by a name that stands in it."""
+    return _built_by_name(_led_to(definition), _statements(definition))
+
+
+def _built_by_name(
+    led_to: Collection[Definition], statements: tuple[ast.AST, ...]
+) -> tuple[Definition, ...]:
+    """What statements that lead to some definitions may build by a name that stands in them."""
     return tuple(
         (module, name)
         for package in BUILT_BY_NAME
-        if (f"{package}.registry", "build") in _led_to(definition)
-        for text in _texts(definition)
+        if (f"{package}.registry", "build") in led_to
+        for text in _texts(statements)
         for module, _, name in (entry.partition(":") for entry in registered(package, text))
     )
 
@@ -240,6 +248,10 @@ def _imports(statement: ast.stmt) -> dict[str, tuple[str, str | None]]:
             for alias in aliases:
                 if alias.name.split(".")[0] == PACKAGE:
                     names[alias.asname or PACKAGE] = (alias.name if alias.asname else PACKAGE, None)
+        case ast.ImportFrom(module=str(source), names=[ast.alias(name="*")], level=0):
+            if source.split(".")[0] == PACKAGE and _file(source) is not None:
+                module = _module(source)
+                names = module.imports | {each: (source, each) for each in module.definitions}
         case ast.ImportFrom(module=str(source), names=aliases, level=0):
             if source.split(".")[0] == PACKAGE:
                 for alias in aliases:
@@ -290,9 +302,9 @@ def _statements(definition: Definition) -> tuple[ast.AST, ...]:
 
 
 @cache
-def _texts(definition: Definition) -> frozenset[str]:
-    """All texts in a definition."""
-    nodes = (node for each in _statements(definition) for node in ast.walk(each))
+def _texts(statements: tuple[ast.AST, ...]) -> frozenset[str]:
+    """All texts in statements."""
+    nodes = (node for each in statements for node in ast.walk(each))
     constants = (node.value for node in nodes if isinstance(node, ast.Constant))
     return frozenset(each for each in constants if isinstance(each, str))
 
@@ -308,13 +320,20 @@ def _leading(
     statements: tuple[ast.AST, ...], name: str, module: Module
 ) -> dict[str, list[Definition]]:
     """The same for statements of `module`, which is called `name`."""
-    scope = dict(module.imports)
-    for statement in statements:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                scope.update(_imports(node))
+    scope = module.imports | _scope(statements)
     found = {".".join(parts): _targets(name, module, scope, parts) for parts in _chains(statements)}
     return {dotted: targets for dotted, targets in found.items() if targets}
+
+
+def _scope(statements: tuple[ast.AST, ...]) -> dict[str, tuple[str, str | None]]:
+    """The local names that imports of this package bind anywhere in statements."""
+    return {
+        name: target
+        for statement in statements
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name, target in _imports(node).items()
+    }
 
 
 def _targets(
@@ -401,10 +420,19 @@ def _foreign(module: str) -> str:
 
 @cache
 def _used(module: str) -> tuple[Definition, ...]:
-    """What these files use of this package."""
-    trees = [_parse(path) for path in _local_files(module)]
-    found = (_leading((tree,), "", Module()) for tree in trees)
-    return tuple(target for each in found for targets in each.values() for target in targets)
+    """What these files use of this package, also of what one of them imports from another."""
+    trees = tuple(_parse(path) for path in _local_files(module))
+    handed_on = _scope(trees)
+    used = [
+        target
+        for tree in trees
+        for scope in [handed_on | _scope((tree,))]
+        for chain in _chains((tree,))
+        for start in range(len(chain))  # `helper.losses.ce` may be `losses.ce` of this package
+        for target in _targets("", Module(), scope, chain[start:])
+    ]
+    led_to = {definition for target in used for definition in _led_to(target)}
+    return (*used, *_built_by_name(led_to, trees))
 
 
 @cache
@@ -416,20 +444,43 @@ def _local_files(module: str) -> tuple[Path, ...]:
     start = _path(module)
     if start is None:
         raise ConfigError(f"{module}: no such file or module")
+    start = start.absolute()
+    root, waiting = start.parent, [start]
+    if not module.endswith(".py"):  # it is found from where its outermost package lies
+        parts = module.split(".")
+        root = start.parents[len(parts) - (start.name != "__init__.py")]
+        waiting += _run_by_import(root, parts)
     found: dict[Path, None] = {}
-    waiting = [start]
     while waiting:
         path = waiting.pop(0)
         if path in found:
             continue
         found[path] = None
         for level, name in _imported(path):
-            for folder in (path.parents[level - 1],) if level else (path.parent, Path.cwd()):
-                place = folder.joinpath(*name.split("."))
-                for candidate in (place.with_suffix(".py"), place / "__init__.py"):
-                    if candidate.is_file() and not candidate.is_relative_to(SOURCE / PACKAGE):
-                        waiting.append(candidate)
+            own = path.parents[level - 1 : level] if level else (path.parent, root, Path.cwd())
+            for folder in own:
+                waiting += _run_by_import(folder, name.split(".") if name else [])
     return tuple(found)
+
+
+def _run_by_import(folder: Path, parts: list[str]) -> list[Path]:
+    """The user's files that run where `parts`, the names of a module, are imported from a folder.
+
+    Of the packages around it not those of studies: they make jobs, which hold what comes of it.
+    """
+    place = folder.joinpath(*parts)
+    around = [package / "__init__.py" for package in place.parents[: max(len(parts) - 1, 0)]]
+    paths = [
+        *([place.with_suffix(".py")] if parts else []),
+        place / "__init__.py",
+        *(path for path in around if path.is_file() and not _declares_study(path)),
+    ]
+    return [path for path in paths if path.is_file() and not path.is_relative_to(SOURCE / PACKAGE)]
+
+
+def _declares_study(path: Path) -> bool:
+    names = (getattr(node, "id", getattr(node, "name", "")) for node in ast.walk(_parse(path)))
+    return "STUDY" in names
 
 
 def _imported(path: Path) -> Iterator[tuple[int, str]]:
@@ -475,11 +526,18 @@ def _path(module: str) -> Path | None:
         return own
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
+    # Not by its whole name: that would import the packages around it.
+    name, *inner = module.split(".")
     try:
-        spec = find_spec(module)
+        spec = find_spec(name)
     except (ImportError, ValueError):
         return None
-    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+    for part in inner:
+        if spec is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 class _Bare(ast.NodeTransformer):

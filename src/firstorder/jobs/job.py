@@ -52,6 +52,11 @@ class Job:
         """The digest of its spec: what a rule carries instead of thousands of characters."""
         return files.digest(dict(self.spec))
 
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all that is declared of its result; of its code only the names."""
+        return files.digest([self.spec_digest, dict(self.inputs), dict(self.outputs), self.code])
+
 
 def identity(spec: Spec, code: str, inputs: Mapping[str, str]) -> str:
     """The name of a result: a digest of its spec, its code, and the SHA-256 of its inputs.

@@ -1,9 +1,10 @@
-"""The plan of a workflow run: the configuration and the code digests it was planned with.
+"""The plan of a workflow run: the configuration, and the digests of the jobs and of their code.
 
-The head process freezes both into one file, named by its content, and hands its path to every
+The head process freezes them into one file, named by its content, and hands its path to every
 job. A job reads its configuration from there, so that an edit while it waits in a queue cannot
-reach it, and refuses to start when the code it would run is not the code that was planned:
-otherwise Snakemake would record the planned digest for a result of other code.
+reach it, and refuses to start when the code it would run is not the code that was planned, or
+when the source tree makes another job of the configuration: otherwise Snakemake would record
+the planned digests for a result of other code or other values.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Plan:
 
     config: Config
     codes: dict[str, str]
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
+    """Of every job, by its name in the ledger; none where the plan was made for one command."""
     path: str = ""
     """Where it is frozen; empty for one that was made here."""
     _makers: dict[str, Sequence[str]] = field(default_factory=dict, repr=False)
@@ -83,12 +86,19 @@ class Plan:
         return self._makers
 
     def context(self, job: Job) -> Context:
-        """The circumstances in which a job runs; refuses code that is not the planned one."""
+        """The circumstances in which a job runs; refuses code or values that were not planned."""
         current, planned = code.code(*job.code), self.code(job)
         if planned != current:
             raise CodeChangedError(
                 f"this job was planned with code {planned}, but the source tree now holds "
                 f"{current} for {job.step}; start the workflow again"
+            )
+        name = ledger.name(job)
+        # Snakemake can be asked for a job that no artefact leads to: of it nothing was frozen.
+        if self.digests.get(name, job.digest) != job.digest:
+            raise CodeChangedError(
+                f"{name} was planned with other values than the source tree and the data now make "
+                "of the configuration; start the workflow again"
             )
         settings = self.config.settings
         return Context(
@@ -148,7 +158,13 @@ def freeze(plan: Plan) -> Plan:
         return plan
     for job in plan.jobs().values():
         plan.code(job)
-    value = {"config": plain(plan.config), "codes": plan.codes, "makers": dict(plan.makers())}
+        plan.digests[ledger.name(job)] = job.digest
+    value = {
+        "config": plain(plan.config),
+        "codes": plan.codes,
+        "digests": plan.digests,
+        "makers": dict(plan.makers()),
+    }
     # Not sorted: artefacts, claims and losses appear in the order of their declaration.
     text = json.dumps(value, allow_nan=False)
     path = f"{FOLDER}/{files.text_digest(text)}.json"
@@ -165,7 +181,13 @@ def read(path: str | Path) -> Plan:
         if files.text_digest(text) != Path(path).stem:
             raise ValueError
         value = json.loads(text)
-        return Plan(of_plain(value["config"], find), value["codes"], str(path), value["makers"])
+        return Plan(
+            config=of_plain(value["config"], find),
+            codes=value["codes"],
+            digests=value["digests"],
+            path=str(path),
+            _makers=value["makers"],
+        )
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such plan; start the workflow again to make one") from None
     except (ValueError, KeyError, TypeError):

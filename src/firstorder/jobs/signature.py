@@ -124,10 +124,15 @@ def _type(
             return TypeAdapter(kind, config=FINITE)
         return None
     try:
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+            annotation = ast.parse(annotation.value, mode="eval").body
         kind = eval(ast.unparse(annotation), {"__builtins__": {}}, _Names(module))
-    except (NameError, TypeError, ValueError):  # not ours to judge: the function itself will
+        adapter = TypeAdapter(kind, config=FINITE)
+        # A type that is not understood may be found out only by who asks for its schema.
+        _ = adapter.core_schema["type"]
+    except Exception:  # not ours to judge: the function itself will
         return None
-    return TypeAdapter(kind, config=FINITE)
+    return adapter
 
 
 class _Names(dict[str, Any]):

@@ -19,6 +19,7 @@ from typing import Any
 from firstorder.config import Config, ConfigError, Strict
 from firstorder.config.validation import read
 from firstorder.jobs.job import Files, Job, Spec
+from firstorder.own import importing
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def find(name: str) -> Study:
                 f"study {name!r} has no code: write src/firstorder/studies/{name}/, or a package "
                 f"{name}/ in the project's folder"
             )
-    study = getattr(import_module(module), "STUDY", None)
+    with importing(f"study {name!r}: {module}", ConfigError):
+        study = getattr(import_module(module), "STUDY", None)
     if not isinstance(study, Study):
         raise ConfigError(f"study {name!r}: {module} defines no STUDY")
     return replace(study, package=module)
@@ -163,5 +165,7 @@ def _others(names: list[str]) -> list[str]:
     try:
         chosen = read(Path("config/config.yaml")).get("studies", [])
     except ConfigError:
+        return []
+    if not isinstance(chosen, list):  # what is wrong with it is said where it is loaded
         return []
     return [name for name in chosen if isinstance(name, str) and name not in names]

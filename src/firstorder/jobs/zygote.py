@@ -29,7 +29,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def prepare(modules: str) -> None:
-    """Import what the jobs of a server import, and digest the code whose digest they check."""
+    """Import what the jobs of a server import, and digest the code whose digest they check.
+
+    Not the files of a user: a job imports them as they are when it starts.
+    """
     # Not firstorder.jobs.provenance: it notes when its process began.
     for module in modules.split(","):
         import_module(module)
@@ -37,7 +40,7 @@ def prepare(modules: str) -> None:
 
     with suppress(UserError, OSError):  # without a plan, or a broken one, jobs say so themselves
         for entries in plan.read(os.environ.get(plan.VARIABLE, "")).codes:
-            code.code(*entries.split())
+            code.code(*(e for e in entries.split() if e.startswith(f"{code.PACKAGE}.")))
     gc.collect()
     gc.freeze()  # so that collections in the jobs do not copy what is never freed
 
