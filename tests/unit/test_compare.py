@@ -131,6 +131,26 @@ def test_a_reference_that_was_kept_is_compared_like_its_source(folder: Folder) -
     assert found.status == 1 and found.reasons == ["data: prepare/digits made other files"]
 
 
+def test_a_reference_that_is_kept_again_holds_no_table_of_before(folder: Folder) -> None:
+    source = folder("one")
+    target = source.parent / "kept"
+    compare.keep(str(source), str(target))
+    (source / "tables/a.csv").rename(source / "tables/b.csv")
+    compare.keep(str(source), str(target))
+    assert {path.name for path in (target / "tables").iterdir()} == {"b.csv", "cost.csv"}
+    assert compare.compare(str(source), str(target)).alone == 0
+
+
+def test_results_are_not_kept_in_their_own_folder(folder: Folder) -> None:
+    source = folder("one")
+    before = (source / "manifest.json").read_bytes()
+    (source.parent / "link").symlink_to(source)
+    for target in (source, source / "tables/..", source.parent / "link"):
+        with pytest.raises(UserError, match="themselves lie there; name another folder"):
+            compare.keep(str(source), str(target))
+    assert (source / "manifest.json").read_bytes() == before
+
+
 def test_a_reference_needs_the_verdicts(folder: Folder) -> None:
     (folder("one") / "claims.csv").unlink()
     done = CliRunner().invoke(

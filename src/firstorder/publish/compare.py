@@ -6,7 +6,6 @@ be of other machines, commits or scales; what only one of them has is counted, n
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,7 +75,9 @@ def compare(first: str, second: str) -> Comparison:
 
 
 def keep(source: str, target: str) -> None:
-    """Write what `compare` reads of the results in `source` to the folder `target`."""
+    """Write what `compare` reads of the results in `source`, and only that, to `target`."""
+    if Path(source).resolve() == Path(target).resolve():
+        raise UserError(f"{target}: the results themselves lie there; name another folder")
     manifest = _manifest(source)
     packages = manifest.get("packages") or {}
     kept = {name: manifest.get(name) for name in ("scale", "commit", "device")} | {
@@ -89,8 +90,9 @@ def keep(source: str, target: str) -> None:
     if not Path(source, "claims.csv").is_file():
         raise UserError(f"{source}/claims.csv: no such file; run the workflow to make it")
     for path in ("claims.csv", *(f"tables/{name}" for name in sorted(_tables(source)))):
-        Path(target, path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(source, path), Path(target, path))
+        files.write_bytes(Path(target, path), Path(source, path).read_bytes())
+    for name in _tables(target) - _tables(source):
+        Path(target, "tables", name).unlink()
     files.write_json(Path(target, "manifest.json"), kept | {"jobs": jobs})
 
 

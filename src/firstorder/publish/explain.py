@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +86,11 @@ class Chain:
             expected = self.recorded.get(path)
             if expected is not None:
                 self.compared.add(path)
-                if _sha256(path) != expected:
+                if provenance.sha256(path) != expected:
                     self.changed.add(path)
                     yield f"CHANGED since: {path}"
             for name, digest in record(path).get("inputs", {}).items():
-                if Path(name).is_file() and _sha256(name) != digest:
+                if Path(name).is_file() and provenance.sha256(name) != digest:
                     self.changed.add(name)
                     yield f"CHANGED since {path} was made: {name}"
 
@@ -148,8 +147,3 @@ def _recorded(manifest: str) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{manifest}: damaged; delete it and run again") from None
     return {str(path): str(digest) for path, digest in value}
-
-
-@cache
-def _sha256(path: str) -> str:
-    return files.sha256(path)
