@@ -1,8 +1,9 @@
 """Named random streams.
 
 Every random draw of the project comes from a stream that is named (`init`, `order`, `augment`,
-`noise`, `split`, ...) and derived from `(seed, name)` alone. Nothing is seeded globally, so no
-result depends on the order of jobs, on the number of cores or on what ran before.
+`noise`, `split`, ...) and derived from `(seed, name)` alone, so no result depends on the order of
+jobs, on the number of cores or on what ran before. torch's own generators, which layers like
+dropout draw from, are seeded where such layers are built or trained, and put back after it.
 """
 
 from __future__ import annotations

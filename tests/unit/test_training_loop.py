@@ -85,6 +85,60 @@ def test_the_same_run_twice_has_the_same_bits_and_touches_no_global_stream() -> 
     assert not torch.equal(bits(first)[0], bits(other)[0])
 
 
+class FunctionalDropout(nn.Module):
+    def forward(self, scores: Tensor) -> Tensor:
+        return functional.dropout(scores, 0.5, self.training)
+
+
+class Scales(nn.Module):
+    """Scores that do not look at the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = nn.Parameter(torch.linspace(-1, 1, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scales.expand(len(images), 10)
+
+
+RANDOM = {
+    "dropout": nn.Dropout(0.5),
+    "alpha": nn.AlphaDropout(0.5),
+    "rrelu": nn.RReLU(),
+    "functional": FunctionalDropout(),
+}
+
+
+@pytest.mark.parametrize("layer", RANDOM)
+def test_layers_draw_from_seed_and_step_and_touch_no_global_stream(layer: str) -> None:
+    data = digits(64)
+    alike = Data(data.images, data.labels * 0, data.clean * 0, data.test_images, data.test_labels)
+    before = torch.get_rng_state()
+
+    def trained(seed: int) -> Tensor:
+        module = nn.Sequential(Scales(), RANDOM[layer])
+        run(module, alike, recipe(batch=32), seed=seed)
+        return bits(module)[0]
+
+    first = trained(1)
+    torch.rand(3)
+    assert torch.equal(trained(1), first)
+    assert not torch.equal(trained(2), first)  # their orders differ, but all examples are alike
+    torch.set_rng_state(before)
+    trained(1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_step_draws_anew() -> None:
+    masks = []
+    module = nn.Sequential(Scales(), nn.Dropout(0.5))
+    module[1].register_forward_hook(lambda layer, _, out: masks.append((out == 0, layer.training)))
+    run(module, digits(64), recipe(batch=32))
+    drawn = [mask for mask, training in masks if training]
+    assert len(drawn) == 4
+    assert not any(torch.equal(drawn[i], drawn[j]) for i in range(4) for j in range(i))
+
+
 def test_evaluation_and_callbacks_change_no_weight() -> None:
     plain, watched = network(name="cnn4"), network(name="cnn4")
     data = digits(200)
@@ -360,6 +414,36 @@ def test_a_recorded_step_is_the_step(precision: str, monkeypatch: pytest.MonkeyP
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=2e-2)
     for a, b in zip(bits(networks[0]), bits(networks[1]), strict=True):
         torch.testing.assert_close(a, b, rtol=5e-2, atol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_recorded_step_drops_what_a_launched_one_drops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> Tensor:
+        module = nn.Sequential(Scales(), nn.Dropout(0.5))
+        run(module, digits(640), recipe(), device="cuda")
+        return bits(module)[0]
+
+    recorded = trained()
+    monkeypatch.setattr(loop, "capture", lambda training, index: None)
+    torch.testing.assert_close(trained(), recorded, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_that_draws_on_the_host_is_trained_kernel_by_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class OnHost(nn.Module):
+        def forward(self, scores: Tensor) -> Tensor:
+            return scores * float(torch.rand(()))
+
+    def trained() -> Tensor:
+        module = nn.Sequential(Scales(), OnHost())
+        run(module, digits(640), recipe(), device="cuda")
+        return bits(module)[0]
+
+    seen = trained()
+    monkeypatch.setattr(loop, "capture", lambda training, index: None)
+    assert torch.equal(trained(), seen)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -73,7 +73,8 @@ def data() -> Data:
 
 
 def run(loss: Loss, checkpoint: Checkpoint | None = None, **options: Any) -> tuple[Result, Any]:
-    module = models.build("cnn4", 10, (1, 8, 8), generator=streams.torch_stream(3, "init"))
+    network = models.build("cnn4", 10, (1, 8, 8), generator=streams.torch_stream(3, "init"))
+    module = nn.Sequential(network, nn.Dropout(0.2))
     normaliser = normalisation.build("bn", 10)
     result = loop.train(
         module, data(), RECIPE, loss, 3, normaliser=normaliser, checkpoint=checkpoint, **options

@@ -2,7 +2,8 @@
 
 A step is some hundred kernels, each launched by the host in about ten microseconds. A CUDA graph
 records them once and launches all of them at once; it is the same kernels on the same addresses,
-so what a step computes must not depend on anything that Python decides from step to step.
+so what a step computes must not depend on anything that Python decides from step to step, nor on
+random numbers of the host.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class CapturedStep:
         before = [value.clone() for value in _state(training)]
         generators = (training.augmenting, training.drawing)
         drawn = [generator.get_state() for generator in generators]
+        on_host = torch.default_generator.get_state()
         try:
             self._warm_up(training)
             self.graph = torch.cuda.CUDAGraph()
@@ -36,6 +38,8 @@ class CapturedStep:
                 self.graph.register_generator_state(generator)
             with torch.cuda.graph(self.graph):
                 self.shown = self._descend(training)
+            if not torch.equal(torch.default_generator.get_state(), on_host):
+                raise RuntimeError("a layer or the loss draws random numbers on the host")
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(_state(training), before)
@@ -66,7 +70,8 @@ class CapturedStep:
 def capture(training: Training, index: Tensor) -> CapturedStep | None:
     """The recorded step; None, with a line in the log, where a network or loss cannot be recorded.
 
-    Such a one waits for the GPU within a step, for instance to look at a number.
+    Such a one waits for the GPU within a step, for instance to look at a number, or draws on the
+    host.
     """
     try:
         return CapturedStep(training, index)

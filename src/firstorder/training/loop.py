@@ -2,8 +2,8 @@
 
 Everything lives on the device and nothing waits for it within an epoch: order, batch, forward
 pass, loss, gradient, clip, step; what an epoch has shown is read once, at its end. Randomness
-comes from the streams `order`, `augment` and `loss` of the seed, so neither evaluation nor
-checkpoints nor callbacks change a single weight.
+comes from the streams `order`, `augment` and `loss` of the seed, and that of layers (dropout) from
+the seed and the step, so neither evaluation nor checkpoints nor callbacks change a single weight.
 """
 
 from __future__ import annotations
@@ -103,7 +103,11 @@ def train(
     arguments goes on from there and ends with the same bits. The caller discards the checkpoint.
     """
     device = torch.device(device)
-    with deterministic_convolutions(device), held_signals(checkpoint is not None) as stop:
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        deterministic_convolutions(device),
+        held_signals(checkpoint is not None) as stop,
+    ):
         training = Training(
             module,
             data,
@@ -206,6 +210,11 @@ class Training:
         self.order_at_start = self.order.get_state()
         self.augmenting = streams.torch_stream(seed, "augment", device)
         self.drawing = streams.torch_stream(seed, "loss", device)
+        self.dropping = int(streams.sequence(seed, "dropout").generate_state(1)[0])
+        self.of_layers = [torch.default_generator]
+        if device.type == "cuda":
+            index = torch.cuda.current_device() if device.index is None else device.index
+            self.of_layers.append(torch.cuda.default_generators[index])
         self.sizes = batch_sizes(len(self.data.labels), recipe)
         self.permutation = torch.empty(0, dtype=torch.int64, device=device)
         self.captured: CapturedStep | None = None
@@ -249,10 +258,20 @@ class Training:
         if self.capturable and full and self.captured is None:
             self.captured = capture(self, index)
             self.capturable = self.captured is not None
+        self.seed_layers()  # after the recording, which draws
         if self.captured is not None and full:
             self.seen.add(*self.captured(index, lr))
         else:
             self.seen.add(*self.descend(index, labels, lr))
+
+    def seed_layers(self) -> None:
+        """Seed torch's own generators, the only ones that dropout and its like draw from.
+
+        Anew at every step, so that a checkpoint need not hold them and a resumed run draws the
+        same. A recorded step reads the seed when it is launched.
+        """
+        for generator in self.of_layers:
+            generator.manual_seed(self.dropping + self.position.steps)
 
     def descend(self, index: Tensor, labels: Tensor, lr: float | Tensor) -> Shown:
         """One step, and what it shows; nothing in it depends on a number on the device."""
