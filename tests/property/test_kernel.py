@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 from firstorder import models
-from firstorder.linearized import factored
+from firstorder.linearized import alignment, factored
 from firstorder.linearized.features import feature_map
 from firstorder.linearized.kernel import diagonal, ntk
 from firstorder.linearized.layers import Patches, Rows
+from firstorder.linearized.tangent import linearize, parameters_of
 
 torch.set_num_threads(1)
 
@@ -50,6 +52,79 @@ class Functional(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.linear(x.sin(), self.layer.weight, self.layer.bias)
+
+
+class InPlace(nn.Module):
+    """Changes in place what leaves its layers, much of it for large inputs alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(5, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.head = nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        large = x.abs().amax(1) > 10
+        h = self.first(x)
+        h[large] = 0.5
+        h = self.second(torch.tanh(h))
+        if bool(large.any()):
+            h[large] *= 0.3
+        out = self.third(torch.tanh(h))
+        out += h
+        return self.head(torch.tanh(out))
+
+
+class Standardised(nn.Linear):
+    """A dense layer of another function."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean(1, keepdim=True)
+        return nn.functional.linear(input, weight, self.bias)
+
+
+class StandardisedConvolution(nn.Conv1d):
+    """A convolution of another function, where torch leaves room for one."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, weight - weight.mean(1, keepdim=True), bias)
+
+
+def patched() -> nn.Linear:
+    """A dense layer that computes another function than its class."""
+    layer = nn.Linear(5, 6)
+
+    def forward(self: nn.Linear, input: Tensor) -> Tensor:
+        return nn.functional.linear(input, self.weight.sin(), self.bias)
+
+    layer.forward = MethodType(forward, layer)  # type: ignore[method-assign]
+    return layer
+
+
+def hooked() -> nn.Linear:
+    """A dense layer whose output a hook changes."""
+    layer = nn.Linear(5, 6)
+    layer.register_forward_hook(lambda _, inputs, out: out.sin())
+    return layer
+
+
+class Gated(nn.Module):
+    """A layer that large inputs alone reach."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.head, self.rest = layer, nn.Linear(6, 1), nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x[:, :, None] / 50 if isinstance(self.layer, nn.Conv1d) else x / 50
+        open = x.abs().amax(1, keepdim=True) > 10
+        return self.rest(x) + open * self.head(torch.tanh(self.layer(seen).flatten(1)))
+
+
+def rarely_large() -> Tensor:
+    """12 inputs, of which those that are compared with autograd are small."""
+    x = torch.randn(12, 5, generator=torch.Generator().manual_seed(3), dtype=F64)
+    x[[3, 5, 8]] *= 100
+    return x
 
 
 def build(case: str, dtype: torch.dtype = F64) -> tuple[nn.Module, Tensor]:
@@ -149,6 +224,72 @@ def test_layers_of_unknown_structure_fall_back_to_the_jacobian(module: nn.Module
     assert relative(ntk(module, x, dtype=F64), J @ J.T) < 1e-10
 
 
+def test_a_layer_keeps_its_factor_where_its_tensors_are_changed_in_place() -> None:
+    torch.manual_seed(0)
+    module, x = InPlace().to(F64), rarely_large()
+    J = jacobian(module, x)
+    for method in ("auto", "layers"):
+        assert relative(ntk(module, x, dtype=F64, method=method), J @ J.T) < 1e-10
+        # A block without large inputs, then one that has them.
+        some = ntk(module, x[:3], x, dtype=F64, method=method)
+        assert relative(some, J[:3] @ J.T) < 1e-10
+    assert relative(diagonal(module, x, batch=3), J.square().sum(1)) < 1e-10
+    features = feature_map(module, x[:2])(x)
+    assert set(features.layers) == {"first", "second", "third", "head"}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Standardised(5, 6), lambda: StandardisedConvolution(5, 6, 1), patched, hooked],
+    ids=["subclass", "convolution", "patched", "hooked"],
+)
+def test_a_layer_of_another_function_has_no_rule_though_the_probe_does_not_reach_it(
+    make: Any,
+) -> None:
+    torch.manual_seed(0)
+    module, x = Gated(make()).to(F64), rarely_large()
+    J = jacobian(module, x)
+    assert relative(ntk(module, x, dtype=F64), J @ J.T) < 1e-10
+
+
+FROZEN = {
+    "a layer": ["0.weight", "0.bias"],
+    "a part of a layer": ["2.weight"],
+    "all, of what is only looked at": ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight",
+                                       "4.bias"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FROZEN)
+def test_kernel_and_linearization_are_of_the_parameters_that_are_trained(case: str) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 1)
+    ).to(F64)  # fmt: skip
+    x = torch.randn(9, 5, dtype=F64)
+    fixed = FROZEN[case]
+    for name, value in module.named_parameters():
+        value.requires_grad_(name not in fixed)
+    trained = {n: v.detach() for n, v in module.named_parameters() if v.requires_grad}
+    trained = trained or {n: v.detach() for n, v in module.named_parameters()}
+    assert set(parameters_of(module)) == set(trained)
+    parts = jacrev(lambda p: functional_call(module, p, (x,))[:, 0])(trained)
+    J = torch.cat([part.reshape(len(x), -1) for part in parts.values()], 1)
+    for method in ("auto", "jacobian"):
+        assert relative(ntk(module, x, dtype=F64, method=method), J @ J.T) < 1e-10
+    assert relative(diagonal(module, x), J.square().sum(1)) < 1e-10
+    y = torch.randn(9, dtype=F64)
+    aligned = (J.T @ y).square().sum() / y.square().sum()
+    assert float(alignment.from_gradients(module, x, y)) == pytest.approx(float(aligned))
+    assert alignment.with_trace(module, x, y)[0] == pytest.approx(float(aligned))
+    delta = {n: torch.randn_like(v) for n, v in trained.items()}
+    flat = torch.cat([value.flatten() for value in delta.values()])
+    assert relative(linearize(module, offset=False)(delta, x), J @ flat) < 1e-10
+    own = factored.factor(module, x)
+    assert relative(factored.product(own, {n: v[None] for n, v in delta.items()})[:, 0],
+                    J @ flat) < 1e-10  # fmt: skip
+
+
 def test_kernel_of_a_linear_model_is_x_x_transposed_plus_one() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).double()
     x = torch.randn(9, 3, 2, 2, dtype=F64, generator=torch.Generator().manual_seed(3))
@@ -236,4 +377,4 @@ def test_factored_products_equal_those_with_the_dense_jacobian(case: str) -> Non
     }
     dense = torch.cat([value.flatten(1) for value in delta.values()], 1)
     assert relative(factored.product(factors, delta), J @ dense.T) < 1e-10
-    assert relative(factored.kernel_product(factors, r, columns=3), J @ (J.T @ r)) < 1e-10
+    assert relative(factored.product(factors, back), J @ (J.T @ r)) < 1e-10

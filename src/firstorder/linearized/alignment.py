@@ -27,8 +27,8 @@ def rayleigh(kernel: Tensor, vectors: Tensor, columns: int = 256) -> Tensor:
 
 def from_gradients(module: nn.Module, x: Tensor, vector: Tensor, batch: int = 128) -> Tensor:
     """A () of one `vector` (N,): the gradient of sum_n y_n f(x_n), batch by batch."""
-    network = frozen(module).requires_grad_()
-    parameters = list(network.parameters())
+    network, trained = frozen(module), parameters_of(module)
+    parameters = [v.requires_grad_() for n, v in network.named_parameters() if n in trained]
     with full_precision():
         for images, weights in zip(x.split(batch), vector.split(batch), strict=True):
             (scalar(network(images)) * weights).sum().backward()

@@ -65,9 +65,3 @@ def transposed(jacobian: Jacobian, r: Tensor) -> Parameters:
                 out[name] += value
         start += block.count
     return out
-
-
-def kernel_product(jacobian: Jacobian, v: Tensor, columns: int = 32) -> Tensor:
-    """K v = J J^T v (N, T) for v (N, T), `columns` at a time: their P-vectors are in memory."""
-    parts = [product(jacobian, transposed(jacobian, part)) for part in v.split(columns, dim=1)]
-    return torch.cat(parts, 1)

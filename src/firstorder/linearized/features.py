@@ -132,14 +132,11 @@ def layer_map(
     By default for every layer of a known kind, whether or not its factors are right.
     """
     network = frozen(module)
-    rules = {
-        path: (rule, own)
-        for path, (rule, own) in _rules(network).items()
-        if names is None or set(own.values()) <= set(names)
-    }
+    rules = _rules(network, parameters_of(module) if names is None else names)
+    copied: set[str] = set()
 
     def features(x: Tensor) -> Factors:
-        values, calls = _forward(network, x, rules)
+        values, calls = _forward(network, x, rules, copied)
         return _factors(network, rules, calls, [v.sum() for v in heads(values, outputs).T], len(x))
 
     return lambda x: concatenate(map(features, x.split(chunk)), len(x))
@@ -151,8 +148,8 @@ Seen = list[tuple[str, Tensor, Tensor]]
 """Path, input and output of every call of a layer."""
 
 
-def _rules(network: nn.Module) -> Known:
-    """The layers of known kinds that own their parameters alone."""
+def _rules(network: nn.Module, names: Collection[str]) -> Known:
+    """The layers of known kinds that own their parameters alone, all of them in `names`."""
     name_of = {id(value): name for name, value in network.named_parameters()}
     known = {path: (rule_of(layer), layer) for path, layer in network.named_modules()}
     found: Known = {
@@ -167,33 +164,56 @@ def _rules(network: nn.Module) -> Known:
     return {
         path: (rule, own)
         for path, (rule, own) in found.items()
-        if all(owners[name] == 1 for name in own.values())
+        if all(owners[name] == 1 and name in names for name in own.values())
     }
 
 
-def _forward(network: nn.Module, x: Tensor, rules: Known) -> tuple[Tensor, Seen]:
-    """What the network returns for `x`, and the calls of the layers with rules."""
-    calls: Seen = []
+def _forward(network: nn.Module, x: Tensor, rules: Known, copied: set[str]) -> tuple[Tensor, Seen]:
+    """What the network returns for `x`, and the calls of the layers with rules.
 
-    def remember(path: str) -> Callable[..., None]:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Any) -> None:
-            if not out.requires_grad:
+    A tensor that the network changes in place is no longer what entered or left a layer. Such
+    layers are added to `copied`, whose calls have tensors of their own, for another pass.
+    """
+    calls: Seen = []
+    versions: list[tuple[int, int]] = []
+
+    def remember(path: str) -> Callable[..., Tensor]:
+        def hook(
+            _: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Tensor
+        ) -> Tensor:
+            first = not out.requires_grad
+            if first:
                 out.requires_grad_()  # the graph begins here: no gradient for the images
-            given = inputs[0] if inputs else keywords["input"]
-            calls.append((path, given.detach(), out))
+            given = (inputs[0] if inputs else keywords["input"]).detach()
+            given = given.clone() if path in copied else given
+            calls.append((path, given, out))
+            versions.append((given._version, out._version))
+            # Where a graph begins, autograd allows no change in place.
+            return out.clone() if first or path in copied else out
 
         return hook
 
-    handles = [
-        network.get_submodule(path).register_forward_hook(remember(path), with_kwargs=True)
+    handles = [  # before hooks of the module itself, which may change what the layer gave
+        network.get_submodule(path).register_forward_hook(
+            remember(path), with_kwargs=True, prepend=True
+        )
         for path in rules
     ]
     try:
         with torch.enable_grad(), no_fused_attention():
-            return network(x), calls
+            values = network(x)
     finally:
         for handle in handles:
             handle.remove()
+    changed = {
+        path
+        for (path, given, out), known in zip(calls, versions, strict=True)
+        if (given._version, out._version) != known
+    }
+    if not changed:
+        return values, calls
+    copied |= changed
+    return _forward(network, x, rules, copied)
 
 
 def _factors(
@@ -265,17 +285,17 @@ def _covered(module: nn.Module, x: Tensor, outputs: Outputs) -> tuple[set[str], 
     for each. A backward pass for every example, and one for all.
     """
     network = frozen(module)
-    rules = _rules(network)
+    rules = _rules(network, parameters_of(module))
     with torch.no_grad(), no_fused_attention():
         alone = torch.cat([heads(network(example[None]), outputs) for example in x])
     weights = _weights(alone)
     try:
-        values, calls = _forward(network, x, rules)
+        values, calls = _forward(network, x, rules, set())
         values = heads(values, outputs)
         factors = _factors(network, rules, calls, [(values @ weights).sum()], len(x))
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError:  # a layer in place, on what a hook has made the beginning of the graph
+    except RuntimeError:  # the hooks are in the way of something that the network does
         return set(), 0, alone.shape[1]
     scale = float(alone.abs().max())
     if not torch.allclose(values.detach(), alone, rtol=1e-3, atol=1e-3 * scale, equal_nan=True):

@@ -32,6 +32,8 @@ class Call:
     """(N, K, ...): of every output of the network at the output of the layer."""
 
 
+COMPUTED_BY = ("forward", "_conv_forward")
+"""The methods of torch's layers that compute their outputs."""
 Names = dict[str, str]
 """What a layer calls its parameters -> their names in the network."""
 Rule = Callable[[Any, Names, Sequence[Call]], Factor]
@@ -41,14 +43,23 @@ The layer has the attributes of its kind, which torch declares with looser types
 
 
 def rule_of(layer: nn.Module) -> Rule | None:
-    """The rule for `layer`; None for a layer of another kind or without parameters of its own."""
+    """The rule for `layer`; None for a layer of another kind or without parameters of its own.
+
+    A layer whose class, or who itself, computes another function than its kind is of another kind.
+    """
     own = {name for name, value in layer._parameters.items() if value is not None}
     if own not in ({"weight"}, {"weight", "bias"}) or getattr(layer, "running_mean", 0) is None:
         return None  # batch norm without running statistics mixes the examples of a batch
     for kind, rule in RULES.items():
         if isinstance(layer, kind):
-            return rule
+            return rule if all(_inherited(layer, kind, m) for m in COMPUTED_BY) else None
     return None
+
+
+def _inherited(layer: nn.Module, kind: type[nn.Module], method: str) -> bool:
+    """Whether a method of `layer` is that of its kind."""
+    own = getattr(getattr(layer, method, None), "__func__", None)
+    return own is getattr(kind, method, None)
 
 
 def dense(layer: Any, names: Names, calls: Sequence[Call]) -> Factor:

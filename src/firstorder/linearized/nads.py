@@ -41,7 +41,7 @@ def directions(
     """
     columns = mixed_derivative(module, x, chunk)
     inputs = x[0].numel()
-    total = sum(value.numel() for value in module.parameters())
+    total = sum(value.numel() for value in parameters_of(module).values())
     width = max(1, int(memory_gib * 2**30) // (2 * inputs * x.element_size()))
     square = torch.zeros(inputs, inputs, dtype=torch.float64, device=x.device)
     with full_precision():

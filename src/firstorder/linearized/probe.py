@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from firstorder.errors import UserError
 from firstorder.linearized.eager import no_fused_attention
-from firstorder.linearized.tangent import Outputs, frozen, heads
+from firstorder.linearized.tangent import Outputs, frozen, heads, parameters_of
 
 TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
 """Of entries, relative to the norms of the two gradients; a ReLU at zero may fall either way."""
@@ -89,7 +89,7 @@ def _flat(module: nn.Module, example: Tensor, outputs: Outputs) -> Tensor:
     for gradients in gradients_of(module, example, outputs):
         parts = [
             gradients[name].flatten() if name in gradients else torch.zeros_like(value).flatten()
-            for name, value in module.named_parameters()
+            for name, value in parameters_of(module).items()
         ]
         rows.append(torch.cat(parts))
     return torch.stack(rows).double()

@@ -40,8 +40,13 @@ def frozen(module: nn.Module) -> nn.Module:
 
 
 def parameters_of(module: nn.Module) -> Parameters:
-    """The parameters of `module`, detached, by name."""
-    return {name: value.detach() for name, value in module.named_parameters()}
+    """The parameters of `module` that are trained, detached, by name.
+
+    Those that require a gradient; all of a module of which none does, which is only looked at.
+    """
+    named = dict(module.named_parameters())
+    trained = {name: value for name, value in named.items() if value.requires_grad} or named
+    return {name: value.detach() for name, value in trained.items()}
 
 
 def scalar(outputs: Tensor) -> Tensor:
