@@ -221,6 +221,9 @@ def test_a_training_that_diverges_says_so() -> None:
     result = run(recipe=recipe)
     assert result.status == "diverged"
     assert len(result.history) < recipe.epochs
+    # In its first epoch: it is as it was drawn, and what that classifies is no measurement.
+    assert result.best_epoch is None and result.correct is None
+    assert all(torch.equal(v, result.untrained[n]) for n, v in result.parameters.items())
 
 
 def test_the_untrained_network_is_kept_as_a_control(undisturbed: SequenceResult) -> None:
@@ -267,6 +270,19 @@ def test_a_bag_of_words_finds_the_valences_and_the_word_classes() -> None:
     assert (valence[classes.positive[:16]] > 0).all()
     assert (valence[classes.negative[:16]] < 0).all()
     assert (valence[classes.neutral] == 0).all()
+
+
+@pytest.mark.parametrize("centre", [-3.0, 0.0, 3.0])
+def test_word_classes_have_no_word_in_common_however_few_there_are(centre: float) -> None:
+    generator = np.random.default_rng(0)
+    tokens = generator.integers(2, 152, 6000)
+    few = Documents(tokens, np.arange(0, 6001, 20), generator.integers(0, 2, 300))
+    coefficients = centre + generator.normal(size=152)
+    found = bag_of_words.word_classes(coefficients, few, size=100)
+    classes = (found.positive, found.negative, found.neutral)
+    assert len(np.unique(np.concatenate(classes))) == sum(map(len, classes))
+    assert (coefficients[found.positive] > 0).all() and (coefficients[found.negative] < 0).all()
+    assert all(len(each) <= 50 for each in classes) and len(found.neutral) == 50
 
 
 def test_counts_are_those_of_each_document() -> None:

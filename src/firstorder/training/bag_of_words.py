@@ -60,7 +60,7 @@ def counts(documents: Documents, vocabulary: int) -> scipy.sparse.csr_array:
 
 @dataclass(frozen=True)
 class WordClasses:
-    """Tokens of three classes, most typical first."""
+    """Tokens of three classes without a common one, most typical first."""
 
     positive: np.ndarray
     negative: np.ndarray
@@ -73,11 +73,17 @@ def word_classes(
     """The `size` most positive, most negative, and, by size, smallest coefficients (V,).
 
     Of tokens that occur at least `min_count` times in `documents`, so that a coefficient is small
-    because the word is neutral, not because it is rare.
+    because the word is neutral, not because it is rare; of fewer than 3 `size` such tokens, a
+    third for each class. Positive and negative are the coefficients of that sign alone.
     """
     frequency = np.bincount(documents.tokens, minlength=len(coefficients))
     frequency[: UNKNOWN + 1] = 0
     frequent = np.flatnonzero(frequency >= min_count)
+    size = min(size, len(frequent) // 3)
     rising = frequent[np.argsort(coefficients[frequent], kind="stable")]
-    by_size = frequent[np.argsort(np.abs(coefficients[frequent]), kind="stable")]
-    return WordClasses(rising[::-1][:size], rising[:size], by_size[:size])
+    positive, negative = rising[::-1][:size], rising[:size]
+    positive = positive[coefficients[positive] > 0]
+    negative = negative[coefficients[negative] < 0]
+    rest = np.setdiff1d(frequent, np.concatenate([positive, negative]))
+    by_size = rest[np.argsort(np.abs(coefficients[rest]), kind="stable")]
+    return WordClasses(positive, negative, by_size[:size])

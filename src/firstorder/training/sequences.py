@@ -41,7 +41,7 @@ class SequenceResult:
 
     status: Status
     parameters: recurrent.Parameters
-    """Of the best epoch, on the host."""
+    """Of the best epoch, on the host; as they were drawn where none was finished."""
     untrained: recurrent.Parameters
     """As they were drawn: the control of every analysis."""
     history: list[Row]
@@ -49,7 +49,8 @@ class SequenceResult:
     validation_accuracy."""
     best_epoch: int | None
     correct: Tensor | None
-    """Whether each test document (D,) is classified correctly, in its order; on the host."""
+    """Whether each test document (D,) is classified correctly, in its order; on the host. None
+    where no epoch was finished."""
     steps: int
     seconds: float
     """Wall time with evaluations, over all resumptions."""
@@ -107,13 +108,13 @@ def train(
                     break
                 report(row | {"train_accuracy": None, "test_accuracy": row["validation_accuracy"]})
                 saver.save_if_due()
-        best = training.best if at.best_epoch else training.parameters
         correct = None
-        if test is not None:
-            correct = classify(recipe.cell, best, test).cpu() == torch.from_numpy(test.labels)
+        if test is not None and at.best_epoch is not None:
+            classified = classify(recipe.cell, training.best, test).cpu()
+            correct = classified == torch.from_numpy(test.labels)
         return SequenceResult(
             status,
-            {name: value.detach().cpu() for name, value in best.items()},
+            {name: value.cpu() for name, value in training.best.items()},
             training.initial(),
             at.history,
             at.best_epoch,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
 
-from firstorder import files
+from firstorder import dynamics, files
 from firstorder.config import Config
 from firstorder.errors import DataError
 from firstorder.jobs.job import Job
 from firstorder.jobs.study import artefacts
+from firstorder.models import recurrent
+from firstorder.studies.line_attractor import analysis, figures, figures_seeds, points, tables
+from firstorder.studies.line_attractor import network as networks
 
 from . import small
 from .small import NETWORK
@@ -98,6 +104,84 @@ def test_a_network_of_too_few_fixed_points_has_a_record_and_no_drawing(tiny: Con
     assert verdicts["L2"] == "not run" and verdicts["L1"] != "not run"
     with pytest.raises(DataError, match=r"GRU on .* has too few fixed points to draw"):
         small.run(config, "figure", "line_attractor", "pair")
+
+
+def test_a_network_that_diverges_in_its_first_epoch_is_no_measurement(tiny: Config) -> None:
+    path = Path("config/studies/line_attractor/tiny.yaml")
+    scale = yaml.safe_load(path.read_text())
+    scale["corpora"]["synthetic"]["recipe"] |= {"lr": 1e30, "schedule": "constant", "clip": None}
+    path.write_text(yaml.safe_dump(scale))
+    config = small.config(Path.cwd())
+    summary = record(small.run(config, "train_rnn", *NETWORK), "1/summary.json")
+    assert (summary["status"], summary["best_epoch"]) == ("diverged", None)
+    assert summary["test_accuracy"] is None
+    small.run(config, "find_fixed_points", *NETWORK)
+    found = record(small.run(config, "linearize_dynamics", *NETWORK), "1/dynamics.json")
+    numbers = found["numbers"]
+    assert {n for n in numbers if numbers[n] is not None} == {
+        n for n in numbers if n.startswith("untrained")
+    }
+    assert all(row["found"] is None for row in found["tolerances"])
+    for name in ("accuracy", "dynamics", "tolerance-grid"):
+        small.run(config, "table", "line_attractor", name)
+    table = pd.read_csv(small.job(config, "table", "line_attractor", "accuracy").outputs["csv"])
+    assert table.set_index("cell")["n"]["gru"] == 0
+    verdicts = pd.read_csv(small.run(config, "claims").outputs["csv"]).set_index("claim")
+    for claim in ("L1", "L1-untrained", "L2", "L8", "L8-order"):
+        assert verdicts["status"][claim] == "not run"
+        assert verdicts["verdict"][claim] == "no seed finished an epoch"
+
+
+def test_points_whose_modes_are_all_complex_are_too_few() -> None:
+    drawn = recurrent.initialise("vanilla", 5, 3, 2, torch.Generator().manual_seed(0))
+    drawn["U"] = torch.tensor([[0.1, -0.9], [0.9, 0.1]])  # a rotation
+    network = networks.Network("vanilla", drawn)
+    assert points.read(network, 0.01 * torch.randn(4, 2)) is None
+    starts = 0.1 * torch.randn(8, 2)
+    fixed = dynamics.find(
+        lambda h, x: networks.step(network, h, x), starts, networks.nothing(network), tol_q=1e-4
+    )
+    (row,) = points.grid(network, fixed, starts)
+    assert row["found"] == 8 and row["share"] is not None and row["tau1"] is None
+
+
+def test_numbers_of_some_seeds_say_of_how_many(tiny: Config) -> None:
+    results = small.second_seed_alone(tiny)
+    made = tables.dynamics(results)
+    text = made.frame.set_index("quantity")["text"]
+    assert text["tau1"].endswith(" (1 of 2)") and " of " not in text["state_pc1"]
+    assert tables.FEWER in made.notes
+    grid = tables.tolerance_grid(results)
+    assert grid.frame["text"].str.fullmatch(r"\d+ / \d+, \d+ % \(1 of 2\), τ₁ \d+ \(1 of 2\)").any()
+    assert tables.FEWER in grid.notes
+    results.spec["seeds"] = [2]
+    assert tables.FEWER not in tables.dynamics(results).notes + tables.tolerance_grid(results).notes
+
+
+@pytest.mark.parametrize(
+    "draw", [figures.activity, figures.networks, figures.pair, figures_seeds.negation]
+)
+def test_a_figure_names_the_seed_that_it_draws(tiny: Config, draw: Any) -> None:
+    drawing = draw(small.second_seed_alone(tiny))
+    titles = [each.get_title().get_text() for each in drawing.figure.legends]
+    titles += [text.get_text() for text in drawing.figure.texts]
+    expected = "one seed" if draw is figures_seeds.negation else "one seed (2)"
+    assert expected in titles
+
+
+def test_a_figure_of_several_networks_names_the_seed_of_each() -> None:
+    assert figures.one_seed(1, 1) == "one seed (1)"
+    assert figures.one_seed(1, 3) == "one seed each (1, 3)"
+
+
+def test_the_pair_differs_by_the_strongest_words(tiny: Config) -> None:
+    job = small.job(tiny, "linearize_dynamics", *NETWORK)
+    with np.load(job.inputs["words"]) as stored:
+        classes = {name: stored[name] for name in analysis.CLASSES}
+    chosen = analysis._strongest(classes, "positive")
+    assert chosen[:2].tolist() == classes["strong_positive"][:2].tolist()
+    none = classes | {"strong_positive": np.zeros(0, np.int64)}
+    assert analysis._strongest(none, "positive").tolist() == classes["positive"].tolist()
 
 
 def test_every_artefact_of_the_scale_is_made(tiny: Config) -> None:

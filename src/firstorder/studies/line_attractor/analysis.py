@@ -57,6 +57,12 @@ class Subject:
     classes: dict[str, np.ndarray]
     """Tokens of each of CLASSES."""
 
+    @property
+    def trained(self) -> bool:
+        """Whether a parameter moved: not where training diverged before its first epoch ended."""
+        drawn = self.untrained.parameters
+        return any(not torch.equal(v, drawn[n]) for n, v in self.network.parameters.items())
+
 
 def analyse(subject: Subject, search: dict[str, Any], seed: int) -> tuple[Arrays, dict[str, Any]]:
     """Arrays (dynamics.npz), and the record: `numbers`, `tolerances`, `modifiers`, `pair`.
@@ -77,20 +83,13 @@ def analyse(subject: Subject, search: dict[str, Any], seed: int) -> tuple[Arrays
     states = networks.visited(network, documents)
     plane = dynamics.principal(states, readout)
     at = points.at(subject.fixed, search["tolerance"], states)
-    if len(at) < points.FEWEST:
-        arrays, numbers = _states(subject, states, plane)
-        numbers |= {"points": float(len(at))} | dict.fromkeys(OF_POINTS)
-        numbers |= _untrained(subject.untrained, documents, search, seed)
-        none: Arrays = {"points": np.zeros((0, 2))}
-        return arrays | none | _no_context(), {
-            "numbers": numbers,
-            "tolerances": points.grid(network, subject.fixed, states),
-            "modifiers": [],
-        }
-    found = points.read(network, at)
+    found = points.read(network, at) if subject.trained else None
+    if found is None:
+        return _without_points(subject, search, seed, states, plane, len(at))
     theta, projected, embedded = points.coordinates(found.linear.points, readout)
     marks = points.marked(theta)
-    arrays, numbers = {}, {}
+    arrays: Arrays = {}
+    numbers: Numbers = {}
     for part in (
         _states(subject, states, plane),
         _documents(subject, states, plane, found, int(marks[1]), seed),
@@ -111,6 +110,33 @@ def analyse(subject: Subject, search: dict[str, Any], seed: int) -> tuple[Arrays
     record["numbers"] = numbers
     record["tolerances"] = points.grid(network, subject.fixed, states)
     return arrays | context, record
+
+
+def _without_points(
+    subject: Subject,
+    search: dict[str, Any],
+    seed: int,
+    states: Tensor,
+    plane: Principal,
+    count: int,
+) -> tuple[Arrays, dict[str, Any]]:
+    """What is left to say where no line can be read from the `count` points that were found.
+
+    Of a network that was not trained nothing but the control.
+    """
+    arrays, numbers = _states(subject, states, plane)
+    numbers = {**numbers, "points": float(count), **dict.fromkeys(OF_POINTS)}
+    tolerances = points.grid(subject.network, subject.fixed, states)
+    if not subject.trained:
+        numbers |= dict.fromkeys(name for name in numbers if not name.startswith("untrained"))
+        tolerances = [{**dict.fromkeys(row), "tolerance": row["tolerance"]} for row in tolerances]
+    numbers |= _untrained(subject.untrained, subject.documents, search, seed)
+    none: Arrays = {"points": np.zeros((0, 2))}
+    return arrays | none | _no_context(), {
+        "numbers": numbers,
+        "tolerances": tolerances,
+        "modifiers": [],
+    }
 
 
 def _flat(plane: Principal, states: Tensor) -> np.ndarray:
@@ -177,7 +203,7 @@ def _documents(
             predicted = along.predictions(network, found, tokens, path)
             arrays["predicted"] = _flat(plane, predicted)
     first, second, places = along.pair(
-        documents, subject.classes["positive"], subject.classes["negative"]
+        documents, *(_strongest(subject.classes, name) for name in ("positive", "negative"))
     )
     arrays |= {
         "pair_first": _flat(plane, along.trajectory(network, first)),
@@ -200,6 +226,12 @@ def _documents(
         "linear_run_accuracy": linear,
         "single_run_accuracy": single,
     }
+
+
+def _strongest(classes: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The tokens of a class and of its strong words, most typical first."""
+    found: np.ndarray = np.concatenate([classes[f"strong_{name}"], classes[name]])
+    return found
 
 
 def _points(

@@ -5,7 +5,9 @@ Each has one effect for every network that it speaks of; all must hold. Interval
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,14 @@ from firstorder.publish.statistics import (
     geometric,
     resample,
 )
-from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
+from firstorder.publish.verdict import Effect, Verdict, combine, exact, missing, not_run
 from firstorder.studies.line_attractor import frames
 
 NONE = "The networks that the claim is about are not run at this scale."
+NO_POINTS = "no seed has fixed points to read"
+FINISHED = "finished an epoch"
+NOT_TRAINED = f"no seed {FINISHED}"
+NO_NOT = "“not” is no word of these documents."
 POSITIVE = (0.0, np.inf)
 """Where a ratio of sizes can lie."""
 
@@ -42,24 +48,27 @@ def measured(
     scale: float = 1.0,
     logarithmic: bool = False,
     limits: tuple[float, float] = (-np.inf, np.inf),
+    having: str = "have points",
 ) -> list[Effect]:
     """One effect a network: the mean of `values` over its seeds.
 
-    A seed without a value, whose network has too few fixed points, is left out and counted.
-    `logarithmic`: the geometric mean, with the interval of the logarithms. Ratios that span
+    A seed without a value, whose network has too few fixed points, is left out and counted; a
+    network without any is missing. Networks of a corpus to which the number does not apply have no
+    effect. `logarithmic`: the geometric mean, with the interval of the logarithms. Ratios that span
     decades have no other: an interval about their mean would reach below 0. `limits`: between which
-    the mean can lie.
+    the mean can lie. `having`: what seeds with a value have.
     """
     effects = []
+    applies = _applies(numbers, values)
     if logarithmic:
         values = np.log(values)
-    for _, whole in numbers.groupby(["corpus", "cell"], sort=False):
+    for _, whole in numbers[applies].groupby(["corpus", "cell"], sort=False):
         part = whole[values[whole.index].notna()]
         if part.empty:
+            trained = whole["state_dimension"].notna().any()
+            effects.append(missing(NO_POINTS if trained else NOT_TRAINED, name(whole.iloc[0])))
             continue
-        left = (
-            "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds have points)"
-        )
+        left = "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds {having})"
         cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
         drawn = resample({"value": cell})
         effects.append(
@@ -77,10 +86,21 @@ def measured(
     return effects
 
 
-def together(effects: Sequence[Effect], text: str) -> Verdict:
-    """The verdict on all effects, each printed."""
+def _applies(numbers: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """Whether a number exists on the corpus of a training.
+
+    Not where networks have fixed points and none has the number: its words are not in the corpus.
+    """
+    corpus = numbers["corpus"]
+    known = values.notna().groupby(corpus).transform("any")
+    read = numbers["overlap"].notna().groupby(corpus).transform("any")
+    return known | ~read
+
+
+def together(effects: Sequence[Effect], text: str, lacking: str = NONE) -> Verdict:
+    """The verdict on all effects, each printed; `lacking` says why there is none."""
     if not effects:
-        return not_run(NONE)
+        return not_run(lacking)
     if len(effects) == 1 and effects[0].draws is not None:
         return combine(effects, "all", f"{text} {effects[0].name}:")
     listed = "; ".join(f"{each.name}: {each}" for each in effects)
@@ -93,8 +113,10 @@ def low_dimensional(results: Results, *, share: float = 0.65, components: int = 
     """The first two (or three) components hold most of the states' variance."""
     numbers = frames.dynamics(results)
     names = [f"state_pc{i + 1}" for i in range(components)]
-    values = numbers[names].sum(axis=1)
-    effects = measured(numbers, values, 100 * share, unit="%", scale=100.0, limits=(0, 1))
+    values = numbers[names].sum(axis=1, skipna=False)
+    effects = measured(
+        numbers, values, 100 * share, unit="%", scale=100.0, limits=(0, 1), having=FINISHED
+    )
     return together(effects, f"Variance of the states on {components} components.")
 
 
@@ -104,7 +126,7 @@ def lower_than_untrained(results: Results, *, factor: float = 2.0) -> Verdict:
     numbers = frames.dynamics(results)
     ratio = numbers["untrained_dimension"] / numbers["state_dimension"]
     return together(
-        measured(numbers, ratio, factor, unit="times", limits=POSITIVE),
+        measured(numbers, ratio, factor, unit="times", limits=POSITIVE, having=FINISHED),
         "Participation ratio of the untrained network's states over the trained one's.",
     )
 
@@ -174,12 +196,30 @@ def neutral_words(results: Results, *, share: float = 0.1) -> Verdict:
 def strong_words(results: Results, *, least: float = 1.6, most: float = 2.4) -> Verdict:
     """Words that count twice push about twice as far."""
     numbers = frames.dynamics(results)
-    if numbers["effect_strong_positive"].isna().all():
-        return not_run("Only the synthetic corpus has words that count twice.")
     strong = numbers["effect_strong_positive"] - numbers["effect_strong_negative"]
-    ratio = strong / (numbers["effect_positive"] - numbers["effect_negative"])
-    effects = [*measured(numbers, ratio, least), *measured(numbers, ratio, most, "below")]
-    return together(effects, f"Effect of strong words over that of others, {least:g} to {most:g}.")
+    others = numbers["effect_positive"] - numbers["effect_negative"]
+    return together(
+        _over(numbers, strong, others, [(least, "above"), (most, "below")]),
+        f"Effect of strong words over that of others, {least:g} to {most:g}, then of others.",
+        "Only the synthetic corpus has words that count twice.",
+    )
+
+
+def _over(
+    numbers: pd.DataFrame,
+    effects: pd.Series,
+    others: pd.Series,
+    claimed: Sequence[tuple[float, Direction]],
+    unit: str = "",
+) -> list[Effect]:
+    """What is claimed of effects over others, where these are positive; and that they are.
+
+    Over a negative one the ratio would lie on the other side.
+    """
+    ratio = (100 if unit == "%" else 1) * (effects / others.where(others > 0))
+    having = "have a positive effect to compare with"
+    found = [measured(numbers, ratio, *each, unit, having=having) for each in claimed]
+    return [*chain(*found), *measured(numbers, others.where(effects.notna()), 0.0)]
 
 
 @claim("linear-step", reads=("dynamics.json",))
@@ -206,54 +246,68 @@ def linear_run_is_worse(results: Results, *, points: float = 5.0) -> Verdict:
 def negation_turns(results: Results) -> Verdict:
     """Right after "not", a positive word pushes towards negative."""
     numbers = frames.dynamics(results)
-    if numbers["negation_0"].isna().all():
-        return not_run("“not” is no word of these documents.")
-    values = numbers["negation_0"] / numbers["negation_before"]
-    effects = measured(numbers, 100 * values, 0.0, "below", "%")
-    return together(effects, "Effect of positive words right after “not”, of that before it.")
+    after = numbers["negation_0"]
+    before = numbers["negation_before"].where(after.notna())
+    effects = [*measured(numbers, after, 0.0, "below"), *measured(numbers, before, 0.0)]
+    return together(effects, "Effect of positive words right after “not”, then before it.", NO_NOT)
 
 
 @claim("negation-weakens", reads=("dynamics.json",))
 def negation_weakens(results: Results) -> Verdict:
     """Right after "not", a positive word pushes less than before it."""
     numbers = frames.dynamics(results)
-    if numbers["negation_0"].isna().all():
-        return not_run("“not” is no word of these documents.")
-    values = numbers["negation_0"] / numbers["negation_before"]
-    effects = measured(numbers, 100 * values, 100.0, "below", "%")
-    return together(effects, "Effect of positive words right after “not”, of that before it.")
+    return together(
+        _of_before(numbers, 0, (100.0, "below")),
+        "Effect of positive words right after “not”, of that before it, then before it.",
+        NO_NOT,
+    )
 
 
 @claim("negation-ends", reads=("dynamics.json",))
 def negation_ends(results: Results, *, after: int = 4, share: float = 0.8) -> Verdict:
     """The effect of "not" is over some tokens later."""
     numbers = frames.dynamics(results)
-    if numbers[f"negation_{after}"].isna().all():
-        return not_run("“not” is no word of these documents.")
-    values = numbers[f"negation_{after}"] / numbers["negation_before"]
-    effects = measured(numbers, 100 * values, 100 * share, unit="%")
     return together(
-        effects, f"Effect of positive words {after} tokens after “not”, of that before."
+        _of_before(numbers, after, (100 * share, "above")),
+        f"Effect of positive words {after} tokens after “not”, of that before, then before.",
+        NO_NOT,
     )
+
+
+def _of_before(numbers: pd.DataFrame, after: int, claimed: tuple[float, Direction]) -> list[Effect]:
+    """Effects of positive words some tokens after "not", in % of those before it."""
+    later = numbers[f"negation_{after}"]
+    return _over(numbers, later, numbers["negation_before"], [claimed], "%")
 
 
 @claim("accurate", reads=("correct.npz",))
 def accurate(results: Results, *, accuracy: float = 0.93) -> Verdict:
     """The networks solve the task."""
     drawn = resample(frames.correctness(results))
-    labels = {(row["corpus"], row["cell"]): name(row) for row in results.spec["rows"]}
     effects = [
         effect(
             drawn,
-            average(key),
+            average((row["corpus"], row["cell"])),
             threshold=100 * accuracy,
             scale=100.0,
             unit="%",
             name=label,
         )
-        for key, label in labels.items()
+        if finished
+        else missing(NOT_TRAINED, label)
+        for row, label, finished in _trained(results, drawn.cells)
     ]
     return together(effects, "Test accuracy.")
+
+
+def _trained(results: Results, cells: Mapping[Any, Cell]) -> Iterator[tuple[dict, str, bool]]:
+    """Every network, what it is called, and whether a seed of it finished an epoch."""
+    count = len(results.spec["seeds"])
+    for row in results.spec["rows"]:
+        cell = cells.get((row["corpus"], row["cell"]))
+        known = len(cell.seeds) if cell else 0
+        left = f" ({known} of {count} seeds {FINISHED})" if 0 < known < count else ""
+        yield row, name(row) + left, known > 0
 
 
 @claim("beats-bag-of-words", reads=("correct.npz", "words.npz"))
@@ -261,7 +315,7 @@ def beats_bag_of_words(results: Results, *, points: float = 0.0) -> Verdict:
     """The networks are more accurate than the bag of words, which is blind to order."""
     cells = dict(frames.correctness(results))
     for corpus, bits in frames.bag_correctness(results).items():
-        seeds = next(cell.seeds for key, cell in cells.items() if key[0] == corpus)
+        seeds = tuple(results.spec["seeds"])
         same = np.broadcast_to(bits, (len(seeds), len(bits)))
         cells[corpus, "bag"] = Cell(same, seeds, corpus)
     drawn = resample(cells)
@@ -272,9 +326,11 @@ def beats_bag_of_words(results: Results, *, points: float = 0.0) -> Verdict:
             threshold=points,
             scale=100.0,
             unit="points",
-            name=name(row),
+            name=label,
         )
-        for row in results.spec["rows"]
+        if finished
+        else missing(NOT_TRAINED, label)
+        for row, label, finished in _trained(results, cells)
     ]
     return together(effects, "Test accuracy above the bag of words.")
 
@@ -285,6 +341,8 @@ def mathematics(results: Results, *, jacobian: float = 1e-3, inverse: float = 1e
     numbers = frames.dynamics(results)
     effects = [
         exact(float(numbers[column].max()), limit, "below", name=label)
+        if numbers[column].notna().any()
+        else missing(NO_POINTS, label)
         for column, limit, label in (
             ("jacobian_error", jacobian, "J_rec against central differences"),
             ("inverse_error", inverse, "|L R − 1|"),

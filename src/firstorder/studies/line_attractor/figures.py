@@ -34,9 +34,11 @@ def heading(keys: Keys) -> str:
     return f"{keys['label']}, {keys['title']}"
 
 
-def one_seed(seed: object) -> str:
-    """What a figure of a single training says of it."""
-    return f"one seed ({seed})"
+def one_seed(*seeds: object) -> str:
+    """What a figure of one training says of it, or of one training of each of its networks."""
+    if len(set(seeds)) == 1:
+        return f"one seed ({seeds[0]})"
+    return f"one seed each ({', '.join(map(str, seeds))})"
 
 
 @figure("activity", reads=("dynamics.npz",))
@@ -128,7 +130,9 @@ def linear_steps(results: Results) -> Drawing:
         "All test steps": panels.errors,
         "States left alone": panels.relaxation,
     }
-    return _drawn(results, 1, 3, drawn, 2.5)
+    made = _drawn(results, 1, 3, drawn, 2.6)
+    style.legend_below(made.figure, made.figure.axes[:2])
+    return made
 
 
 @figure("networks", reads=("dynamics.npz",))
@@ -141,15 +145,17 @@ def networks(results: Results, *, most: int = 4) -> Drawing:
     chosen = rows[:: -(-len(rows) // most)]
     figure, axes = style.panels(4, len(chosen), height=1.75, width=max(3.6, 1.75 * len(chosen)))
     drawn = (panels.inputs, panels.effects, panels.right_vectors, panels.overlap)
-    parts = []
+    parts, seeds = [], []
     for column, row in enumerate(chosen):
-        found = frames.arrays(results, frames.with_points(results, row), *ALL)
+        keys = frames.with_points(results, row)
+        seeds.append(keys["seed"])
+        found = frames.arrays(results, keys, *ALL)
         axes[0, column].set_title(f"{row['label']}\n{row['title']}")
         for each, panel in zip(axes[:, column], drawn, strict=True):
             parts.append(panel(each, found).assign(corpus=row["corpus"], cell=row["cell"]))
             if column:
                 each.set_ylabel("")
-    style.legend_below(figure, [axes[0, 0], axes[3, 0]], one_seed(results.spec["seeds"][0]))
+    style.legend_below(figure, [axes[0, 0], axes[3, 0]], one_seed(*seeds))
     return Drawing(figure, pd.concat(parts, ignore_index=True))
 
 
@@ -160,20 +166,15 @@ def pair(results: Results) -> Drawing:
     figure, axes = style.panels(
         1, len(rows), height=2.5, width=min(style.WIDE, 2.7 * len(rows) + 1)
     )
-    parts = []
+    parts, seeds = [], []
+    names = ("pair_first", "pair_second", "pair_places", "readout", "offset")
     for each, row in zip(axes[0], rows, strict=True):
-        found = frames.arrays(
-            results,
-            frames.with_points(results, row),
-            "pair_first",
-            "pair_second",
-            "pair_places",
-            "readout",
-            "offset",
-        )
+        keys = frames.with_points(results, row)
+        seeds.append(keys["seed"])
+        found = frames.arrays(results, keys, *names)
         parts.append(_pair(each, found).assign(corpus=row["corpus"], cell=row["cell"]))
         each.set_title(heading(row))
-    style.legend_below(figure, axes[0, :1], one_seed(results.spec["seeds"][0]))
+    style.legend_below(figure, axes[0, :1], one_seed(*seeds))
     return Drawing(figure, pd.concat(parts, ignore_index=True))
 
 

@@ -84,7 +84,8 @@ def negation(results: Results) -> Drawing:
         each.set_xlabel("Tokens after “not”")
     axes[0, 0].set_ylabel("Mean l₁ · J_inp x")
     axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8, label="before “not”")
-    counts = data.groupby(["corpus", "cell"], sort=False)["seed"].nunique()
+    known = data[data["effect"].notna()]
+    counts = known.groupby(["corpus", "cell"], sort=False)["seed"].nunique()
     style.legend_below(figure, axes[0, :1], style.seeds(counts))
     return Drawing(figure, data.drop(columns=["title", "reader"]))
 
@@ -110,11 +111,12 @@ def modifiers(results: Results) -> Drawing:
     right.set_ylabel("PC 2 of displacements")
     right.margins(0.15)
     right.autoscale_view()  # or the limits would be found only when it is drawn
-    at = (right.transData + right.transAxes.inverted()).transform(moved)[:KEPT_WORDS]
-    for index in panels.legible(at):
+    at = (right.transData + right.transAxes.inverted()).transform(moved)
+    for index in panels.legible(at[:KEPT_WORDS], at):
         right.annotate(
-            words[index], moved[index], textcoords="offset points", xytext=(3, 2), fontsize=6.5
-        )
+            words[index], moved[index], textcoords="offset points", xytext=(4, 0), va="center",
+            fontsize=6.5,
+        )  # fmt: skip
     right.set_title("Where they move the state")
     style.legend_below(figure, [], one_seed(keys["seed"]))
     data = pd.DataFrame({"word": words, "strength": strengths, "x": moved[:, 0], "y": moved[:, 1]})

@@ -44,7 +44,10 @@ def of_corpus(results: Results, corpus: str, name: str) -> dict[str, Any]:
 
 
 def runs(results: Results) -> pd.DataFrame:
-    """One row per training: its keys, status, test_accuracy, validation_accuracy, seconds."""
+    """One row per training: its keys, status, test_accuracy, validation_accuracy, seconds.
+
+    A network without a finished epoch has NaN for its accuracies.
+    """
     rows = []
     for keys in networks(results):
         record = read_json(path(results, keys, "summary.json"))
@@ -53,16 +56,20 @@ def runs(results: Results) -> pd.DataFrame:
             rows.append({**keys, **{name: record[name] for name in names}})
         except KeyError:
             raise broken(path(results, keys, "summary.json")) from None
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"test_accuracy": float, "validation_accuracy": float})
 
 
 def correctness(results: Results) -> dict[tuple[str, str], Cell]:
-    """(corpus, cell) -> which test documents every seed classifies right."""
+    """(corpus, cell) -> which test documents every seed classifies right.
+
+    Seeds without a finished epoch are left out, and networks without other seeds.
+    """
     found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     for keys in networks(results):
         arrays = read_arrays(path(results, keys, "correct.npz"), "correct", "count")
         bits = np.unpackbits(arrays["correct"], count=int(arrays["count"])).astype(bool)
-        found.setdefault((keys["corpus"], keys["cell"]), {})[keys["seed"]] = bits
+        if len(bits):
+            found.setdefault((keys["corpus"], keys["cell"]), {})[keys["seed"]] = bits
     return {
         name: Cell(np.array(list(of.values())), tuple(of), name[0]) for name, of in found.items()
     }

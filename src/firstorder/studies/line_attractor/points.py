@@ -43,8 +43,13 @@ class Read:
     """Largest entry of |L R - 1|."""
 
 
-def read(network: Network, points: Tensor) -> Read:
-    """The linear systems at `points` (K, S); points without a basis of modes are left out."""
+def read(network: Network, points: Tensor) -> Read | None:
+    """The linear systems at `points` (K, S); points without a basis or a real mode are left out.
+
+    None where fewer than FEWEST are left.
+    """
+    if len(points) < FEWEST:
+        return None
     readout = network.parameters["readout"].double()
     linear = dynamics.linearize(
         lambda h, x: networks.step(network, h, x), points, networks.nothing(network)
@@ -55,6 +60,8 @@ def read(network: Network, points: Tensor) -> Read:
         parts += found
         kept.append(rows[good])
     index = torch.cat(kept).to(points.device)
+    if len(index) < FEWEST:
+        return None
     linear = Linearization(
         linear.points[index], linear.recurrent[index], linear.inputs[index], linear.at
     )
@@ -110,14 +117,14 @@ def grid(network: Network, fixed: FixedPoints, states: Tensor) -> list[dict[str,
         }
         if len(points) >= FEWEST:
             along = points @ readout
-            few = points[:: -(-len(points) // AT_MOST)]
-            tau = dynamics.time_constants(read(network, few).values)
             row |= {
                 "span": float(along.max() - along.min()) / across,
                 "share": float(dynamics.principal(points).shares[0]),
-                "tau1": finite(tau[:, 0].median()),
-                "tau2": finite(tau[:, 1].median()),
             }
+            few = read(network, points[:: -(-len(points) // AT_MOST)])
+            if few is not None:
+                tau = dynamics.time_constants(few.values)
+                row |= {"tau1": finite(tau[:, 0].median()), "tau2": finite(tau[:, 1].median())}
         rows.append(row)
     return rows
 

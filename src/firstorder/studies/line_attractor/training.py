@@ -27,7 +27,8 @@ def train_rnn(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
 
     weights and untrained: parameters of the best epoch and as drawn; history.csv: HISTORY;
     correct.npz: correct, bits of the test documents packed into uint8, and their count;
-    summary.json: status, best epoch, accuracies, seconds.
+    summary.json: status, best epoch, accuracies, seconds. A network that diverged in its first
+    epoch has no accuracy, a count of 0, and the weights that were drawn.
 
     A seed that was finished before is put back; one that was interrupted goes on.
     """
@@ -74,15 +75,14 @@ def write(own: Files, result: SequenceResult) -> None:
         state = {key: value.contiguous() for key, value in parameters.items()}
         files.write_bytes(own[f"{name}.safetensors"], save(state))
     files.write_csv(own["history.csv"], result.history, HISTORY)
-    assert result.correct is not None
+    right = np.zeros(0, bool) if result.correct is None else result.correct.numpy()
     with files.replacing(own["correct.npz"]) as temporary:
-        right = result.correct.numpy()
         np.savez(temporary, correct=np.packbits(right), count=len(right))
 
 
 def summary(part: dict[str, Any], result: SequenceResult) -> dict[str, Any]:
     """The record of one training, without its provenance."""
-    assert result.correct is not None
+    right = result.correct
     best = result.history[result.best_epoch - 1] if result.best_epoch else {}
     return {
         "spec": part,
@@ -91,7 +91,7 @@ def summary(part: dict[str, Any], result: SequenceResult) -> dict[str, Any]:
         "epochs_run": len(result.history),
         "best_epoch": result.best_epoch,
         "validation_accuracy": best.get("validation_accuracy"),
-        "test_accuracy": float(result.correct.float().mean()),
+        "test_accuracy": None if right is None else float(right.float().mean()),
         "steps": result.steps,
         "seconds": result.seconds,
         "seconds_per_step": result.seconds_per_step,
