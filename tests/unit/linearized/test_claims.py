@@ -166,6 +166,22 @@ def test_a_seed_that_diverged_is_left_out_of_a_claim_on_sizes(tiny: Config) -> N
     assert {e.name for e in after.effects[:1]} == {"MLP"} and "LeNet" not in after.text
 
 
+def test_an_arm_whose_worst_seed_diverged_gains_nothing_on_the_other(tiny: Config) -> None:
+    before = judged(tiny, "linear-wins", EIGENFUNCTIONS, share=1).numbers
+    found = results(tiny, "claim", "linear-wins", {**EIGENFUNCTIONS, "models": ["lenet"]})
+
+    # A hard seed, on which the network is always wrong and the linearization diverges.
+    for arm, tasks, right in (("network", None, 0), ("linear", 0, 1)):
+        path = found.files[f"eigenfunctions/lenet/2/{arm}.npz"]
+        with np.load(path) as stored:
+            kept = {name: stored[name] for name in stored.files}
+        kept |= {"tasks": kept["tasks"][:tasks], "correct": kept["correct"][:tasks] * right}
+        np.savez(path, **kept)
+    after = judged(tiny, "linear-wins", EIGENFUNCTIONS, share=1).numbers
+    assert after["LeNet (1 of 2 seeds finished)"] == pytest.approx(before["LeNet"], abs=1)
+    assert after["MLP"] == before["MLP"]
+
+
 def test_architectures_are_compared_on_a_size_that_all_have(tiny: Config) -> None:
     verdict = judged(tiny, "gap-by-architecture", SIZES)
     assert verdict.text.startswith("With 50 training examples")

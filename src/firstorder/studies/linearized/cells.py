@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -114,13 +115,25 @@ def of(cells: Mapping[Name, Cell], label: str, arm: str) -> list[Name]:
 def pairs(
     cells: Mapping[Name, Cell], label: str, first: str, second: str
 ) -> list[tuple[Name, Name]]:
-    """The tasks that both arms of a model have, by ascending task."""
+    """The tasks that both arms of a model have, of one seed at least, by ascending task."""
     other = {(name.family, name.task): name for name in of(cells, label, second)}
-    return [
-        (name, other[name.family, name.task])
-        for name in of(cells, label, first)
-        if (name.family, name.task) in other
-    ]
+    found = [(name, other.get((name.family, name.task))) for name in of(cells, label, first)]
+    return [(a, b) for a, b in found if b and set(cells[a].seeds) & set(cells[b].seeds)]
+
+
+def on_common_seeds(cells: Mapping[Name, Cell], chosen: Sequence[tuple[Name, Name]]) -> Cells:
+    """Both cells of every pair, on the seeds that both have."""
+    found: Cells = {}
+    for pair in chosen:
+        first, second = (cells[name] for name in pair)
+        common = [seed for seed in first.seeds if seed in second.seeds]
+        found |= {name: _of_seeds(cells[name], common) for name in pair}
+    return found
+
+
+def _of_seeds(cell: Cell, seeds: Sequence[Any]) -> Cell:
+    rows = [cell.seeds.index(seed) for seed in seeds]
+    return replace(cell, results=cell.results[rows], seeds=tuple(seeds))
 
 
 def within(cells: Cells, low: float, high: float) -> Cells:

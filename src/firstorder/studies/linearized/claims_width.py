@@ -11,7 +11,7 @@ from firstorder.publish.statistics import Resampled, effect, resample
 from firstorder.publish.verdict import Effect, Verdict
 from firstorder.studies.linearized.cells import Cells, Name, correct, labels
 from firstorder.studies.linearized.cells import pairs as paired
-from firstorder.studies.linearized.judging import POINTS, verdict
+from firstorder.studies.linearized.judging import POINTS, on_pairs, verdict
 
 
 @claim("closer-with-width", reads=("network.npz", "linear.npz", "converged.npz"))
@@ -33,7 +33,9 @@ def closer_with_width(results: Results) -> Verdict:
             )
             common = sorted(set(near) & set(far))
             if common:
-                effects.append(_change(drawn, near, far, common, threshold, architecture))
+                both = [*(near[t] for t in common), *(far[t] for t in common)]
+                own, said = on_pairs(drawn, cells, both)
+                effects.append(_change(own, near, far, common, threshold, architecture + said))
         return effects
 
     return verdict(

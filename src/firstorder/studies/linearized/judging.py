@@ -20,10 +20,12 @@ from firstorder.publish.statistics import (
 from firstorder.publish.verdict import Effect, Verdict, combine, judge, missing, not_run
 from firstorder.studies.linearized.cells import (
     Cells,
+    Name,
     gap,
     labels,
     numbers,
     of,
+    on_common_seeds,
     pairs,
 )
 
@@ -103,6 +105,25 @@ def index_correlations(
     return effects
 
 
+def on_pairs(
+    drawn: Resampled, cells: Cells, chosen: Sequence[tuple[Name, Name]]
+) -> tuple[Resampled, str]:
+    """Draws of the cells of pairs, each on the seeds that both have; and what is said of them.
+
+    Left alone, an arm whose worst seed diverged would gain on the other.
+    """
+    common = on_common_seeds(cells, chosen)
+    if any(common[name].seeds != cells[name].seeds for name in common):
+        drawn = resample(common)
+    lost = []
+    for name, _ in chosen:
+        own = [cells[n].seeds for n in cells if (n.label, n.family) == (name.label, name.family)]
+        known, every = len(common[name].seeds), len(set().union(*own))
+        lost.append((known - every, f" ({known} of {every} seeds finished)"))
+    least, said = min(lost)
+    return drawn, said if least else ""
+
+
 def arm_correlations(
     drawn: Resampled, cells: Cells, first: str, second: str, threshold: float = float("nan")
 ) -> list[Effect]:
@@ -113,10 +134,11 @@ def arm_correlations(
         if not both:
             effects.append(missing(TOO_FEW, label))
             continue
+        own, said = on_pairs(drawn, cells, both)
         effects.append(
             rank_correlation(
-                drawn, [a for a, _ in both], cells=[b for _, b in both], threshold=threshold,
-                name=label,
+                own, [a for a, _ in both], cells=[b for _, b in both], threshold=threshold,
+                name=label + said,
             )
         )  # fmt: skip
     return effects
@@ -130,17 +152,21 @@ def gaps(
     threshold: float = float("nan"),
     task: int | None = None,
 ) -> list[Effect]:
-    """Test accuracy of one arm less another's by model, in points: mean over tasks, or on one."""
+    """Test accuracy of one arm less another's by model, in points: mean over tasks, or on one.
+
+    Over the seeds that both arms have.
+    """
     effects = []
     for label in labels(cells):
         chosen = [
             pair for pair in pairs(cells, label, first, second) if task in (None, pair[0].task)
         ]
         if chosen:
+            own, said = on_pairs(drawn, cells, chosen)
             effects.append(
                 effect(
-                    drawn, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
-                    name=label,
+                    own, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
+                    name=label + said,
                 )
             )  # fmt: skip
     return effects
