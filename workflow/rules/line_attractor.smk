@@ -1,6 +1,11 @@
 # Recurrent networks on texts. A job is a corpus, or a cell on it with all seeds.
 
 
+# Seconds or a download: compute nodes often have no network.
+localrules:
+    fetch_text,
+
+
 rule fetch_text:
     output:
         outputs_of("fetch_text"),
