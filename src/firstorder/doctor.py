@@ -185,7 +185,8 @@ def _disk(results: str, jobs: list[Job]) -> Iterator[Finding]:
 def work(plan: Plan) -> Iterator[str]:
     """What will be computed, and a prediction of the time, by step."""
     jobs, setting = plan.jobs().values(), plan.config.settings.device
-    device = "cuda" if setting != "cpu" and _has_gpu() else "cpu"
+    # A head without a GPU plans for machines that have one, where it is told so.
+    device = "cuda" if setting == "cuda" or (setting == "auto" and _has_gpu()) else "cpu"
     works = forecast.work(jobs, plan.config, device)
     yield f"{'step':<22}{'jobs':>5}{'time':>14}{'on a':>6}{'memory':>10}{'disk':>10}  measured"
     for each in works:

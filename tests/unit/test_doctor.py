@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from projects import Project
+from projects import ROOT, Project
 
 from firstorder import doctor, files
 from firstorder.errors import ConfigError
@@ -122,6 +122,16 @@ def test_what_was_never_run_here_takes_as_long_as_elsewhere(toy: Project) -> Non
     works = {each.step: each for each in forecast.work(jobs(made), made.config, "cuda")}
     assert works["measure"].elsewhere == ""
     assert forecast.expected(jobs(made), made.config)["measure"] == 30 + forecast.START_SECONDS
+
+
+def test_a_plan_for_gpus_counts_their_hours_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "_has_gpu", lambda: False)
+    for device, unit in (("cuda", "GPU"), ("auto", "core")):
+        made = plan.make(str(ROOT / "config"), {"scale": "paper", "device": device})
+        assert f" {unit} " in row(made, "train ")
+        assert ("on one GPU" in "\n".join(doctor.work(made))) is (unit == "GPU")
 
 
 def test_times_of_other_scales_and_steps_stay_when_some_are_kept(toy: Project) -> None:

@@ -98,7 +98,8 @@ def _of_step(
 
 def expected(jobs: Iterable[Job], config: Config) -> dict[str, float]:
     """Seconds that a job of each step will take, for a process that must not ask for a GPU."""
-    gpu = config.settings.device != "cpu" and Path("/dev/nvidiactl").exists()
+    setting = config.settings.device
+    gpu = setting == "cuda" or (setting == "auto" and Path("/dev/nvidiactl").exists())
     found = work(jobs, config, "cuda" if gpu else "cpu")
     return {each.step: each.seconds / each.jobs for each in found}
 
