@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from firstorder.jobs.context import Context
-from firstorder.publish import claims_page
+from firstorder.publish import claims_page, grid
+from firstorder.publish.numerals import number
 from firstorder.publish.page import page as step
 
 from .browser import Browser, program, running
@@ -45,6 +46,7 @@ def _write(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         for (loss, column), mean in ACCURACIES.items()
     ]  # fmt: skip
     pd.DataFrame(cells).to_csv(folder / ROOT / "tables/a-table.csv", index=False)
+    (folder / ROOT / "tables/a-table.html").write_text(grid.webpage([], HOSTILE, "Bold: the best."))
     curves = [
         {"loss": loss, "label": label, "epoch": epoch, "accuracy_mean": 0.1 * epoch,
          "accuracy_std": 0.01, "accuracy_count": 2}
@@ -82,7 +84,7 @@ def _write(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         {"id": f"a-{kind}", "study": "a", "kind": kind, "key": ["a", kind], "title": HOSTILE,
          "where": "Table 1", "caption": "Made up.", "function": f"made.up:{kind}",
          "selected": selected, "names": [f"{loss}/1/summary.json" for loss in LOSSES],
-         "files": {"csv": f"{kind}s/a-{kind}.csv", "svg": f"{kind}s/a-{kind}.svg"}}
+         "files": {name: f"{kind}s/a-{kind}.{name}" for name in ("csv", "html", "svg")}}
         for kind in ("table", "figure")
     ]  # fmt: skip
     spec = {
@@ -178,6 +180,22 @@ def test_a_table_is_sorted_and_filtered_and_its_view_is_in_the_address(opened: B
     )
     assert labels(opened) == ["SGCE"]
     assert "q=sg" in opened.evaluate("location.hash")
+
+
+def test_the_best_is_bold_as_the_caption_says(opened: Browser) -> None:
+    see(opened, "view=tables")
+    assert "Bold: the best." in opened.evaluate("document.querySelector('.caption').innerText")
+    weights = opened.evaluate(
+        "[...document.querySelectorAll('table.results td.number button')]"
+        ".map(e => getComputedStyle(e).fontWeight)"
+    )
+    assert weights == ["400", "700", "400"]
+
+
+def test_numbers_are_printed_as_everywhere_else(opened: Browser) -> None:
+    values = [-0.5, 1e-9, -2.1e6, 12345, 0.00034, 0]
+    said = opened.evaluate(f"{json.dumps(values)}.map(short)")
+    assert said == [number(value, 4) for value in values]
 
 
 def test_a_number_leads_to_its_runs_and_their_command_code_and_raw_file(opened: Browser) -> None:
@@ -303,7 +321,7 @@ def test_the_claims_page_escapes_and_puts_failures_first(written: Path) -> None:
     frame = pd.read_csv(written.parent / "claims.csv", keep_default_na=False)
     related = [{"id": "a-table", "kind": "table", "title": HOSTILE}]
     behind = {("a", name): {"function": "m:f", "related": related} for name in ("H1", "F1")}
-    text = claims_page.page({"a": HOSTILE}, frame, behind, "Caption.")
+    text = claims_page.page({"a": claims_page.Study(HOSTILE, HOSTILE)}, frame, behind, "Caption.")
     assert HOSTILE not in text
     assert text.index('id="a-F1"') < text.index('id="a-H1"')
     assert "claimed &gt; 1.5" in text and 'href="tables/a-table.html"' in text

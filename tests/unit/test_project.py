@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -206,3 +207,17 @@ def test_the_readme_asks_for_figures_that_are_declared(project: Path) -> None:
             f"{own}-{id}" for own, id, each in study.artefacts(loaded) if each.kind == "figure"
         }
         assert name in figures
+
+
+def test_every_name_of_the_package_in_the_documents_exists(project: Path) -> None:
+    documents = [project / "README.md", *(project / "docs").glob("*.md")]
+    named = {
+        name
+        for path in documents
+        for name in re.findall(
+            r"\bfirstorder(?:\.(?![A-Z]+\b)\w+)+", path.read_text(encoding="utf-8")
+        )
+    }
+    assert len(named) > 10
+    for name in named:
+        pkgutil.resolve_name(name)  # an error names what is no more

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from projects import ROOT, load
 
-from firstorder.publish import steps
+from firstorder.publish import claims_page, grid, steps
 
 STEPS = {step.name: step for step in steps.STEPS}
 
@@ -14,6 +16,17 @@ STEPS = {step.name: step for step in steps.STEPS}
 def test_only_the_data_that_the_chosen_studies_read_are_named(step: str) -> None:
     config = load(ROOT / "config", {"scale": "cifar", "studies": ["line_attractor"]})
     assert STEPS[step].job(config).spec["data"] == "IMDB"
+
+
+def test_a_verdict_has_one_colour_in_the_page_the_claims_and_the_paper() -> None:
+    page = (ROOT / "src/firstorder/publish/assets/page.css").read_text(encoding="utf-8")
+    paper = (ROOT / "paper/main.typ").read_text(encoding="utf-8")
+    names = {"holds": "good", "fails": "bad", "not resolved": "open"}
+    for status, name in names.items():
+        (colour,) = re.findall(rf"--{name}: (#\w+);", page)
+        assert f'"{status}": rgb("{colour}")' in paper
+        assert f".{claims_page.LOOK[status]} {{ color: {colour}; }}" in grid.PAGE.template
+    assert len(set(claims_page.LOOK.values())) == len(claims_page.LOOK)
 
 
 def test_the_page_names_the_data_of_every_study() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from projects import ROOT, load
 
+from firstorder import models
 from firstorder.jobs import study as studies
-from firstorder.publish.protocol import COLUMNS
+from firstorder.publish.protocol import COLUMNS, NETWORKS
 
 
 @pytest.mark.parametrize("scale", ["smoke", "cifar", "paper"])
@@ -16,6 +17,10 @@ def test_every_study_that_trains_says_how(scale: str) -> None:
         rows = list(study.protocol(config))
         assert rows, study.name
         assert all(tuple(row) == COLUMNS and all(row.values()) for row in rows)
+
+
+def test_every_network_of_the_project_has_a_name_to_print() -> None:
+    assert set(NETWORKS) == set(models.names())
 
 
 def test_a_row_has_the_values_of_its_recipe() -> None:

@@ -55,6 +55,18 @@ def test_the_best_of_a_column_is_bold_and_ties_share_it() -> None:
     assert list(mark_best(frame)["best"]) == [True, True, False]
 
 
+def test_a_row_without_a_rebuilt_number_begins_with_the_published_one() -> None:
+    frame = pd.DataFrame(
+        {"section": "", "row": ["CE", "best of the paper"], "column": "worst", "corner": "Loss",
+         "text": ["70.00", ""], "published_text": ["", "81.28"], "best": False}
+    )  # fmt: skip
+    (section,) = grid.sections(frame)
+    assert [[cell.text for cell in row] for row in section.rows] == [
+        ["CE", "rebuilt", "70.00"],
+        ["best of the paper", "published", "81.28"],
+    ]
+
+
 def test_special_characters_are_escaped_in_every_format() -> None:
     frame = pd.DataFrame(
         [{"section": "A & B_1", "row": "50 % <α>", "column": "x|y", "corner": "#", "mean": 1.0,

@@ -152,7 +152,7 @@ def test_one_of_one_says_what_it_is_about_and_an_exact_number_is_not_resampled()
     assert combine(found, "all").text == judge(alone).text
     certain = [exact(1e-16, 1e-9, "below"), exact(2e-16, 1e-9, "below")]
     for verdict in (judge(certain[0]), combine(certain)):
-        assert verdict.flip == 0 and verdict.text.endswith("margin 1e−09.")
+        assert verdict.flip == 0 and verdict.text.endswith("margin 10⁻⁹.")
 
 
 def test_two_thirds_of_the_cells():

@@ -16,7 +16,7 @@ def test_a_run_ends_with_its_verdicts_and_what_there_is(toy: Project) -> None:
     known = paths(plan.make("config", {}).config)
     files.write_text(known.claims("csv"), "claim,status\nT1,holds\nT2,fails\nT3,holds\n")
     said = "\n".join(tally.lines(known))
-    assert "2 holds, 1 fails" in said and "fails: T2" in said
+    assert "2 hold, 1 fails" in said and "fails: T2" in said
     assert f"explain {known.claims('csv')}" in said
     assert known.page not in said and "tables" not in said
     Path(known.paper).touch()

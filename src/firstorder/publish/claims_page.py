@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import html
 import json
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pandas as pd
 
 from firstorder.publish import grid
-from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN
+from firstorder.publish.numerals import counted, number
+from firstorder.publish.verdict import FAILS, HOLDS, JUDGED, NOT_RESOLVED, NOT_RUN, TERMS
 
 ORDER = (FAILS, NOT_RESOLVED, HOLDS, NOT_RUN)
 """In which verdicts are listed."""
-LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RESOLVED: "open", NOT_RUN: "open"}
+LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RESOLVED: "open", NOT_RUN: "none"}
 SAID = {
     "paper": "stated by the paper",
     "peer": "suggested by a peer's table",
@@ -24,6 +25,8 @@ SAID = {
 SIGN = {"above": "> ", "below": "< ", "within": "within ±"}
 SHOWN = 4
 """More measured numbers than this are folded."""
+COLUMNS = {"": 7, "Claim": 24, "Verdict": 8, "Measured": 41, "Behind it": 20}
+"""Percent of the width."""
 FILTER = """<p><label>Filter <input type="search" id="filter"></label>
 <label>Verdict <select id="verdict"><option value="">all</option>{options}</select></label></p>
 <script>
@@ -43,27 +46,37 @@ addEventListener("DOMContentLoaded", () => {{
 </script>"""
 
 
+class Study(NamedTuple):
+    """What stands above the claims of a study."""
+
+    title: str
+    source: str
+    """The paper, and how it is known."""
+
+
 def page(
-    titles: dict[str, str],
+    studies: dict[str, Study],
     frame: pd.DataFrame,
     behind: dict[tuple[str, str], dict[str, Any]],
     caption: str,
 ) -> str:
     """The page of the judged claims (see `judge.judge`).
 
-    `titles` are those of the studies; `behind` is (study, claim) -> function, and `related`: id,
-    kind and title of tables and figures that are made from the same files.
+    `behind` is (study, claim) -> function, and `related`: id, kind and title of tables and figures
+    that are made from the same files.
     """
     options = "".join(f"<option>{html.escape(status)}</option>" for status in ORDER)
     ranks = {status: rank for rank, status in enumerate(ORDER)}
-    parts = [_tally(frame), FILTER.format(options=options)]
+    meaning = f'<p class="caption">{html.escape(f"{JUDGED} {TERMS}")}</p>'
+    parts = [_tally(frame), meaning, FILTER.format(options=options)]
+    head = "".join(f'<th style="width: {share}%">{name}</th>' for name, share in COLUMNS.items())
     for study, part in frame.groupby("study", sort=False):
         ordered = part.sort_values("status", key=lambda s: s.map(ranks), kind="stable")
         listed: list[dict[str, Any]] = ordered.to_dict("records")  # type: ignore[assignment]
         rows = [_row(row, behind[str(study), row["claim"]]) for row in listed]
-        head = "<th></th><th>Claim</th><th>Verdict</th><th>Measured</th><th>Behind it</th>"
         parts.append(
-            f"<h2>{html.escape(titles[str(study)])}</h2>\n"
+            f"<h2>{html.escape(studies[str(study)].title)}</h2>\n"
+            f'<p class="faint">{html.escape(studies[str(study)].source)}</p>\n'
             f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
             + "\n".join(rows)
             + "\n</tbody></table></div>"
@@ -74,7 +87,7 @@ def page(
 def _tally(frame: pd.DataFrame) -> str:
     counts = frame["status"].value_counts()
     said = [
-        f'<strong class="{LOOK[status]}">{counts[status]} {html.escape(status)}</strong>'
+        f'<strong class="{LOOK[status]}">{counted(counts[status], status)}</strong>'
         for status in ORDER
         if status in counts
     ]
@@ -112,17 +125,13 @@ def effect(value: dict[str, Any]) -> str:
     name = f"{value['name'].replace('_', ' ')}: " if value["name"] else ""
     if value["value"] is None:
         return f"{name}not measured" + (f" ({value['note']})" if value["note"] else "")
-    said = name + _number(value["value"])
+    said = name + number(value["value"], 4)
     if None not in (value["low"], value["high"]) and value["low"] != value["high"]:
-        said += f" [{_number(value['low'])}, {_number(value['high'])}]"
+        said += f" [{number(value['low'], 4)}, {number(value['high'], 4)}]"
     said += f" {value['unit']}" if value["unit"] else ""
     if value["threshold"] is not None:
-        said += f"; claimed {SIGN[value['direction']]}{_number(value['threshold'])}"
+        said += f"; claimed {SIGN[value['direction']]}{number(value['threshold'], 4)}"
     return said
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
 
 
 def _links(row: dict[str, Any], behind: dict[str, Any]) -> str:

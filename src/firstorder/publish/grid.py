@@ -17,9 +17,12 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from string import Template
 
 import pandas as pd
+
+from firstorder.errors import DataError
 
 SYMBOLS = {"alpha": "α", "beta": "β"}
 """How parameters of losses are printed; others by their name."""
@@ -54,7 +57,7 @@ class Section:
 
 
 def sections(frame: pd.DataFrame) -> list[Section]:
-    """Lay out a tidy frame; rows with published numbers take three lines each."""
+    """Lay out a tidy frame; a row beside published numbers takes a line for each kind it has."""
     titled = frame.assign(section=_column(frame, "section"))
     return [_section(str(title), part) for title, part in titled.groupby("section", sort=False)]
 
@@ -69,13 +72,17 @@ def _section(title: str, part: pd.DataFrame) -> Section:
         if not compared:
             rows.append((Text(str(label)), *numbers))
             continue
-        rows.append((Text(str(label)), Text("rebuilt"), *numbers))
         published = [_faint(cells.get(column), "published_text") for column in columns]
-        if any(cell.text for cell in published):
-            rows.append((Text(""), Text("published", faint=True), *published))
         differences = [_difference(cells.get(column)) for column in columns]
-        if any(cell.text for cell in differences):
-            rows.append((Text(""), Text("difference", faint=True), *differences))
+        named = str(label)
+        for what, found in (
+            (Text("rebuilt"), numbers),
+            (Text("published", faint=True), published),
+            (Text("difference", faint=True), differences),
+        ):
+            if any(cell.text for cell in found):
+                rows.append((Text(named), what, *found))
+                named = ""  # it stands before the first line
     corner = str(part["corner"].iloc[0])
     header = (corner, "", *columns) if compared else (corner, *columns)
     return Section(title, header, tuple(rows), labels=2 if compared else 1)
@@ -165,7 +172,8 @@ thead th { border-bottom: 1.5px solid #1b1b1b; } table { border-top: 1.5px solid
   border-bottom: 1.5px solid #1b1b1b; }
 tr.first td { border-top: 1px solid #ddd; }
 .faint { color: #6b6b6b; font-size: .9em; }
-.holds { color: #00684a; } .fails { color: #a33600; } .open { color: #6b6b6b; }
+.holds { color: #00684a; } .fails { color: #a33600; } .open { color: #7a5c00; }
+.none { color: #6b6b6b; font-style: italic; } td code { overflow-wrap: anywhere; }
 p.caption { max-width: 46rem; color: #444; }
 </style>
 </head>
@@ -187,6 +195,20 @@ def webpage(laid_out: list[Section], title: str, caption: str) -> str:
 def page(title: str, body: str, caption: str) -> str:
     """A page around ready HTML."""
     return PAGE.substitute(title=html.escape(title), body=body, caption=caption)
+
+
+CAPTION = re.compile(r'<p class="caption">(.*)</p>\n</body>', re.DOTALL)
+
+
+def read_caption(path: Path) -> str:
+    """The caption in a file that `webpage` wrote, as it was: with the notes of its table."""
+    try:
+        found = CAPTION.search(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run the workflow to make it") from None
+    if found is None:
+        raise DataError(f"{path}: not a table's page; delete it and run again")
+    return html.unescape(found[1])
 
 
 def _html_section(section: Section) -> str:

@@ -12,8 +12,19 @@ import pandas as pd
 
 from firstorder import files
 from firstorder.publish import claims_page, grid, registry, spreadsheets
-from firstorder.publish.claims_page import LOOK, SAID
-from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict, not_run
+from firstorder.publish.claims_page import LOOK, SAID, Study
+from firstorder.publish.numerals import PLURAL
+from firstorder.publish.verdict import (
+    FAILS,
+    HOLDS,
+    JUDGED,
+    NOT_RESOLVED,
+    NOT_RUN,
+    TERMS,
+    Effect,
+    Verdict,
+    not_run,
+)
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -26,15 +37,15 @@ COLUMNS = [*DECLARED, "status", "verdict", "margin", "flip", "effects"]
 
 def claims(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Judge every claim and write claims.csv, claims.md and claims.html."""
-    frame, titles = judge(spec, inputs), _titles(spec)
+    frame, studies = judge(spec, inputs), _of_studies(spec)
     caption = (
         f"Scale {spec['scale']}: {spec['data']}. Effects are measured from the "
         "results of this scale; a claim that fails here need not fail on the papers' data."
     )
     files.write_text(outputs["csv"], spreadsheets.csv(frame))
-    files.write_text(outputs["md"], _markdown(titles, frame, caption))
+    files.write_text(outputs["md"], _markdown(studies, frame, caption))
     behind = {(claim["study"], claim["claim"]): claim for claim in spec["claims"]}
-    files.write_text(outputs["html"], claims_page.page(titles, frame, behind, caption))
+    files.write_text(outputs["html"], claims_page.page(studies, frame, behind, caption))
 
 
 def judge(spec: Spec, inputs: Files) -> pd.DataFrame:
@@ -85,12 +96,12 @@ def verify(
 
     With `only_failed` those that hold or are not run are only counted.
     """
-    titles = _titles(spec)
+    known = _of_studies(spec)
     lines = [f"Scale {spec['scale']}: {spec['data']}"]
     names = frame["claim"].str.len().max() + 2
     shown = frame[frame["status"].isin((FAILS, NOT_RESOLVED))] if only_failed else frame
     for study, part in _studies(shown):
-        lines += ["", titles[study]]
+        lines += ["", known[study].title]
         for row in part.to_dict("records"):
             start = f"{row['claim']:<{names}}{SHORT[row['status']]:<9}"
             for text in (row["title"], row["verdict"]):
@@ -101,9 +112,12 @@ def verify(
     return "\n".join(lines), int((frame["status"] == FAILS).sum())
 
 
-def _titles(spec: Spec) -> dict[str, str]:
-    """The title of every study that claims something."""
-    return {claim["study"]: claim["study_title"] for claim in spec["claims"]}
+def _of_studies(spec: Spec) -> dict[str, Study]:
+    """Every study that claims something, by name."""
+    return {
+        claim["study"]: Study(claim["study_title"], f"Rebuilt from: {claim['study_paper']}")
+        for claim in spec["claims"]
+    }
 
 
 def _counts(frame: pd.DataFrame) -> Iterator[str]:
@@ -111,8 +125,7 @@ def _counts(frame: pd.DataFrame) -> Iterator[str]:
     for status in LOOK:
         named = list(frame.loc[frame["status"] == status, "claim"])
         names = f": {', '.join(named)}" if status in (FAILS, NOT_RESOLVED) and named else ""
-        verb = {HOLDS: "hold", FAILS: "fail"}.get(status, status)
-        yield f"{len(named):3} {verb}{names}"
+        yield f"{len(named):3} {PLURAL.get(status, status)}{names}"
 
 
 def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -120,11 +133,13 @@ def _studies(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(study), part
 
 
-def _markdown(titles: dict[str, str], frame: pd.DataFrame, caption: str) -> str:
-    lines = ["# Claims", ""]
+def _markdown(studies: dict[str, Study], frame: pd.DataFrame, caption: str) -> str:
+    lines = ["# Claims", "", grid.markdown_text(f"{JUDGED} {TERMS}"), ""]
     for study, part in _studies(frame):
         lines += [
-            f"## {grid.markdown_text(titles[study])}",
+            f"## {grid.markdown_text(studies[study].title)}",
+            "",
+            grid.markdown_text(studies[study].source),
             "",
             "| | Claim | Who says it | Verdict | Measured |",
         ]

@@ -113,8 +113,8 @@ def _character(one: str) -> str:
     return f"[U+{ord(one):04X}]"
 
 
-PRINTED = re.compile(r"(?P<sign>[+−]?)[\d.]+( ± [\d.]+)?(?P<rest>.*)")
-"""A number as tables print it: sign, digits, spread, what follows."""
+PRINTED = re.compile(r"(?P<sign>[+−]?)[\d.]++( ± [\d.]++)?(?P<rest>(?!×|,\d).*)")
+"""A number as tables print it: sign, digits, spread, what follows; none with a power of ten."""
 
 
 def reprinted(frame: pd.DataFrame, digits: int | None = None, std: bool = True) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from firstorder import files
 from firstorder.errors import DataError
 from firstorder.jobs import ledger
 from firstorder.publish import grid, looks, origins, spreadsheets
+from firstorder.publish.verdict import JUDGED, TERMS
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -69,6 +70,7 @@ def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
         "about": _about(spec, manifest),
         "studies": spec["studies"],
         "cautions": cautions(spec, manifest, claims),
+        "meaning": f"{JUDGED} {TERMS}",
         "claims": claims,
         "artefacts": artefacts,
         "looks": _looks(artefacts),
@@ -112,7 +114,7 @@ def _few(seeds: tuple[int, ...]) -> str:
     if most == 1:
         return "one seed and no spread over seeds"
     if fewest == 1:
-        return f"up to {most} seeds, but one and no spread where a caption says so"
+        return f"up to {most} seeds; artefacts whose caption names one seed show no spread"
     return f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
 
 
@@ -180,9 +182,14 @@ def _artefact(
         for label, path in zip(each["names"], read, strict=True)
         if label is not None
     ]
-    shown = {k: each[k] for k in ("id", "study", "kind", "title", "where", "caption", "files")}
+    shown = {k: each[k] for k in ("id", "study", "kind", "title", "where", "files")}
+    if each["kind"] == "table":
+        caption = grid.read_caption(folder / each["files"]["html"])
+    else:
+        caption = each["caption"]
     return {
         **shown,
+        "caption": caption,
         "function": each["function"],
         "job": list(manifest["jobs"]).index(name),
         "frame": _columns(frame) if len(frame) <= ROWS else None,

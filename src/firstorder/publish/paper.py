@@ -13,7 +13,7 @@ from firstorder import __version__, files
 from firstorder.errors import DataError
 from firstorder.jobs import provenance
 from firstorder.publish import grid, protocol, spreadsheets
-from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN
+from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, TERMS
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -63,6 +63,7 @@ def contents(spec: Spec, folder: Path) -> dict[str, Any]:
         "date": provenance.committed(),
         "device": provenance.device("cpu"),
         "tally": _tally(verdicts, spec, folder),
+        "terms": TERMS,
         "scale": spec["scale"],
         "data": spec["data"],
         "studies": [_study(study, verdicts, folder) for study in spec["studies"]],
@@ -106,14 +107,15 @@ def _study(study: Spec, verdicts: pd.DataFrame, folder: Path) -> dict[str, Any]:
 
 
 def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
-    shown = ("id", "study", "kind", "title", "where", "caption", "code", "claims")
+    shown = ("id", "study", "kind", "title", "where", "code", "claims")
     common = {name: artefact[name] for name in shown}
     below = artefact["files"]
     for path in below.values():
         if not (folder / path).is_file():
             raise DataError(f"{folder / path}: no such file; run the workflow to make it")
     if artefact["kind"] == "figure":
-        return {**common, "image": below["svg"], "data": below["csv"]}
+        caption = artefact["caption"]
+        return {**common, "caption": caption, "image": below["svg"], "data": below["csv"]}
     frame = spreadsheets.read_csv(folder / below["csv"], dtype=grid.TEXTS)
     sections = [
         {
@@ -124,7 +126,8 @@ def _artefact(artefact: Spec, folder: Path) -> dict[str, Any]:
         }
         for section in grid.sections(frame)
     ]
-    return {**common, "sections": sections, "data": below["csv"]}
+    caption = grid.read_caption(folder / below["html"])
+    return {**common, "caption": caption, "sections": sections, "data": below["csv"]}
 
 
 def _claims(folder: Path) -> pd.DataFrame:

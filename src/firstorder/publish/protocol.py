@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from firstorder.publish.numerals import number
+
 COLUMNS = (
     "Trained", "Data", "Model", "Epochs", "Batch", "Rate", "Schedule", "Decay", "Seeds",
 )  # fmt: skip
 """Rate is the learning rate, decay the weight decay."""
 Row = dict[str, str]
+NETWORKS = {
+    "mlp": "MLP",
+    "lenet": "LeNet",
+    "cnn4": "CNN-4",
+    "cnn8": "CNN-8",
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+}
+"""How the project's networks are printed."""
 
 
 class Recipe(Protocol):
@@ -29,9 +41,14 @@ def trained(
     name: str, data: str, model: str, recipe: Recipe, decay: float, seeds: Iterable[int]
 ) -> Row:
     """One row, by column."""
-    numbers = recipe.epochs, recipe.batch, f"{recipe.lr:g}", recipe.schedule, f"{decay:g}"
+    numbers = recipe.epochs, recipe.batch, number(recipe.lr), recipe.schedule, number(decay)
     values = (name, data, model, *map(str, numbers), ", ".join(map(str, seeds)))
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def network(name: str) -> str:
+    """A network as printed; a user's own by its name."""
+    return NETWORKS.get(name, name)
 
 
 def examples(title: str, train: int | None, test: int | None = None) -> str:

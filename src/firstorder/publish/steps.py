@@ -137,6 +137,7 @@ def _claims(config: Config, artefacts: list[Job]) -> Job:
                     "files": list(selected.files) if selected.available else [],
                     "study": study.name,
                     "study_title": own.title,
+                    "study_paper": " ".join(own.paper.split()),
                     "claim": name,
                     "title": claim.title,
                     "where": claim.where,
@@ -289,8 +290,8 @@ def _listed_studies(config: Config, artefacts: list[Job]) -> list[dict[str, Any]
                     "kind": job.step,
                     "title": job.aside["title"],
                     "where": job.aside["where"],
-                    "caption": job.aside["printed"]["caption"],
                     "files": {name: _below(config, path) for name, path in job.outputs.items()},
+                    **_caption(job),
                 }
                 for job in artefacts
                 if job.key[0] == study
@@ -298,6 +299,11 @@ def _listed_studies(config: Config, artefacts: list[Job]) -> list[dict[str, Any]
         }
         for study in config.settings.studies
     ]
+
+
+def _caption(job: Job) -> dict[str, str]:
+    """The caption of a figure; that of a table is in its files, with what the step found."""
+    return {"caption": job.aside["printed"]["caption"]} if job.step == "figure" else {}
 
 
 def _paper_job(config: Config) -> Job:

@@ -29,6 +29,7 @@ from matplotlib.ticker import (
 
 from firstorder import files
 from firstorder.publish import spreadsheets
+from firstorder.publish.numerals import RAISED, number
 
 OKABE_ITO = (
     "#000000",
@@ -163,9 +164,6 @@ class Powers(LogFormatter):
         return power if factor == "1" else f"{factor}×{power}"
 
 
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
 HIDDEN = re.compile(r"_(?!child\d+$|nolegend_$)")
 """Labels of the configuration that matplotlib would leave out, as it does its own."""
 
@@ -247,7 +245,7 @@ def log_values(axes: Axes, axis: str = "y") -> None:
     low, high = axes.get_ylim() if axis == "y" else axes.get_xlim()
     if high / low < 100:
         shown.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        shown.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        shown.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         shown.set_minor_locator(NullLocator())
     elif high / low > 1e4:
         shown.set_minor_locator(NullLocator())

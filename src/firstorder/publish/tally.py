@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from firstorder.jobs.paths import Paths
+from firstorder.publish.numerals import counted
 
 FAILING = ("fails", "not resolved")
 """Verdicts whose claims are named."""
@@ -16,7 +17,7 @@ def lines(paths: Paths) -> list[str]:
     """The tally of the claims of a scale, what there is of its results, and two next commands."""
     verdicts = _verdicts(Path(paths.claims("csv")))
     counts = Counter(status for _, status in verdicts)
-    said = [f"claims   {', '.join(f'{number} {status}' for status, number in counts.items())}"]
+    said = [f"claims   {', '.join(counted(number, status) for status, number in counts.items())}"]
     for status in FAILING:
         named = [claim for claim, own in verdicts if own == status]
         if named:

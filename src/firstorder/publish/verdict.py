@@ -17,11 +17,26 @@ from firstorder.publish.statistics.verdict import (
     share_needed,
 )
 
+JUDGED = (
+    "A claim holds where its whole 95 % interval is on the claimed side of a threshold that was "
+    "declared beforehand, fails where all of it is on the other side, and is not resolved in "
+    "between."
+)
+"""What the verdicts mean."""
+TERMS = (
+    "“Of 7, 5 needed”: of seven measured effects at least five must hold. Margin: distance of the "
+    "deciding one from its threshold, positive on the claimed side. Flips: share of bootstrap "
+    "resamples of seeds and test examples in which the claim would come out otherwise."
+)
+"""What the numbers behind a verdict mean."""
+
 __all__ = [
     "FAILS",
     "HOLDS",
+    "JUDGED",
     "NOT_RESOLVED",
     "NOT_RUN",
+    "TERMS",
     "Effect",
     "Verdict",
     "combine",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from firstorder.config import Config
 from firstorder.errors import DataError
 from firstorder.publish import style
-from firstorder.studies.linearized import figures_accuracy
+from firstorder.studies.linearized import figures_accuracy, frames
 from firstorder.studies.linearized.spikes import spikes
 
 from .made_up import ARTEFACTS, results
@@ -89,7 +89,42 @@ def test_steps_that_no_training_needed_have_no_scale() -> None:
     never = pd.DataFrame({"arm": "network", "task": [3, 10], "mean": np.nan})
     figures_accuracy._steps(axes, never)
     assert len(axes.get_yticks()) == 0
+    assert [text.get_text() for text in axes.texts] == ["not reached by any"]
     never["mean"] = [20.0, 40.0]
     axes = Figure().subplots()
     figures_accuracy._steps(axes, never)
     assert len(axes.get_yticks()) > 0
+
+
+def test_marks_at_the_top_do_not_hide_each_other() -> None:
+    axes = Figure().subplots()
+    arms = ("network", "linear")
+    never = pd.DataFrame({"arm": arms, "task": 3, "mean": np.nan})
+    figures_accuracy._steps(axes, never)
+    marks = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    first, second = (line.get_transform().transform((3, 1.0)) for line in marks)
+    assert second[0] - first[0] > figures_accuracy.BESIDE
+
+
+def test_losses_of_all_models_have_one_kind_of_axis(tiny: Config) -> None:
+    entry = ARTEFACTS["training-metrics"]
+    found = results(tiny, "figure", entry["draw"], entry["select"])
+    with style.house():
+        drawing = figures_accuracy.training_metrics(found, **entry.get("options", {}))
+    assert len({axes.get_yscale() for axes in drawing.figure.axes[::3]}) == 1
+
+
+def test_alignment_is_correlated_over_tasks_and_not_over_their_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The means rise with the ratio; the seeds about them do not."""
+    tasks = [
+        {"label": "M", "architecture": "M", "family": "f", "kind": "eigenfunctions", "task": task,
+         "arm": "network", "seed": seed, "ratio": float(task),
+         "test_accuracy": 0.5 + 0.01 * task + 0.2 * sign}
+        for task in (1, 2, 3) for seed, sign in ((1, 1), (2, -1))
+    ]  # fmt: skip
+    monkeypatch.setattr(frames, "ranked_tasks", lambda results: pd.DataFrame(tasks))
+    with style.house():
+        drawing = figures_accuracy.alignment_accuracy(None)  # type: ignore[arg-type]
+    assert drawing.figure.axes[0].get_title().endswith("network 1.00")

@@ -16,6 +16,7 @@ from firstorder.config import Config
 from firstorder.jobs.paths import paths
 from firstorder.publish import grid, tables
 from firstorder.publish.table import COLUMNS, REASON, UNSTABLE, agrees
+from firstorder.studies.symmetrization import tables_accuracy
 from firstorder.studies.symmetrization.grid import run_file
 from firstorder.studies.symmetrization.settings import NAME
 
@@ -273,6 +274,16 @@ def test_a_rate_that_was_not_realised_is_told(tiny: Config, realised: float, sai
     note = "40 % symmetric noise: 39.13 %, 39.10 to 39.20 by seed"
     assert (note in text) == said
     assert ("Realised noise rates" in text) == said
+
+
+@pytest.mark.parametrize("declared", [0.4, 0.0])
+def test_noise_that_changed_no_label_is_told(declared: float) -> None:
+    runs = pd.DataFrame({"seed": [1, 2], "rate": declared, "realised_rate": np.nan}).assign(
+        heading="digits", kind="symmetric", noise_label="N", wrong_labels=0.0
+    )
+    told = "".join(tables_accuracy.realised_note(runs))
+    assert told.endswith("digits, N symmetric noise: 0.00 %." if declared else "")
+    assert bool(told) == bool(declared)
 
 
 def test_other_data_have_no_published_column(tiny: Config) -> None:

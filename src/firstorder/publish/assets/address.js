@@ -12,8 +12,16 @@ function go(changes, replace = false) {
 const fresh = (view, changes = {}) => { location.hash = "#" + new URLSearchParams({ view, ...changes }); };
 
 const isNumber = v => typeof v === "number" && Number.isFinite(v);
-const short = v => !isNumber(v) ? "" : Math.abs(v) >= 1e4 || (v !== 0 && Math.abs(v) < 1e-3)
-  ? v.toExponential(2) : String(Number(v.toPrecision(4)));
+const minus = text => text.replace("-", "−");
+const raised = text => [...text].map(c => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("");
+function short(v) {  // as numerals.py prints four digits
+  if (!isNumber(v)) return "";
+  const size = Math.abs(v);
+  if (v === 0 || (size >= 1e-4 && size < 1e4)) return minus(String(Number(v.toPrecision(4))));
+  if (size >= 1e4 && size < 1e5) return minus(Math.round(v).toLocaleString("en"));
+  const [mantissa, exponent] = v.toExponential(3).split("e").map(Number);
+  return `${v < 0 ? "−" : ""}${Math.abs(mantissa) === 1 ? "" : `${Math.abs(mantissa)}×`}10${raised(String(exponent))}`;
+}
 function rowsOf(frame) {  // columns, coded where they are text -> rows
   const names = Object.keys(frame.columns);
   return Array.from({ length: frame.length }, (_, i) => Object.fromEntries(names.map(name => {

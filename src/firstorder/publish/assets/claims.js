@@ -49,7 +49,7 @@ function claims() {
     s.claim ? el("button", { type: "button", onclick: () => go({ claim: "" }) }, "All claims") : null,
     el("button", { type: "button", onclick: () => download("claims.csv", ["study", "claim", "title", "where", "by", "since", "status", "verdict", "margin"],
       list.map(c => [c.study, c.claim, c.title, c.where, c.by, c.since, c.status, c.verdict, c.margin])) }, "CSV of what is shown")),
-    bar(chosen), el("p", { class: "faint" }, chosen.length ? `${inWords(chosen)}. ${MEANING}` : "No claim is left."), el("div", { class: "wide" }, el("table", { id: "claims" }, el("thead", {}, head), el("tbody", {}, body)))];
+    bar(chosen), el("p", { class: "faint" }, chosen.length ? `${inWords(chosen)}. ${D.meaning}` : "No claim is left."), el("div", { class: "wide" }, el("table", { id: "claims" }, el("thead", {}, head), el("tbody", {}, body)))];
 }
 function header(name, number = false) {
   const s = state(), on = s.sort === name;

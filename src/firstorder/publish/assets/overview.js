@@ -9,7 +9,7 @@ function inWords(claims) {
 }
 function bar(claims) {  // the numbers; the words stand beside it, where narrow parts do not cut them
   return el("div", { class: "bar", role: "img", "aria-label": inWords(claims) }, tally(claims).map(([status, n]) =>
-    el("span", { class: LOOK[status], style: `flex: ${n}`, title: `${n} ${status}` }, String(n))));
+    el("span", { class: LOOK[status], style: `flex: ${n}`, title: `${n} ${COUNTED[status][n === 1 ? 0 : 1]}` }, String(n))));
 }
 function compared() {
   return D.artefacts.filter(a => a.kind === "table").flatMap(artefact => rows(artefact)
@@ -23,9 +23,6 @@ function besidePublished(all, agree, differ) {
       + `${rest ? `, ${rest} not compared by value` : ""}.`
     : `${beside}; none is compared by value.`;
 }
-const MEANING = "A claim holds where its whole 95 % interval is on the claimed side of a threshold that was declared beforehand, "
-  + "fails where all of it is on the other side, and is not resolved in between. Its margin is the distance from the threshold, "
-  + "positive on the claimed side; it flips in so many resamples of seeds and test examples.";
 function overview() {
   const found = compared(), parts = [];
   const by = name => found.filter(f => f.row.agreement === name).length;
@@ -37,7 +34,7 @@ function overview() {
   });
   parts.push(el("p", { class: "lead" }, `Of ${D.claims.length} claims ${inWords(D.claims)}. `,
     found.length ? besidePublished(found.length, by("agrees"), by("differs")) : "No number has a published counterpart on these data."),
-    el("p", { class: "caption" }, MEANING),
+    el("p", { class: "caption" }, D.meaning),
     el("div", { class: "columns" }, el("section", {}, el("h2", {}, "Which claims held"), held),
       el("section", {}, el("h2", {}, "What to distrust"), el("ul", {}, D.cautions.map(text => el("li", {}, text))))));
   parts.push(el("h2", {}, "Published and rebuilt"));

@@ -35,7 +35,7 @@ function number(artefact, row) {
     row.text ? link(row.text, () => go({ cell: `${artefact.id}|${row.at}`, run: "" }),
       { class: `link${row.best === true ? " best" : ""}`, title: row.seeds ? `by seed: ${row.seeds}` : "the runs behind this number" }) : null,
     row.published_text ? el("div", { class: `faint ${kind}` }, `published ${row.published_text}`,
-      isNumber(row.difference) ? ` (${row.difference > 0 ? "+" : ""}${row.difference.toFixed(2)}${row.agreement ? ", " + row.agreement : ""})` : "") : null);
+      isNumber(row.difference) ? ` (${row.difference > 0 ? "+" : ""}${minus(row.difference.toFixed(2))}${row.agreement ? ", " + row.agreement : ""})` : "") : null);
 }
 function caption(a) {
   return el("p", { class: "caption" }, `${a.where.slice(0, 1).toUpperCase()}${a.where.slice(1)}. ${a.caption}`);

@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from firstorder.publish.numerals import counted, number
+
 Status = Literal["holds", "fails", "not resolved", "not run"]
 HOLDS: Status = "holds"
 FAILS: Status = "fails"
@@ -123,8 +125,8 @@ class Effect:
         if not self.measured:
             return self.note or "not measured"
         if self.low == self.high or (np.isinf(self.low) and np.isinf(self.high)):
-            return f"{_number(self.value)}{unit}"
-        return f"{_number(self.value)}{unit} [{_number(self.low)}, {_number(self.high)}]"
+            return f"{number(self.value)}{unit}"
+        return f"{number(self.value)}{unit} [{number(self.low)}, {number(self.high)}]"
 
 
 def exact(
@@ -216,7 +218,7 @@ def combine(
     margins = [effect.margin if effect.measured else -inf for effect in effects]
     margin, flip = sorted(margins, reverse=True)[count - 1], _joint_flip(effects, count)
     each = [_status(effect) for effect in effects if effect.measured]
-    tally = ", ".join(f"{each.count(s)} {s}" for s in (HOLDS, FAILS, NOT_RESOLVED) if s in each)
+    tally = ", ".join(counted(each.count(s), s) for s in (HOLDS, FAILS, NOT_RESOLVED) if s in each)
     lacking = len(effects) - len(each)
     tally += f", {lacking} not run" if lacking else ""
     numbers = f"Of {len(effects)}, {count} needed: {tally}; {_sureness(margin, flip, effects)}."
@@ -266,18 +268,12 @@ def _joint_flip(effects: Sequence[Effect], count: int) -> float:
 
 def _claim(effect: Effect) -> str:
     sign = {"above": "> ", "below": "< ", "within": "within ±"}[effect.direction]
-    return f"{sign}{_number(effect.threshold)}"
+    return f"{sign}{number(effect.threshold)}"
 
 
 def _sureness(margin: float, flip: float, of: Sequence[Effect]) -> str:
     """`margin 1.1, flips in 0.4 % of resamples`; nothing is resampled of effects that are exact."""
-    said = f"margin {_number(margin)}"
+    said = f"margin {number(margin)}"
     if isnan(flip) or all(effect.draws is None for effect in of):
         return said
     return f"{said}, flips in {100 * flip:.1f} % of resamples"
-
-
-def _number(value: float) -> str:
-    if np.isinf(value):
-        return "−∞" if value < 0 else "∞"
-    return f"{value:.3g}".replace("-", "−")

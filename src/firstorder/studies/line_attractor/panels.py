@@ -39,7 +39,7 @@ def plane(axes: Axes) -> None:
     axes.set_xlabel(AXIS.format(1))
     axes.set_ylabel(AXIS.format(2))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(3))
 
 
 def variance(axes: Axes, found: Arrays) -> pd.DataFrame:
@@ -148,12 +148,19 @@ def emptiest(axes: Axes, points: np.ndarray) -> tuple[float, float]:
     return min(CORNERS, key=hidden)
 
 
-def legible(at: np.ndarray, width: float = 0.2, height: float = 0.05) -> list[int]:
-    """Which of the labels at `at` (N, 2) can be read, the first before later ones they overlap."""
+def legible(
+    at: np.ndarray, points: np.ndarray, width: float = 0.2, height: float = 0.05
+) -> list[int]:
+    """Which of the labels right of `at` (N, 2) can be read, the first before those they overlap.
+
+    A label is left out, too, where it would hide one of the `points` (M, 2).
+    """
     kept: list[int] = []
     for index, place in enumerate(at):
         apart = np.abs(at[kept] - place) >= (width, height)
-        if apart.any(axis=-1).all():
+        right, above = (points - place).T
+        hidden = (right > 0) & (right < width) & (abs(above) < height / 2)
+        if apart.any(axis=-1).all() and not hidden.any():
             kept.append(index)
     return kept
 
@@ -202,8 +209,9 @@ def time_constants(axes: Axes, found: Arrays) -> pd.DataFrame:
         tau = found["tau"][:, mode]
         axes.plot(theta, tau, ".", color=colour, markersize=3, label=f"mode {mode + 1}")
         parts.append(tidy("time constants", theta=theta, mode=mode + 1, tau=tau))
-    axes.set_yscale("log")
+    style.log_values(axes)
     axes.set_xlabel("θ")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylabel("Time constant (tokens)")
     axes.legend(loc="best", handletextpad=0.1, borderaxespad=0.2)
     return pd.concat(parts)
@@ -307,18 +315,28 @@ def overlap(axes: Axes, found: Arrays) -> pd.DataFrame:
     return pd.concat(parts)
 
 
+HEADROOM = 0.45
+"""Share of a panel above what it shows, for an inset: a path leaves no corner free."""
+
+
 def predicted(axes: Axes, found: Arrays) -> pd.DataFrame:
     """5a: a trajectory and its linear predictions, each of one step; inset: its middle."""
     path, linear = found["path_positive"], found["predicted"]
-    inset = axes.inset_axes((0.62, 0.05, 0.36, 0.36))
-    for each in (axes, inset):
-        size = 0.8 if each is axes else 1.0
-        each.plot(*path.T, color="black", linewidth=size, label="network")
-        steps = np.full((3 * len(linear), 2), np.nan)  # a gap after every step
-        steps[0::3], steps[1::3] = path[:-1], linear
-        each.plot(
-            *steps.T, color="#C00000", linestyle=(0, (2, 1)), linewidth=size, label="linear step"
-        )
+    ends = np.stack([path[:-1], linear], axis=1)
+    gaps = np.full((len(linear), 1, 2), np.nan)  # after every step
+    steps = np.concatenate([ends, gaps], axis=1).reshape(-1, 2)
+
+    def draw(on: Axes, size: float) -> None:
+        on.plot(*path.T, color="black", linewidth=size, label="network")
+        dashed = (0, (2, 1))
+        on.plot(*steps.T, color="#C00000", linestyle=dashed, linewidth=size, label="linear step")
+
+    draw(axes, 0.8)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, low + (high - low) / (1.0 - HEADROOM))
+    inset = axes.inset_axes((0.4, 1.02 - HEADROOM, 0.58, HEADROOM - 0.04))
+    inset.spines[:].set_visible(True)
+    draw(inset, 1.0)
     middle = path[len(path) // 2 : len(path) // 2 + 6]
     pad = 0.15 * np.ptp(middle, axis=0).max()
     inset.set_xlim(middle[:, 0].min() - pad, middle[:, 0].max() + pad)
@@ -326,7 +344,6 @@ def predicted(axes: Axes, found: Arrays) -> pd.DataFrame:
     inset.set_xticks([])
     inset.set_yticks([])
     axes.indicate_inset_zoom(inset, edgecolor="#555555", linewidth=0.6)
-    axes.legend(loc="upper left")
     plane(axes)
     return tidy(
         "predicted", x=path[1:, 0], y=path[1:, 1], linear_x=linear[:, 0], linear_y=linear[:, 1]
@@ -342,7 +359,6 @@ def errors(axes: Axes, found: Arrays) -> pd.DataFrame:
     style.percent(axes, "x", 0.0, top)
     axes.set_xlabel("Error of one linear step (%)")
     axes.set_ylabel("Steps of test documents")
-    axes.legend(loc="upper right")
     return tidy("errors", error=values)
 
 
@@ -352,7 +368,7 @@ def relaxation(axes: Axes, found: Arrays) -> pd.DataFrame:
     index = np.arange(1, len(middle) + 1)
     axes.plot(index, middle, color="black")
     axes.fill_between(index, low, high, color="black", alpha=0.15, linewidth=0)
-    axes.set_yscale("log")
+    style.log_values(axes)
     axes.set_xlabel("Steps without input")
     axes.set_ylabel("Relative change in a step")
     return tidy("relaxation", step=index, low=low, median=middle, high=high)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.publish.numerals import powered
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import REASON, Table, mark_best, plus_minus, published, spread
 from firstorder.studies.line_attractor import frames
@@ -14,7 +15,13 @@ from firstorder.studies.line_attractor import frames
 SPREAD = "Of several seeds: mean ± standard deviation (n − 1); best of a column bold."
 ONE = "One seed: no spread; best of a column bold."
 COMPARED = "Published numbers stand beside; their recipe is unknown to us, so they are not tests."
+FEWER = "(n of m): over the n of m seeds that have the number."
 BAG = "bag-of-words"
+
+
+def of_seeds(text: str, known: int, count: int) -> str:
+    """A number, and of how many seeds it is where these are not all."""
+    return f"{text} ({known} of {count})" if 0 < known < count else text
 
 
 @table("accuracy", reads=("summary.json", "words.json"))
@@ -33,6 +40,7 @@ def accuracy(results: Results) -> Table:
             rows.append(_entry(corpus, title, str(cell), str(label), values, anchors))
     frame = mark_best(pd.DataFrame(rows))
     notes = [SPREAD if runs["seed"].nunique() > 1 else ONE]
+    notes += _fewer(frame)
     return Table(frame, (*notes, COMPARED) if frame["published_text"].any() else tuple(notes))
 
 
@@ -55,7 +63,7 @@ def _entry(
         "mean": mean,
         "std": std,
         "n": n,
-        "text": plus_minus(mean, std),
+        "text": of_seeds(plus_minus(mean, std), n, len(values)),
         "eligible": True,
         "published": np.nan,
         "published_std": np.nan,
@@ -80,27 +88,27 @@ COLUMNS = (
     ("state_pc1", "PC 1 of states (%)", 100.0, 1),
     ("state_pc2", "PC 2 of states (%)", 100.0, 1),
     ("state_dimension", "participation ratio", 1.0, 1),
-    ("untrained_dimension", "untrained", 1.0, 1),
+    ("untrained_dimension", "participation ratio, untrained", 1.0, 1),
     ("points", "fixed points", 1.0, 0),
-    ("distinct", "distinct", 1.0, 0),
+    ("distinct", "distinct fixed points", 1.0, 0),
     ("point_pc1", "PC 1 of points (%)", 100.0, 1),
     ("tau1", "τ₁ (tokens)", 1.0, 1),
     ("tau2", "τ₂ (tokens)", 1.0, 1),
-    ("untrained_tau1", "τ₁ untrained", 1.0, 1),
+    ("untrained_tau1", "τ₁ untrained (tokens)", 1.0, 1),
     ("complex_share", "complex slowest (%)", 100.0, 0),
     ("unstable_share", "unstable (%)", 100.0, 0),
     ("overlap", "|r₁ · m|", 1.0, 2),
-    ("null", "of random vectors", 1.0, 2),
+    ("null", "|r₁ · m| of random vectors", 1.0, 2),
     ("readout_overlap", "|cos(readout, m)|", 1.0, 2),
-    ("effect_positive", "l₁ J x positive", 1.0, 2),
-    ("effect_negative", "negative", 1.0, 2),
-    ("effect_neutral", "neutral", 1.0, 3),
-    ("effect_strong_positive", "strong positive", 1.0, 2),
-    ("effect_strong_negative", "strong negative", 1.0, 2),
+    ("effect_positive", "l₁ · J_inp x, positive words", 1.0, 2),
+    ("effect_negative", "l₁ · J_inp x, negative words", 1.0, 2),
+    ("effect_neutral", "l₁ · J_inp x, neutral words", 1.0, 3),
+    ("effect_strong_positive", "l₁ · J_inp x, strong positive words", 1.0, 2),
+    ("effect_strong_negative", "l₁ · J_inp x, strong negative words", 1.0, 2),
     ("linear_error", "error of a linear step (%)", 100.0, 1),
     ("run_accuracy", "accuracy of the network (%)", 100.0, 1),
-    ("linear_run_accuracy", "linearised at the nearest points (%)", 100.0, 1),
-    ("single_run_accuracy", "linearised at the middle point (%)", 100.0, 1),
+    ("linear_run_accuracy", "accuracy linearised at the nearest points (%)", 100.0, 1),
+    ("single_run_accuracy", "accuracy linearised at the middle point (%)", 100.0, 1),
 )
 """Number of dynamics.json, how it is printed, its scale and digits."""
 
@@ -123,7 +131,7 @@ def dynamics(results: Results) -> Table:
                     "mean": mean,
                     "std": std,
                     "n": n,
-                    "text": plus_minus(mean, std, digits),
+                    "text": of_seeds(plus_minus(mean, std, digits), n, len(part)),
                     "best": False,
                 }
             )
@@ -134,7 +142,11 @@ def dynamics(results: Results) -> Table:
         if numbers["seed"].nunique() > 1
         else "One seed."
     )
-    return Table(frame[~empty], (note,))
+    return Table(frame[~empty], (note, *_fewer(frame)))
+
+
+def _fewer(frame: pd.DataFrame) -> tuple[str, ...]:
+    return (FEWER,) if frame["text"].str.contains(" of ").any() else ()
 
 
 @table("tolerance-grid", reads=("dynamics.json",))
@@ -142,29 +154,29 @@ def tolerance_grid(results: Results) -> Table:
     """Found / distinct points, first-PC share and slowest mode, at every tolerance of q."""
     found = frames.tolerances(results)
     rows = []
-    for (title, cell, tolerance), part in found.groupby(
-        ["title", "label", "tolerance"], sort=False
-    ):
-        values = {
-            name: float(part[name].astype(float).mean())
-            for name in ("found", "distinct", "share", "tau1")
+    for (title, cell, _), part in found.groupby(["title", "label", "tolerance"], sort=False):
+        known = part[["found", "distinct", "share", "tau1"]].astype(float)
+        values, counts = known.mean().to_dict(), known.count()
+        texts = {
+            "found": f"{values['found']:.0f} / {values['distinct']:.0f}",
+            "share": f"{100 * values['share']:.0f} %",
+            "tau1": f"τ₁ {values['tau1']:.0f}",
         }
-        text = f"{values['found']:.0f} / {values['distinct']:.0f}"
-        if not np.isnan(values["tau1"]):
-            text += f", {100 * values['share']:.0f} %, τ₁ {values['tau1']:.0f}"
+        said = [of_seeds(text, counts[n], len(part)) for n, text in texts.items() if counts[n]]
         rows.append(
             {
                 "section": str(title),
-                "row": f"q < {tolerance:.0e}".replace("-0", "-").replace("-", "−"),
+                "row": f"q < {powered(part['tolerance'].iloc[0])}",
                 "column": str(cell),
                 "corner": "Tolerance",
                 "mean": values["found"],
                 "std": np.nan,
-                "n": len(part),
-                "text": text,
+                "n": int(counts["found"]),
+                "text": ", ".join(said),
                 "best": False,
                 **values,
             }
         )
     note = "Found / distinct, share of the first PC, τ₁ in tokens; means over seeds."
-    return Table(pd.DataFrame(rows), (note,))
+    frame = pd.DataFrame(rows)
+    return Table(frame, (note, *_fewer(frame)))

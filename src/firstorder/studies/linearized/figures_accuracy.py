@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from firstorder.publish import measures, style
 from firstorder.publish.registry import Results, figure
@@ -131,6 +132,7 @@ def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -
     figure, axes = style.panels(len(models), 3, height=2.15, sharex=True)
     for (label, _), row in zip(models, axes, strict=True):
         _early_losses(row[0], loss[loss["label"] == label], list(epochs))
+        style.spanning(row[0], loss["mean"])  # of all rows: one axis for all models
         _steps(row[1], steps[steps["label"] == label])
         for arm, line in distance[distance["label"] == label].groupby("arm", sort=False):
             row[2].plot(line["task"], line["mean"], **LOOKS[str(arm)].points)
@@ -163,20 +165,26 @@ def _early_losses(axes: Axes, losses: pd.DataFrame, epochs: list[int]) -> None:
             linestyle=dashes,
             label=f"{ARMS[str(arm)]}, {epoch} epochs",
         )
-    style.spanning(axes, losses["mean"])
+
+
+BESIDE = 5.0
+"""Points between the marks of two arms that stand at the top."""
 
 
 def _steps(axes: Axes, steps: pd.DataFrame) -> None:
+    arms = list(steps["arm"].unique())
     for arm, line in steps.groupby("arm", sort=False):
         look, reached = LOOKS[str(arm)], line["mean"].notna()
         axes.plot(line["task"], line["mean"], **look.points)
         never = line["task"][~reached]
         if never.empty:
             continue
+        aside = BESIDE * (arms.index(arm) - (len(arms) - 1) / 2)
         axes.plot(
             never,
             [1.0] * len(never),
-            transform=axes.get_xaxis_transform(),
+            transform=axes.get_xaxis_transform()
+            + ScaledTranslation(aside / 72, 0.0, axes.figure.dpi_scale_trans),
             clip_on=False,
             linestyle="none",
             marker=look.marker,
@@ -187,6 +195,7 @@ def _steps(axes: Axes, steps: pd.DataFrame) -> None:
         style.log_values(axes)
     else:
         axes.set_yticks([])  # marks at the top have no height
+        axes.text(0.5, 0.5, "not reached by any", transform=axes.transAxes, ha="center")
     axes.set_ylabel("Steps (open: not reached)")
 
 
@@ -211,6 +220,7 @@ def binary_size(results: Results) -> Drawing:
 def alignment_accuracy(results: Results) -> Drawing:
     """Test accuracy against the target's alignment with the initial kernel; rank correlations.
 
+    They are of means over seeds, as in the claim: seeds of a task are no further tasks.
     One panel per architecture, one mark for every task, seed and width; its shape says the kind of
     task, open marks are linearizations. The horizontal axis is alignment over trace times the
     number of training examples: 1 for random labels, and what bounds the generalisation gap.
@@ -221,7 +231,8 @@ def alignment_accuracy(results: Results) -> Drawing:
     for (name, part), each in zip(panels, axes, strict=True):
         found = []
         for arm, dots in part.groupby("arm", sort=False):
-            rho = measures.spearman(dots["ratio"], dots["test_accuracy"])
+            means = dots.groupby(["label", "family", "task"])[["ratio", "test_accuracy"]].mean()
+            rho = measures.spearman(means["ratio"], means["test_accuracy"])
             said = "none" if np.isnan(rho) else f"{rho:.2f}".replace("-", "−")
             found.append(f"{ARMS[str(arm)]} {said}")
             for kind, marks in dots.groupby("kind", sort=False):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder.publish import measures
+from firstorder.publish.numerals import significant
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.linearized import frames
@@ -117,7 +118,7 @@ def eigenfunctions(results: Results) -> Table:
                 column = f"{ARMS[arm].rpartition(' ')[2]} over larger class"
                 rows.append({**base, "column": column, **_accuracy(own - larger, 1)})
             mean, std, n = spread(about["relative_alignment"])
-            said = {"mean": mean, "std": std, "n": n, "text": f"{mean:.2g}"}
+            said = {"mean": mean, "std": std, "n": n, "text": significant(mean, 2)}
             rows.append({**base, "column": "alignment / trace", **said})
     return Table(pd.DataFrame(rows).assign(best=False), (SPREAD,))
 
@@ -192,7 +193,8 @@ def directions(results: Results) -> Table:
             ("gradient", "in first j, gradients (%)", 0),
         ):
             mean, std, n = spread(own[name] * (100.0 if "%" in column else 1.0))
-            text = f"{mean:.2g}" if name == "relative" else plus_minus(mean, np.nan, digits)
+            small = name == "relative"
+            text = significant(mean, 2) if small else plus_minus(mean, np.nan, digits)
             rows.append({**base, "column": column, "mean": mean, "std": std, "n": n, "text": text})
         for arm in arms:
             same = cell[cell["arm"] == arm]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder.linearized.mean_classifier import noise_factor
+from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Cell, difference, effect, rank_correlation, resample
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, missing
@@ -53,7 +54,7 @@ def unhinged_constant(results: Results) -> Verdict:
         effects,
         "all",
         f"After {steps:,} steps {changed} test predictions differ from those after one; relative "
-        f"error of the closed form {worst:.0e}.",
+        f"error of the closed form {number(worst, 1)}.",
     )
 
 
@@ -76,8 +77,8 @@ def noise_identity(results: Results, *, within: float = 0.02) -> Verdict:
     return combine(
         effects,
         "all",
-        f"Relative error of the expectation {worst:.0e}; the mean factor over draws is at most "
-        f"{largest:.3f} off.",
+        f"Relative error of the expectation {number(worst, 1)}; the mean factor over draws is at "
+        f"most {largest:.3f} off.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from firstorder.publish.numerals import significant
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, plus_minus, spread
 from firstorder.studies.robust_kernels import frames
@@ -52,7 +53,7 @@ def exact_statements(results: Results, *, most: float = 0.8) -> Table:
 
 
 def _row(title: Any, name: str, unit: str, value: float) -> dict[str, Any]:
-    text = f"{value:.2f}" if unit.endswith("points") else f"{value:.1e}"
+    text = f"{value:.2f}" if unit.endswith("points") else significant(value, 2)
     text = f"{value:.0f}" if unit == "that differ" else text.replace("-", "−")
     return {
         "section": str(title), "row": f"{name}: {unit}", "corner": "Statement",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.streams import numpy_stream
@@ -57,8 +58,8 @@ def decomposes(results: Results, *, classes: int = 10) -> Verdict:
     errors = [exact(error, ROUNDING, "below", name=label[name]) for name, error in found.items()]
     text = (
         f"On random scores of {classes} classes the parts of {len(found)} losses are symmetric, "
-        f"free of the label and the only solution to {max(found.values()):.1e} of the values; the "
-        f"equations leave {free} dimensions free."
+        f"free of the label and the only solution to {number(max(found.values()), 2)} of the "
+        f"values; the equations leave {free} dimensions free."
     )
     return combine([*errors, exact(free, 0.5, "below", name="free dimensions")], "all", text)
 
@@ -87,7 +88,7 @@ def only_convex(
     text = (
         f"A pair of scores between which the symmetric part is not convex is found for "
         f"{sum(excess > ROUNDING for excess in bends.values())} of {len(bends)} losses (least "
-        f"excess {min(bends.values(), default=0.0):.1e}), and for "
+        f"excess {number(min(bends.values(), default=0.0), 2)}), and for "
         f"{sum(excess > ROUNDING for excess in straight.values())} of the {len(straight)} whose "
         "symmetric part is linear."
     )
@@ -116,8 +117,8 @@ def equal_components(results: Results, *, classes: int = 10) -> Verdict:
     least, most = min(kappas, key=kappas.__getitem__), max(kappas, key=kappas.__getitem__)
     text = (
         f"At equal scores of {classes} classes the gradients of {len(found)} losses are κ times "
-        f"that of the unhinged loss to {max(found.values()):.1e}; κ goes from {kappas[least]:.3g} "
-        f"({label[least]}) to {kappas[most]:.3g} ({label[most]})."
+        f"that of the unhinged loss to {number(max(found.values()), 2)}; κ goes from "
+        f"{number(kappas[least])} ({label[least]}) to {number(kappas[most])} ({label[most]})."
     )
     if broken:
         text += (
@@ -167,8 +168,9 @@ def smooth(
         ]
     text = (
         f"Where the scores of {classes} classes differ by at most {spread:g}, the largest "
-        f"curvature of SGCE goes from {of_q[0]:.2g} at q = {qs[0]:g} to {of_q[-1]:.2g} at q = "
-        f"{qs[-1]:g}, that of α-MAE from {of_alpha[0]:.2g} at α = {alphas[0]:g} to "
-        f"{of_alpha[-1]:.2g} at α = {alphas[-1]:g}, each below its bound."
+        f"curvature of SGCE goes from {number(of_q[0], 2)} at q = {qs[0]:g} to "
+        f"{number(of_q[-1], 2)} at q = {qs[-1]:g}, that of α-MAE from {number(of_alpha[0], 2)} at "
+        f"α = {alphas[0]:g} to {number(of_alpha[-1], 2)} at α = {alphas[-1]:g}, each below its "
+        "bound."
     )
     return combine(found, "all", text)

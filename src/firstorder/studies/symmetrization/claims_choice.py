@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Status, bootstrap
 from firstorder.publish.statistics.bootstrap import Cell, resample
@@ -51,7 +52,8 @@ def optimum_differs(results: Results) -> Verdict:
         statuses.append(
             NOT_RUN if len(known) < 2 else HOLDS if not common else FAILS if alike else NOT_RESOLVED
         )
-        values = ", ".join(f"{decay:g} for {number}" for decay, number in count.items())
+        decays = zip(count.index.tolist(), count, strict=True)
+        values = ", ".join(f"{number(decay)} for {losses}" for decay, losses in decays)
         lost = part["label"][[not best for best in bests]]
         also = f"; every value diverged for {', '.join(lost)}, not counted" if len(lost) else ""
         said.append(

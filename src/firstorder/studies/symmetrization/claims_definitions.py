@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, combine, exact
 from firstorder.streams import numpy_stream, torch_stream
@@ -39,8 +40,8 @@ def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
     ratio = {name: float(norm.max() / norm.min()) for name, norm in norms.items()}
     text = (
         f"On random scores of {classes} classes the norm of the unhinged gradient leaves "
-        f"√(1 − 1/K) = {expected:.4f} by at most {off:.1e}, while that of CE varies by a factor "
-        f"{ratio['ce']:,.0f} and that of MAE by {ratio['mae']:,.0f}."
+        f"√(1 − 1/K) = {expected:.4f} by at most {number(off, 2)}, while that of CE varies by a "
+        f"factor {ratio['ce']:,.0f} and that of MAE by {ratio['mae']:,.0f}."
     )
     found = (
         exact(off, ROUNDING, "below", name="norm of unhinged less √(1 − 1/K)"),
@@ -126,6 +127,6 @@ def noise_identity(results: Results, *, classes: int = 10, rate: float = 0.4) ->
     )
     text = (
         f"At η = {rate:g} the mean of the noisy unhinged gradients differs from {factor:.3f} times "
-        f"the clean one by {off['unhinged']:.1e} of its norm; for CE by {off['ce']:.3f}."
+        f"the clean one by {number(off['unhinged'], 2)} of its norm; for CE by {off['ce']:.3f}."
     )
     return combine(found, "all", text)

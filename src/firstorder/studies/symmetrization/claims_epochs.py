@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder.publish.measures import number_range
+from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, combine, not_run
 from firstorder.studies.symmetrization import frames
@@ -91,8 +92,8 @@ def scores_explode(
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
     accuracy = runs.groupby("loss")["last_accuracy"].mean()
     text = (
-        f"The largest raw score grows {10 ** values(least).min():.2g}-fold or more without "
-        f"normalisation and at most {10 ** values(most).max():.2g}-fold with it (means over "
+        f"The largest raw score grows {number(10 ** values(least).min(), 2)}-fold or more without "
+        f"normalisation and at most {number(10 ** values(most).max(), 2)}-fold with it (means over "
         f"seeds); last test accuracies are "
         f"{number_range(100 * accuracy[accuracy.index.isin(free)], 1)} % and "
         f"{number_range(100 * accuracy[accuracy.index.isin(bound)], 1)} %."

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from firstorder.publish.measures import number_range
+from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, exact, judge, not_run
 from firstorder.studies.symmetrization import frames
@@ -39,7 +40,7 @@ def exact_counts(results: Results) -> Verdict:
         return not_run("No such noise is drawn by counts at this scale.")
     text = (
         f"In {len(off)} draws the number of labels moved between any two classes differs from "
-        f"T n, as its sampler rounds, by at most {max(off):.3g}; where there is noise it "
+        f"T n, as its sampler rounds, by at most {number(max(off))}; where there is noise it "
         f"moves labels of {number_range(np.array(changed), 0)} classes."
     )
     verdict = judge(exact(max(off), 1e-6, "below", name="largest difference"), text)

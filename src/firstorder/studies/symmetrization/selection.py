@@ -9,7 +9,7 @@ from typing import Any
 from firstorder.config import Config, ConfigError, Dataset, Noise, Recipe
 from firstorder.jobs import functions
 from firstorder.jobs.study import Selected
-from firstorder.publish.protocol import Row, examples, trained
+from firstorder.publish.protocol import Row, examples, network, trained
 from firstorder.studies.symmetrization import grid
 from firstorder.studies.symmetrization.grid import cell
 from firstorder.studies.symmetrization.settings import Select, declared, scale
@@ -88,7 +88,8 @@ def _unlike(dataset: Dataset, recipe: Recipe) -> str:
     """
     if dataset.raw is None:
         return ""
-    return f"{recipe.model}, {recipe.epochs} epochs, {dataset.train:,} training images"
+    model = network(str(recipe.model))
+    return f"{model}, {recipe.epochs} epochs, {dataset.train:,} training images"
 
 
 def _heading(config: Config, setting: str) -> str:
@@ -260,7 +261,7 @@ def protocol(config: Config) -> Iterator[Row]:
         if name in used:
             recipe, dataset = config.recipes[setting.recipe], config.datasets[setting.dataset]
             data = examples(dataset.title, recipe.train or dataset.train, dataset.test)
-            model = str(recipe.model)
+            model = network(str(recipe.model))
             yield trained(name, data, model, recipe, recipe.weight_decay, own.seeds)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder.publish import grid
+from firstorder.publish.numerals import number, significant
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.symmetrization import frames
@@ -128,7 +129,7 @@ def _first_steps(runs: pd.DataFrame, label: str, pair: dict[str, str]) -> list[d
                     "mean": value,
                     "std": np.nan,
                     "n": 1,
-                    "text": "" if np.isnan(value) else f"{value:.3g}",
+                    "text": "" if np.isnan(value) else significant(value),
                     "eligible": False,
                 }
             )
@@ -159,7 +160,7 @@ def cost(results: Results) -> Table:
             }
             for column, values in columns.items():
                 low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-                text = f"{median:.3g} ({low:.3g} to {high:.3g})"
+                text = f"{significant(median)} ({significant(low)} to {significant(high)})"
                 rows.append({**base, "column": column, "mean": median, "std": np.nan, "text": text})
     note = (
         "Median and quartiles over rounds, in which every loss makes some steps in turn in one "
@@ -217,7 +218,7 @@ NORMS = {"none": "none", "l2": "Euclidean", "bn": "batch norm"}
 def _value(name: str, value: Any) -> str:
     if not isinstance(value, int | float):
         return NORMS.get(value, str(value))
-    return f"{value:g}".replace("-", "−") + PENALTIES.get(name, "")
+    return number(value, 6) + PENALTIES.get(name, "")
 
 
 def _sureness(stage: dict[str, Any], reached: float) -> list[tuple[str, float, str]]:

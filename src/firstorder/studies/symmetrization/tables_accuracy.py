@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.publish.protocol import network
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import (
     REASON,
@@ -76,7 +77,9 @@ def realised_note(runs: pd.DataFrame) -> tuple[str, ...]:
     for (heading, kind, label), cell in runs.groupby(
         ["heading", "kind", "noise_label"], sort=False
     ):
-        rates = cell.drop_duplicates("seed")["realised_rate"].dropna()
+        drawn = cell.drop_duplicates("seed")
+        # Where no label is wrong there is no class to have a rate: it is 0, not unknown.
+        rates = drawn["realised_rate"].mask(drawn["wrong_labels"] == 0, 0.0).dropna()
         declared = cell["rate"].iloc[0]
         if rates.empty or abs(rates - declared).max() <= APART:
             continue
@@ -199,7 +202,7 @@ def _compared(entry: dict[str, Any], anchors: dict[tuple[str, str, str], dict]) 
 def _made(anchor: dict[str, Any]) -> str:
     """How a published number was made, as far as that is known to us."""
     epochs = f"{anchor['epochs']} epochs" if anchor["epochs"] else ""
-    return ", ".join(filter(None, (anchor["network"], epochs)))
+    return ", ".join(filter(None, (network(anchor["network"]), epochs)))
 
 
 def _reasoned(row: dict[str, Any]) -> bool:
