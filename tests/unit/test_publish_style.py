@@ -125,3 +125,15 @@ def test_powers_of_ten_are_drawn_without_formulas(
     drawn = {(each.text or "").strip() for each in ElementTree.parse(paths["svg"]).iter()}
     assert {"10⁻⁴", "10⁰", "10²", "2×10⁻⁵", "3×10⁻⁵"} <= drawn
     assert not any("$" in text for text in drawn)
+
+
+@pytest.mark.parametrize(
+    ("high", "labels"),
+    [(0.1, ["0", "2.5", "5", "7.5", "10"]), (1.0, ["0", "25", "50", "75", "100"])],
+)
+def test_a_tick_in_percent_is_not_rounded_to_another_number(high: float, labels: list[str]) -> None:
+    axes = Figure().subplots()
+    style.percent(axes, "x", 0.0, high)
+    axes.set_xticks([high * quarter / 4 for quarter in range(5)])
+    axes.figure.canvas.draw()
+    assert [each.get_text() for each in axes.get_xticklabels()] == labels

@@ -24,7 +24,6 @@ from matplotlib.ticker import (
     LogLocator,
     MaxNLocator,
     NullLocator,
-    PercentFormatter,
 )
 
 from firstorder import files
@@ -213,7 +212,7 @@ def legend_below(figure: Figure, axes: Iterable[Axes], title: str = "") -> None:
 def percent(axes: Axes, axis: str = "y", low: float = 0.0, high: float = 1.0) -> None:
     """Show fractions as percent on an axis that spans [low, high] with a small margin."""
     margin = 0.03 * (high - low)
-    formatter = PercentFormatter(xmax=1.0, decimals=0, symbol="")
+    formatter = FuncFormatter(lambda value, _: number(100 * value))
     if axis == "y":
         axes.set_ylim(low - margin, high + margin)
         axes.yaxis.set_major_formatter(formatter)
