@@ -136,7 +136,7 @@ def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdi
     """
     end = frames.ends(results)
     effects = [_correlation(results, own, str(name), least) for name, own in end.groupby("network")]
-    text = f"Over {end['loss'].nunique()} losses ({len(end)} trainings of {len(effects)} networks)."
+    text = f"Over {end['loss'].nunique()} losses, {len(end)} trainings."
     return combine(effects, "all", text)
 
 
