@@ -424,6 +424,25 @@ def test_a_server_that_begins_anew_each_time_is_given_up(
     assert len(naps) == ATTEMPTS
 
 
+def test_progress_is_not_measured_by_what_was_left_of_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part_of(tmp_path, b"x" * len(CONTENT))
+    step, asked = len(CONTENT) // (2 * ATTEMPTS), []
+
+    def receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -> None:
+        start = stream.seek(0, os.SEEK_END)
+        asked.append(start)
+        stream.write(CONTENT[start : start + step])
+        if start + step < len(CONTENT):
+            raise download.PassingError("cut")
+
+    monkeypatch.setattr(download, "_receive", receive)
+    fetch("data", published("http://127.0.0.1:9/x"), [], tmp_path / "raw.bin", sleep=Naps())
+    assert (tmp_path / "raw.bin").read_bytes() == CONTENT
+    assert asked[0] == len(CONTENT) and asked[1] == 0 and len(asked) > ATTEMPTS + 1
+
+
 def test_downloads_of_one_file_at_once_agree(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

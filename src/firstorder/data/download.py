@@ -94,6 +94,7 @@ def download(
                 arrive(part, file, destination)
                 return
             stream.truncate(0)
+            most = 0
             if not before:
                 part.unlink(missing_ok=True)
                 raise FinalError(f"{found}; the server has another file or a proxy changed it")
