@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -75,6 +76,22 @@ def test_a_job_that_is_made_otherwise_than_it_was_planned_is_refused(
     assert frozen.context(job).code
     with pytest.raises(CodeChangedError, match="measure/digits was planned with other values"):
         frozen.context(other)
+
+
+@pytest.mark.parametrize("above", [0, 1, 2, 3])
+def test_what_is_in_the_place_of_a_result_or_of_its_folder_is_said_before_anything_is_planned(
+    toy: Project, above: int
+) -> None:
+    made = plan.make("config", {})
+    place = Path(made.job("measure", "digits").outputs["mean"])
+    if above:
+        place = place.parents[above - 1]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    else:
+        place.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=rf"^{re.escape(str(place))}: a .*; move it away$"):
+        plan.freeze(made)
 
 
 def test_the_command_line_overrides_config_yaml(edited: Any) -> None:
