@@ -184,10 +184,7 @@ def _disk(results: str, jobs: list[Job]) -> Iterator[Finding]:
 
 def work(plan: Plan) -> Iterator[str]:
     """What will be computed, and a prediction of the time, by step."""
-    jobs, setting = plan.jobs().values(), plan.config.settings.device
-    # A head without a GPU plans for machines that have one, where it is told so.
-    device = "cuda" if setting == "cuda" or (setting == "auto" and _has_gpu()) else "cpu"
-    works = forecast.work(jobs, plan.config, device)
+    works = forecast.work(plan.jobs().values(), plan.config, forecast.device(plan.config))
     yield f"{'step':<22}{'jobs':>5}{'time':>14}{'on a':>6}{'memory':>10}{'disk':>10}  measured"
     for each in works:
         yield (
@@ -206,9 +203,3 @@ def work(plan: Plan) -> Iterator[str]:
         yield f"what was not run here took as long elsewhere ({others})"
     if declared := sum(each.jobs - each.measured for each in new if not each.elsewhere):
         yield f"{declared} jobs have declared times: what a scheduler is asked for, and generous"
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

@@ -125,10 +125,13 @@ def test_what_was_never_run_here_takes_as_long_as_elsewhere(toy: Project) -> Non
 
 
 def test_a_plan_for_gpus_counts_their_hours_where_there_is_none(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(doctor, "_has_gpu", lambda: False)
-    for device, unit in (("cuda", "GPU"), ("auto", "core")):
+    driver = tmp_path / "nvidiactl"
+    monkeypatch.setattr(forecast, "DRIVER", str(driver))
+    for device, unit in (("cuda", "GPU"), ("auto", "core"), ("cpu", "core"), ("auto", "GPU")):
+        if (device, unit) == ("auto", "GPU"):
+            driver.touch()
         made = plan.make(str(ROOT / "config"), {"scale": "paper", "device": device})
         assert f" {unit} " in row(made, "train ")
         assert ("on one GPU" in "\n".join(doctor.work(made))) is (unit == "GPU")

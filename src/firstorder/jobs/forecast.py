@@ -26,6 +26,8 @@ START_SECONDS = 0.5
 """Of a job before it computes, started warm: process and data."""
 ELSEWHERE = "measured.csv"
 """In the folder of the configuration: what jobs took on other machines."""
+DRIVER = "/dev/nvidiactl"
+"""There where NVIDIA's driver is loaded and, in a container, handed on."""
 COLUMNS = ("scale", "step", "device", "jobs", "seconds")
 """Of that table: the mean seconds of the jobs of a step, of `device` (cpu: or cuda: and a name)."""
 
@@ -96,11 +98,19 @@ def _of_step(
     )
 
 
-def expected(jobs: Iterable[Job], config: Config) -> dict[str, float]:
-    """Seconds that a job of each step will take, for a process that must not ask for a GPU."""
+def device(config: Config) -> str:
+    """What jobs will compute on, cpu or cuda, without a context on the GPU or an import of torch.
+
+    A head without a GPU plans for machines that have one, where it is told so.
+    """
     setting = config.settings.device
-    gpu = setting == "cuda" or (setting == "auto" and Path("/dev/nvidiactl").exists())
-    found = work(jobs, config, "cuda" if gpu else "cpu")
+    found = setting == "auto" and Path(DRIVER).exists()
+    return "cuda" if setting == "cuda" or found else "cpu"
+
+
+def expected(jobs: Iterable[Job], config: Config) -> dict[str, float]:
+    """Seconds that a job of each step will take."""
+    found = work(jobs, config, device(config))
     return {each.step: each.seconds / each.jobs for each in found}
 
 
