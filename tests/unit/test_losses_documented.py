@@ -50,6 +50,7 @@ def test_the_table_says_which_losses_are_symmetric(name):
     if found != "varies" and float(found) < 1e-12:
         found = "0"
     assert table()[name]["Sum"] == found
+    assert losses.is_symmetric(losses.build(name, 10)) is (found != "varies")
 
 
 @pytest.mark.parametrize("name", losses.names())

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from firstorder.losses import baselines, combinations, normalisation, symmetric
 from firstorder.losses.registry import Loss, build, names, register
-from firstorder.losses.symmetric import symmetrize
+from firstorder.losses.symmetric import is_symmetric, symmetrize
 
 __all__ = [
     "Loss",
     "baselines",
     "build",
     "combinations",
+    "is_symmetric",
     "names",
     "normalisation",
     "register",

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from firstorder.losses.bounds import Positive, Share
@@ -24,6 +25,19 @@ from firstorder.losses.registry import Loss, register
 def centred(values: Tensor) -> Tensor:
     """Values (..., K) less their mean over the labels (Prop. 4.1)."""
     return values - values.mean(dim=-1, keepdim=True)
+
+
+def is_symmetric(loss: Loss, *, tolerance: float = 1e-5) -> bool:
+    """Whether the values of `loss` have one sum over the labels, whatever the scores.
+
+    Looked for in float64 at drawn scores with deviations of 0.1 to 10; `tolerance` is of the
+    largest value and lets pass what clamps p at 1e-7.
+    """
+    random = torch.Generator().manual_seed(0)
+    drawn = torch.randn(3, 200, loss.num_classes, generator=random, dtype=torch.float64)
+    values = loss.values((drawn * torch.tensor([0.1, 1.0, 10.0])[:, None, None]).flatten(0, 1))
+    sums = values.sum(-1)
+    return (sums.max() - sums.min()).item() <= tolerance * (1 + values.abs().max().item())
 
 
 def symmetrize(loss: Loss) -> Loss:

@@ -22,9 +22,10 @@ from firstorder.streams import numpy_stream
 from firstorder.studies.robust_kernels.settings import NAME, Kernel, Network, Paths, Scale
 
 ROOT = Path(__file__).parents[3]
-LOSSES = ({"loss": "ce", "label": "CE", "symmetric": False},
-          {"loss": "mae", "label": "MAE", "symmetric": True},
-          {"loss": "sgce", "label": "SGCE", "symmetric": True})  # fmt: skip
+LOSSES = tuple(
+    {"loss": loss, "label": label, "function": loss, "parameters": {}}
+    for loss, label in (("ce", "CE"), ("mae", "MAE"), ("sgce", "SGCE"))
+)
 
 
 def configuration(folder: Path, **update: Any) -> Config:

@@ -156,9 +156,15 @@ def _correlation(results: Results, end: pd.DataFrame, network: str, least: float
 @claim("symmetric-turn-less", reads=("rotation.csv",))
 def symmetric_turn_less(results: Results, *, reference: str = "ce") -> Verdict:
     """At the end rho of every symmetric loss is above that of cross-entropy."""
+    from firstorder import losses
+
     end = frames.ends(results)
     labels = frames.labels(results)
-    chosen = [each["loss"] for each in results.spec["losses"] if each["symmetric"]]
+    chosen = [
+        each["loss"]
+        for each in results.spec["losses"]
+        if losses.is_symmetric(losses.build(each["function"], 2, **each["parameters"]))
+    ]
     effects = []
     for network, own in end.groupby("network"):
         cells = {loss: _by_seed(own[own["loss"] == loss]) for loss in (reference, *chosen)}

@@ -54,7 +54,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """All results of a part of the study.
 
     `spec` has `rows` (kernel, seed, title) or (network, loss, title), and `losses` (loss, label,
-    symmetric) in the study's order. `files` names a file KERNEL/SEED/NAME or NETWORK/LOSS/NAME.
+    function, parameters) in the study's order. `files` names a file KERNEL/SEED/NAME or
+    NETWORK/LOSS/NAME.
     """
     of_kernels = selection.part == "kernels"
     declared_here: dict[str, Any] = dict(
@@ -75,18 +76,12 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     study = declared(config)
     slugs = study.on_kernels if of_kernels else study.on_networks
     (dataset, *_) = (each.dataset for each in declared_here.values())
+    read = {"label", "function", "parameters"}
+    losses = [
+        {"loss": slug} | loss(config, slug, dataset).model_dump(include=read) for slug in slugs
+    ]
     return Selected(
-        spec={
-            "rows": rows,
-            "losses": [
-                {
-                    "loss": slug,
-                    "label": loss(config, slug, dataset).label,
-                    "symmetric": study.losses[slug].symmetric,
-                }
-                for slug in slugs
-            ],
-        },
+        spec={"rows": rows, "losses": losses},
         files=files,
         data="; ".join(dict.fromkeys(_data(config, each) for each in declared_here.values())),
         datasets=tuple(

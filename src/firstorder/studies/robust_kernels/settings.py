@@ -54,7 +54,6 @@ class Compared(Strict):
     parameters: dict[str, Scalar] = {}
     score_norm: Literal["none", "l2"] = "none"
     """Of networks; a kernel's scores are as they are."""
-    symmetric: bool = False
 
 
 class Declared(Strict):
