@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from firstorder.publish import style
@@ -24,6 +25,19 @@ def test_the_legend_stays_within_the_figure() -> None:
         box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
+
+
+def test_the_legend_shows_line_and_mark_of_a_label_that_has_them_in_different_panels() -> None:
+    with style.house():
+        figure, axes = style.panels(1, 2)
+        axes[0, 0].plot([0, 1], [0, 1], label="both", linestyle="--")
+        axes[0, 1].plot([0, 1], [0, 1], label="both", linestyle="none", marker="s")
+        axes[0, 1].plot([0, 1], [0, 1], label="both", linestyle="none", marker="o")
+        style.legend_below(figure, axes[0])
+        lines = figure.legends[0].findobj(Line2D)
+    assert len(figure.legends[0].get_texts()) == 1
+    assert {line.get_linestyle() for line in lines} >= {"--", "None"}
+    assert {line.get_marker() for line in lines} == {"None", "s"}
 
 
 def test_a_loss_looks_the_same_in_every_figure_and_no_two_look_alike() -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import (
     FuncFormatter,
@@ -184,6 +185,7 @@ def seeds(
 def legend_below(figure: Figure, axes: Iterable[Axes], title: str = "") -> None:
     """One legend under all panels, each label once, in as many columns as fit the width.
 
+    A label whose line has no marks in one panel and marks in another is shown with both.
     `title` says what every mark shows (see `seeds`); it is printed without marks to name, too.
     """
     handles: dict[str, Any] = {}
@@ -192,7 +194,9 @@ def legend_below(figure: Figure, axes: Iterable[Axes], title: str = "") -> None:
             if HIDDEN.match(str(artist.get_label())):
                 artist.set_label(f"\u200b{artist.get_label()}")
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+            known = handles.setdefault(label, (handle,))
+            if _marked(handle) and not any(map(_marked, known)):
+                handles[label] = (*known, handle)
     if not handles and not title:  # a run shorter than what a figure looks at
         return
     # A label takes about 0.053 inches a character, its line and the gap 0.55.
@@ -207,6 +211,10 @@ def legend_below(figure: Figure, axes: Iterable[Axes], title: str = "") -> None:
         handlelength=3.0,
         columnspacing=1.4,
     )
+
+
+def _marked(handle: Any) -> bool:
+    return isinstance(handle, Line2D) and handle.get_marker() not in ("None", "none", "", " ", None)
 
 
 def percent(axes: Axes, axis: str = "y", low: float = 0.0, high: float = 1.0) -> None:
