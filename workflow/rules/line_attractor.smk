@@ -1,4 +1,5 @@
-# Recurrent networks on texts. A job is a corpus, or a cell on it with all seeds.
+# Recurrent networks on texts. A job is a corpus, or a cell on it with all seeds. They wait for each
+# other, a core at a time, so they have priority: begun last, they would leave the other cores idle.
 
 
 # Seconds or a download: compute nodes often have no network.
@@ -28,6 +29,7 @@ rule read_text:
         outputs_of("read_text"),
     log:
         log_of("read_text"),
+    priority: 1
     conda:
         ENVIRONMENT
     threads: threads_of("read_text")
@@ -46,6 +48,7 @@ rule count_words:
         outputs_of("count_words"),
     log:
         log_of("count_words"),
+    priority: 1
     conda:
         ENVIRONMENT
     threads: threads_of("count_words")
@@ -64,6 +67,7 @@ rule train_rnn:
         outputs_of("train_rnn"),
     log:
         log_of("train_rnn"),
+    priority: 1
     conda:
         ENVIRONMENT
     threads: threads_of("train_rnn")
@@ -83,6 +87,7 @@ rule find_fixed_points:
         outputs_of("find_fixed_points"),
     log:
         log_of("find_fixed_points"),
+    priority: 1
     conda:
         ENVIRONMENT
     threads: threads_of("find_fixed_points")
@@ -102,6 +107,7 @@ rule linearize_dynamics:
         outputs_of("linearize_dynamics"),
     log:
         log_of("linearize_dynamics"),
+    priority: 1
     conda:
         ENVIRONMENT
     threads: threads_of("linearize_dynamics")
