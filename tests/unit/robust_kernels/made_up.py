@@ -131,21 +131,30 @@ def of_kernel(folder: Path, **change: Any) -> Results:
 
 
 def of_network(folder: Path, ends: Mapping[str, Sequence[tuple[float, float]]]) -> Results:
-    """Records of trainings that end with (rho, test accuracy), a pair a seed, by loss."""
+    """Records of trainings that end with (rho, test accuracy), a pair a seed, by loss.
+
+    A seed whose rho is nan diverged after its first epochs.
+    """
     files = {}
     for loss, pairs in ends.items():
         rows, correct = [], {}
         for seed, (rho, accuracy) in enumerate(pairs, 1):
-            for epoch, own in ((0, 20.0), (5, None), (10, rho)):
+            reached = ((0, 20.0), (5, None), (10, rho))[: 2 if np.isnan(rho) else 3]
+            for epoch, own in reached:
                 rows.append(
                     {"seed": seed, "epoch": epoch, "test_accuracy": accuracy, "wrong_fitted": 0.1,
                      "rho": "" if own is None else own}
                 )  # fmt: skip
-            correct[f"seed{seed}"] = np.arange(200) < 200 * accuracy
+            bits = np.arange(200) < 200 * accuracy
+            correct[f"seed{seed}"] = bits[:0] if np.isnan(rho) else bits
         _csv(folder / f"{loss}.csv", rows)
         np.savez(folder / f"{loss}.npz", **correct)
         files[f"n/{loss}/rotation.csv"] = str(folder / f"{loss}.csv")
         files[f"n/{loss}/correct.npz"] = str(folder / f"{loss}.npz")
-    rows = [{"network": "n", "loss": loss, "title": "MLP, digits"} for loss in ends]
+    rows = [
+        {"network": "n", "loss": loss, "title": "MLP, digits", "last": 10,
+         "seeds": list(range(1, len(pairs) + 1))}
+        for loss, pairs in ends.items()
+    ]  # fmt: skip
     losses = [each for each in LOSSES if each["loss"] in ends]
     return Results({"rows": rows, "losses": losses}, files)

@@ -89,6 +89,19 @@ def test_symmetric_losses_turn_less_until_one_turns_as_far(tmp_path: Path) -> No
     assert claims.symmetric_turn_less(of_network(tmp_path, beyond)).status == FAILS
 
 
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_loss_under_which_a_training_diverged_is_named_and_never_judged_by_its_start(
+    tmp_path: Path, lost: int
+) -> None:
+    gone = (float("nan"), 0.5)
+    records = of_network(tmp_path, SIX | {"sgce": ALONG["sgce"][lost:] + [gone] * lost,
+                                          "ce": ALONG["ce"]})  # fmt: skip
+    ranked = claims.rotation_predicts_accuracy(records)
+    assert ranked.status == NOT_RUN and "A training with SGCE diverged" in ranked.text
+    turned = claims.symmetric_turn_less(records)
+    assert turned.status == NOT_RUN and "A training diverged" in turned.text
+
+
 def test_the_table_has_every_statement_with_its_error(tmp_path: Path) -> None:
     frame = tables.exact_statements(of_kernel(tmp_path, changed=3)).frame
     assert len(frame) == 3 + len(tables.STATEMENTS)

@@ -134,8 +134,14 @@ def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdi
     The losses are taken as a sample of all. Seeds of one loss end alike: they measure it more
     precisely and are no further losses.
     """
-    end = frames.ends(results)
-    effects = [_correlation(results, own, str(name), least) for name, own in end.groupby("network")]
+    end, labels = frames.ends(results), frames.labels(results)
+    effects = []
+    for name, losses in frames.diverged(results).items():
+        if losses:
+            named = ", ".join(labels[loss] for loss in losses)
+            effects.append(missing(f"A training with {named} diverged.", name))
+        else:
+            effects.append(_correlation(results, end[end["network"] == name], name, least))
     text = f"Over {end['loss'].nunique()} losses, {len(end)} trainings."
     return combine(effects, "all", text)
 
@@ -166,23 +172,21 @@ def symmetric_turn_less(results: Results, *, reference: str = "ce") -> Verdict:
         if losses.is_symmetric(losses.build(each["function"], 2, **each["parameters"]))
     ]
     effects = []
-    for network, own in end.groupby("network"):
-        cells = {loss: _by_seed(own[own["loss"] == loss]) for loss in (reference, *chosen)}
+    for network, without in frames.diverged(results).items():
+        own = end[end["network"] == network]
         for loss in chosen:
             name = f"{labels[loss]}, {network}"
-            pair = {key: cells[key] for key in (loss, reference)}
-            known = {key: cell for key, cell in pair.items() if cell is not None}
-            if len(known) < 2:
-                effects.append(missing("A training diverged or was not run.", name))
+            if {loss, reference} & set(without):
+                effects.append(missing("A training diverged.", name))
                 continue
-            drawn = resample(known)
+            drawn = resample({key: _by_seed(own[own["loss"] == key]) for key in (loss, reference)})
             effects.append(effect(drawn, difference(loss, reference), threshold=0, name=name))
     ratios = _said(end, [reference, *chosen], labels)
     return combine(effects, "all", f"ρ at the end, mean over seeds: {ratios}.")
 
 
-def _by_seed(own: pd.DataFrame) -> Cell | None:
-    return Cell(own["rho"].to_numpy(float), tuple(own["seed"])) if len(own) else None
+def _by_seed(own: pd.DataFrame) -> Cell:
+    return Cell(own["rho"].to_numpy(float), tuple(own["seed"]))
 
 
 def _said(end: pd.DataFrame, losses: Iterable[str], labels: dict[str, str]) -> str:

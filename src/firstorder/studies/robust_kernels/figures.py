@@ -120,7 +120,11 @@ def rotation(results: Results) -> Drawing:
             row[1].set_title(title)
         style.epochs(row[0])
     seeds = frame.groupby(["title", "loss"], sort=False)["seed"].nunique()
-    style.legend_below(drawn, axes.flat, f"left: {style.seeds(seeds)}; right: one mark a seed")
+    said = f"left: {style.seeds(seeds)}; right: one mark a seed"
+    without = dict.fromkeys(each for losses in frames.diverged(results).values() for each in losses)
+    if without:
+        said += f"; diverged: {', '.join(labels[loss] for loss in without)}"
+    style.legend_below(drawn, axes.flat, said)
     return Drawing(drawn, frame)
 
 

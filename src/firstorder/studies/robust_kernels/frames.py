@@ -34,17 +34,30 @@ def of_kernels(results: Results, name: str, columns: tuple[str, ...]) -> pd.Data
 
 def of_networks(results: Results) -> pd.DataFrame:
     """rotation.csv of every network and loss, with `network`, `loss` and `title` in front."""
-    rows = results.spec["rows"]
-    paths = [results.path(row["network"], row["loss"], "rotation.csv") for row in rows]
-    frames = [keyed(row, read_csv(p, ROTATION)) for row, p in zip(rows, paths, strict=True)]
-    return pd.concat(frames, ignore_index=True)
+    found = []
+    for row in results.spec["rows"]:
+        path = results.path(row["network"], row["loss"], "rotation.csv")
+        key = {name: row[name] for name in ("network", "loss", "title")}
+        found.append(keyed(key, read_csv(path, ROTATION)))
+    return pd.concat(found, ignore_index=True)
 
 
 def ends(results: Results) -> pd.DataFrame:
-    """The last measured kernel of every training, with its test accuracy."""
+    """The kernel and the test accuracy at the end of every training that did not diverge."""
+    last = {row["network"]: row["last"] for row in results.spec["rows"]}
     frame = of_networks(results).dropna(subset=["rho", "test_accuracy"])
-    last = frame.groupby(["network", "loss", "seed"], sort=False)["epoch"].idxmax()
-    return frame.loc[last].reset_index(drop=True)
+    return frame[frame["epoch"] == frame["network"].map(last)].reset_index(drop=True)
+
+
+def diverged(results: Results) -> dict[str, list[str]]:
+    """The losses of every network with which a training has no end."""
+    end = ends(results)
+    found: dict[str, list[str]] = {row["network"]: [] for row in results.spec["rows"]}
+    for row in results.spec["rows"]:
+        own = end[(end["network"] == row["network"]) & (end["loss"] == row["loss"])]
+        if len(own) < len(row["seeds"]):
+            found[row["network"]].append(row["loss"])
+    return found
 
 
 def correct(results: Results, network: str, loss: str, seed: int) -> np.ndarray:

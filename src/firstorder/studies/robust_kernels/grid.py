@@ -53,9 +53,9 @@ def network_keys(config: Config) -> list[tuple[str, ...]]:
 def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selected:
     """All results of a part of the study.
 
-    `spec` has `rows` (kernel, seed, title) or (network, loss, title), and `losses` (loss, label,
-    function, parameters) in the study's order. `files` names a file KERNEL/SEED/NAME or
-    NETWORK/LOSS/NAME.
+    `spec` has `rows` (kernel, seed, title, classes) or (network, loss, title, seeds, last epoch),
+    and `losses` (loss, label, function, parameters) in the study's order. `files` names a file
+    KERNEL/SEED/NAME or NETWORK/LOSS/NAME.
     """
     of_kernels = selection.part == "kernels"
     declared_here: dict[str, Any] = dict(
@@ -67,10 +67,14 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     second = "seed" if of_kernels else "loss"
     rows, files = [], {}
     for name, other in keys:
-        title = _title(config, declared_here[name])
-        row = {selection.part[:-1]: name, second: other, "title": title}
-        classes = len(config.datasets[declared_here[name].dataset].classes)
-        rows.append(row | ({"classes": classes} if of_kernels else {}))
+        own = declared_here[name]
+        row: dict[str, Any] = {selection.part[:-1]: name, second: other}
+        row["title"] = _title(config, own)
+        if of_kernels:
+            row["classes"] = len(config.datasets[own.dataset].classes)
+        else:
+            row |= {"seeds": list(own.seeds), "last": max(own.epochs)}
+        rows.append(row)
         for file in reads:
             files[f"{name}/{other}/{file}"] = _file(config, name, other, file, of_kernels)
     study = declared(config)
