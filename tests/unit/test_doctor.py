@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -156,6 +157,14 @@ def test_a_job_that_went_on_from_an_earlier_run_tells_no_time(toy: Project) -> N
     assert "10 minutes" in row(made, "measure") and row(made, "measure").endswith("0 of 1")
     forecast.keep(made.config)
     assert "measure" not in Path("config/measured.csv").read_text()
+
+
+def test_what_is_kept_of_a_job_is_the_same_again_to_the_order_of_its_keys(tmp_path: Path) -> None:
+    found = {"rows": [{"task": 10, "epoch": 1}], "tasks": {10: 0.5, 3: 0.25}, "pair": (1, 2)}
+    first = Context(checkpoints=tmp_path).once("found", lambda: found)
+    again = Context(checkpoints=tmp_path).once("found", dict)
+    assert json.dumps(first) == json.dumps(again) == json.dumps(found)
+    assert first == again
 
 
 def test_a_context_knows_what_of_its_job_an_earlier_run_had_done(tmp_path: Path) -> None:

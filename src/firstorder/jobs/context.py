@@ -66,8 +66,7 @@ class Context:
         if found is not None:
             self.resumed.append(name)
             return found
-        found = dict(find())
-        kept.remember(path, found)
+        found = kept.remember(path, find())
         files.discard(self.checkpoint(name))
         return found
 

@@ -8,12 +8,13 @@ training is asked for again. Deleting `results/<scale>/checkpoints` forgets them
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from firstorder.files import beside, digest, read_json, sha256, write_json
+from firstorder.files import beside, digest, read_json, sha256, write_text
 
 HASHES = "sha256.json"
 """Name of the list of what the kept files held: they share their bytes with the results, so damage
@@ -51,9 +52,15 @@ def restore(folder: str | Path, files: Mapping[str, str]) -> bool:
     return True
 
 
-def remember(path: str | Path, value: dict[str, Any]) -> None:
-    """Keep a small JSON-able result, with its digest."""
-    write_json(path, {"value": value, "digest": digest(value)})
+def remember(path: str | Path, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep a small JSON-able result, with its digest; return it as it will be recalled.
+
+    Its keys keep their order: rows, columns and tasks of a job that went on are as of one that
+    was never interrupted.
+    """
+    plain: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    write_text(path, json.dumps({"value": plain, "digest": digest(plain)}) + "\n")
+    return plain
 
 
 def recall(path: str | Path) -> dict[str, Any] | None:
