@@ -45,6 +45,12 @@ def temporaries(path: Path) -> list[Path]:
     return list(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"))
 
 
+def in_the_way(folder: str) -> str | None:
+    """What is no folder in the place of `folder` or of one above it; None when it can be made."""
+    places = (folder, *map(str, Path(folder).parents))
+    return next((p for p in places if os.path.exists(p) and not os.path.isdir(p)), None)
+
+
 def discard(path: str | Path) -> None:
     """Remove a file that is no longer needed, with what killed processes left of it."""
     path = Path(path)

@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from firstorder.config.validation import SLUG
+from firstorder.files import in_the_way
 
 Scalar = bool | int | float | str
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -71,9 +72,8 @@ def _folder(name: str) -> str:
         raise ValueError(reason)
     # One spelling of a folder: Snakemake compares paths as text.
     path = os.path.normpath(name)
-    for taken in (path, *map(str, Path(path).parents)):
-        if os.path.exists(taken) and not os.path.isdir(taken):
-            raise ValueError(f"{taken} is a file; name a folder")
+    if taken := in_the_way(path):
+        raise ValueError(f"{taken} is a file; name a folder")
     inside = os.path.relpath(path) if os.path.isabs(path) else path
     return path if inside.startswith("..") else inside
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -175,21 +175,17 @@ def freeze(plan: Plan) -> Plan:
     return replace(plan, path=path)
 
 
-def _check_places(outputs: Iterable[str]) -> None:
+def _check_places(outputs: Collection[str]) -> None:
     """Raise ConfigError where a file is in the place of a folder of results, or a folder of a file.
 
     Snakemake looks at all of them before it says anything, and ends with a traceback.
     """
-    folders: set[str] = set()
+    for folder in dict.fromkeys(map(os.path.dirname, outputs)):
+        if taken := files.in_the_way(folder):
+            raise ConfigError(f"{taken}: a file where results have a folder; move it away")
     for output in outputs:
         if os.path.isdir(output):
             raise ConfigError(f"{output}: a folder where a result is written; move it away")
-        folder = os.path.dirname(output)
-        while folder and folder not in folders:
-            if os.path.exists(folder) and not os.path.isdir(folder):
-                raise ConfigError(f"{folder}: a file where results have a folder; move it away")
-            folders.add(folder)
-            folder = os.path.dirname(folder) if folder != os.path.sep else ""
 
 
 def read(path: str | Path) -> Plan:
