@@ -136,7 +136,7 @@ def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdi
     """
     end, labels = frames.ends(results), frames.labels(results)
     effects = []
-    for name, losses in frames.diverged(results).items():
+    for name, losses in frames.diverged(results, end).items():
         if losses:
             named = ", ".join(labels[loss] for loss in losses)
             effects.append(missing(f"A training with {named} diverged.", name))
@@ -172,7 +172,7 @@ def symmetric_turn_less(results: Results, *, reference: str = "ce") -> Verdict:
         if losses.is_symmetric(losses.build(each["function"], 2, **each["parameters"]))
     ]
     effects = []
-    for network, without in frames.diverged(results).items():
+    for network, without in frames.diverged(results, end).items():
         own = end[end["network"] == network]
         for loss in chosen:
             name = f"{labels[loss]}, {network}"

@@ -121,7 +121,9 @@ def rotation(results: Results) -> Drawing:
         style.epochs(row[0])
     seeds = frame.groupby(["title", "loss"], sort=False)["seed"].nunique()
     said = f"left: {style.seeds(seeds)}; right: one mark a seed"
-    without = dict.fromkeys(each for losses in frames.diverged(results).values() for each in losses)
+    without = dict.fromkeys(
+        each for losses in frames.diverged(results, last).values() for each in losses
+    )
     if without:
         said += f"; diverged: {', '.join(labels[loss] for loss in without)}"
     style.legend_below(drawn, axes.flat, said)

@@ -49,13 +49,12 @@ def ends(results: Results) -> pd.DataFrame:
     return frame[frame["epoch"] == frame["network"].map(last)].reset_index(drop=True)
 
 
-def diverged(results: Results) -> dict[str, list[str]]:
-    """The losses of every network with which a training has no end."""
-    end = ends(results)
+def diverged(results: Results, end: pd.DataFrame) -> dict[str, list[str]]:
+    """The losses of every network with which a training is not among the `ends`."""
+    reached = end.groupby(["network", "loss"]).size()
     found: dict[str, list[str]] = {row["network"]: [] for row in results.spec["rows"]}
     for row in results.spec["rows"]:
-        own = end[(end["network"] == row["network"]) & (end["loss"] == row["loss"])]
-        if len(own) < len(row["seeds"]):
+        if reached.get((row["network"], row["loss"]), 0) < len(row["seeds"]):
             found[row["network"]].append(row["loss"])
     return found
 
