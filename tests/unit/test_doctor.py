@@ -130,8 +130,10 @@ def test_a_plan_for_gpus_counts_their_hours_where_there_is_none(
 ) -> None:
     driver = tmp_path / "nvidiactl"
     monkeypatch.setattr(forecast, "DRIVER", str(driver))
-    for device, unit in (("cuda", "GPU"), ("auto", "core"), ("cpu", "core"), ("auto", "GPU")):
-        if (device, unit) == ("auto", "GPU"):
+    cases = (("cuda", False, "GPU"), ("auto", False, "core"), ("cpu", True, "core"),
+             ("auto", True, "GPU"))  # fmt: skip
+    for device, loaded, unit in cases:
+        if loaded:
             driver.touch()
         made = plan.make(str(ROOT / "config"), {"scale": "paper", "device": device})
         assert f" {unit} " in row(made, "train ")
