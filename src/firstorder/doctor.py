@@ -194,12 +194,14 @@ def work(plan: Plan) -> Iterator[str]:
         )
     cores = sum(each.seconds for each in works if not each.gpu)
     gpus = sum(each.seconds for each in works if each.gpu)
+    declared = sum(each.declared for each in works)
+    together = f"together {'at most' if declared else 'about'}"
     if gpus:
-        yield f"together about {forecast.duration(gpus)} on one GPU, less with several"
+        yield f"{together} {forecast.duration(gpus)} on one GPU, less with several"
     number = forecast.cores()
-    yield f"together about {forecast.duration(cores / number)} on {number} cores"
+    yield f"{together} {forecast.duration(cores / number)} on {number} cores"
     new = [each for each in works if each.measured < each.jobs]
     if others := ", ".join(sorted({each.elsewhere for each in new if each.elsewhere})):
         yield f"what was not run here took as long elsewhere ({others})"
-    if declared := sum(each.jobs - each.measured for each in new if not each.elsewhere):
+    if declared:
         yield f"{declared} jobs have declared times: what a scheduler is asked for, and generous"

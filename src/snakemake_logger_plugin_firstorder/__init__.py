@@ -22,6 +22,8 @@ from firstorder.jobs.forecast import duration
 
 EXPECTED: dict[str, float] = {}
 """Rule -> seconds of a job, by the forecast; the workflow enters them when it starts."""
+LIMITS: dict[str, float] = {}
+"""Of rules that were never measured: rule -> seconds that a scheduler is asked for."""
 TAIL = 12
 """Lines of a failed job's log that are shown."""
 MANY, QUICK = 100, 2.0
@@ -103,23 +105,30 @@ class LogHandler(LogHandlerBase):
             return
         width = len(str(self.total))
         share = 100 * self.done // self.total
-        left = self._left()
-        rest = f"   {duration(left)} left" if self.done < self.total and left >= 1 else ""
+        left, bound = self._left()
+        rest = f"   {bound}{duration(left)} left" if self.done < self.total and left >= 1 else ""
         self._say(
             f"[{self.done:{width}}/{self.total} {share:3}%] {called:<52} {seconds:6.1f} s{rest}"
         )
 
-    def _left(self) -> float:
-        """Seconds until the end: what jobs of each rule took here, or else by the forecast."""
+    def _left(self) -> tuple[float, str]:
+        """Seconds until the end, by what jobs of each rule took here or else by the forecast.
+
+        Jobs that have only a limit will need the share of it that others needed of theirs; until
+        one of those has finished, the time is "at most ".
+        """
         took = {rule: mean(seconds) for rule, seconds in self.took.items()}
-        known = EXPECTED | took
+        seen = took.keys() & LIMITS.keys()
+        share = sum(took[rule] for rule in seen) / sum(LIMITS[rule] for rule in seen) if seen else 1
+        known = {rule: share * limit for rule, limit in LIMITS.items()} | EXPECTED | took
         other = mean(took.values())
         work = sum(
             count * known.get(rule, other) for rule, count in self.waiting.items() if count > 0
         )
         spent = sum(sum(seconds) for seconds in self.took.values())
         side_by_side = spent / max(time.monotonic() - self.began, 1e-9)
-        return work / max(side_by_side, len(self.started) + 1)
+        bound = "at most " if not seen and any(self.waiting[rule] > 0 for rule in LIMITS) else ""
+        return work / max(side_by_side, len(self.started) + 1), bound
 
     def _fail(self, values: dict[str, Any]) -> None:
         _, _, called = self.started.pop(values.get("jobid", -1), (0.0, "", values["rule_name"]))

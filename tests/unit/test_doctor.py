@@ -122,7 +122,10 @@ def test_what_was_never_run_here_takes_as_long_as_elsewhere(toy: Project) -> Non
     assert "took as long elsewhere (cpu: of a friend)" in "\n".join(doctor.work(made))
     works = {each.step: each for each in forecast.work(jobs(made), made.config, "cuda")}
     assert works["measure"].elsewhere == ""
-    assert forecast.expected(jobs(made), made.config)["measure"] == 30 + forecast.START_SECONDS
+    expected, limits = forecast.expected(jobs(made), made.config)
+    assert expected == {"measure": 30 + forecast.START_SECONDS}
+    assert limits["table"] == 600 + forecast.START_SECONDS and "measure" not in limits
+    assert "together at most" in "\n".join(doctor.work(made))
 
 
 def test_a_plan_for_gpus_counts_their_hours_where_there_is_none(

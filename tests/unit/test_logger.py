@@ -83,3 +83,20 @@ def test_before_a_rule_ran_its_jobs_take_what_the_forecast_says(
     run(handler, clock, 1, seconds=60.0)
     # Two side by side: of three of 600 s and one of 60 s, as this one took.
     assert capsys.readouterr().err.rstrip().endswith("60.0 s   16 minutes left")
+
+
+def test_limits_are_scaled_by_what_jobs_needed_of_theirs(
+    clock: list[float], capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "EXPECTED", {"train": 30.0})
+    monkeypatch.setattr(plugin, "LIMITS", {"fit": 3600.0, "rotate": 36000.0})
+    handler = handler_of(2)
+    stats = {"train": 2, "fit": 1, "rotate": 1, "all": 1, "total": 5}
+    send(handler, LogEvent.RUN_INFO, stats=stats)
+    run(handler, clock, 1, seconds=30.0)
+    assert capsys.readouterr().err.rstrip().endswith("30.0 s   at most 11.0 hours left")
+    send(handler, LogEvent.JOB_INFO, jobid=99, rule_name="fit", wildcards={})
+    clock[0] += 36.0
+    send(handler, LogEvent.JOB_FINISHED, job_id=99)
+    # A hundredth of its limit: rotate is taken to need 360 s, and train another 30 s.
+    assert capsys.readouterr().err.rstrip().endswith("36.0 s   6 minutes left")

@@ -134,11 +134,12 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     try:
-        expected = forecast.expected(JOBS.values(), CONFIG)
+        expected, limits = forecast.expected(JOBS.values(), CONFIG)
         lock.hold(PATHS.root)
     except (UserError, OSError) as error:
         sys.exit(f"firstorder: {error}")
     snakemake_logger_plugin_firstorder.EXPECTED.update(expected)
+    snakemake_logger_plugin_firstorder.LIMITS.update(limits)
     # Jobs of this machine only: elsewhere their process has other parents than this one.
     if workflow.local_exec:
         warm.announce({step.name: step.preload for step in STEPS.values()})

@@ -49,6 +49,11 @@ class Work:
     """Of memory, asked for by the largest."""
     disk_megabytes: int
 
+    @property
+    def declared(self) -> int:
+        """How many have the time that a scheduler is asked for, which is a limit."""
+        return 0 if self.elsewhere else self.jobs - self.measured
+
 
 def work(jobs: Iterable[Job], config: Config, device: str) -> list[Work]:
     """What jobs will take, by step, in the order of the steps; `device`: cpu or cuda.
@@ -108,10 +113,12 @@ def device(config: Config) -> str:
     return "cuda" if setting == "cuda" or found else "cpu"
 
 
-def expected(jobs: Iterable[Job], config: Config) -> dict[str, float]:
-    """Seconds that a job of each step will take."""
+def expected(jobs: Iterable[Job], config: Config) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of a job of each step that was measured, and of the others at most."""
     found = work(jobs, config, device(config))
-    return {each.step: each.seconds / each.jobs for each in found}
+    each = {step.step: step.seconds / step.jobs for step in found}
+    limits = {step.step: each[step.step] for step in found if step.declared}
+    return {step: seconds for step, seconds in each.items() if step not in limits}, limits
 
 
 def keep(config: Config) -> Path:
