@@ -1,4 +1,4 @@
-"""The paper's own size: kernel, top eigenvectors and linearized trainings, step by step.
+"""A kernel of 50,000 images: kernel, top eigenvectors and linearized trainings, step by step.
 
     python tests/benchmarks/paper_size.py CIFAR KERNEL.npy [--train 40000] [--count 50000] \\
         [--epochs 100] [--steps kernel spectrum trainings]

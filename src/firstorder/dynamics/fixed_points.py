@@ -196,7 +196,7 @@ def distinct(points: Tensor, tol_unique: float) -> Tensor:
     """Indices (M,) of points (K, N) no two of which are within `tol_unique` of one another.
 
     Greedy in the order given: a point is dropped if it is near one that was kept before it.
-    Distances are Euclidean; the papers' rule is `0.02 * spread(states)`.
+    Distances are Euclidean; the study of line attractors takes `0.02 * spread(states)`.
     """
     close = torch.cdist(points, points) <= tol_unique
     kept: list[int] = []
