@@ -24,9 +24,11 @@ JUDGED = (
 )
 """What the verdicts mean."""
 TERMS = (
-    "“Of 7, 5 needed”: of seven measured effects at least five must hold. Margin: distance of the "
-    "deciding one from its threshold, positive on the claimed side. Flips: share of bootstrap "
-    "resamples of seeds and test examples in which the claim would come out otherwise."
+    "“Of 7, 5 needed”: of seven measured effects at least five must hold. Whether so many hold, or "
+    "too many fail, is tested with a correction for how many were looked at: a claim may be not "
+    "resolved though single effects of it hold or fail. Margin: distance of the deciding one from "
+    "its threshold, positive on the claimed side. Flips: share of bootstrap resamples of seeds and "
+    "test examples in which the claim would come out otherwise."
 )
 """What the numbers behind a verdict mean."""
 
