@@ -212,9 +212,7 @@ def test_a_claim_of_several_parts_does_not_hold_by_those_that_are_run(made: Conf
     assert verdict.status == "not run" and "No rate below 0.4" in verdict.text
 
 
-@pytest.mark.parametrize(
-    "predicate", ["constant-gradient", "same-first-steps", "noise-identity", "smooth"]
-)
+@pytest.mark.parametrize("predicate", ["constant-gradient", "same-first-steps", "smooth"])
 def test_what_follows_from_the_definitions_holds(made: Config, predicate: str) -> None:
     assert made_up.judge(made, predicate, NOTHING).status == "holds"
 
@@ -225,6 +223,14 @@ def test_what_is_certain_holds_of_every_loss(made: Config, predicate: str) -> No
     assert verdict.status == "holds"
     labels = [entry.label for name, entry in made.losses.items() if name in made_up.COMPARISON]
     assert set(labels) <= set(verdict.numbers)
+
+
+def test_noise_only_shrinks_the_gradients_of_every_symmetric_loss(made: Config) -> None:
+    assert made_up.judge(made, "noise-identity", Select(losses="decay")).status == "not run"
+    verdict = made_up.judge(made, "noise-identity", Select(losses="comparison"))
+    assert verdict.status == "holds"
+    assert {"SGCE", "MAE", "error of CE"} <= set(verdict.numbers)
+    assert "GCE" not in verdict.numbers
 
 
 def test_a_loss_that_bends_is_not_taken_for_linear(made: Config) -> None:

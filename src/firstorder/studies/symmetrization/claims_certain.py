@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 # torch and the losses are imported where they are used: most claims need neither.
 
 
-def _losses(results: Results, classes: int) -> Iterator[tuple[str, Loss]]:
+def losses_of(results: Results, classes: int) -> Iterator[tuple[str, Loss]]:
     """Name and loss of all that is selected, for a number of classes."""
     from firstorder.losses import build
 
@@ -32,7 +32,7 @@ def _losses(results: Results, classes: int) -> Iterator[tuple[str, Loss]]:
         yield each["loss"], built
 
 
-def _labels(results: Results) -> dict[str, str]:
+def labels_of(results: Results) -> dict[str, str]:
     """How every loss that is selected is printed."""
     return {each["loss"]: each["label"] for each in results.spec["definitions"]}
 
@@ -50,11 +50,11 @@ def decomposes(results: Results, *, classes: int = 10) -> Verdict:
     from firstorder.losses.decomposition import decomposition
 
     scores, found, free = _scores(classes), {}, 0
-    for name, loss in _losses(results, classes):
+    for name, loss in losses_of(results, classes):
         parts = decomposition(loss, scores)
         found[name] = max(parts.class_sum, parts.label, parts.unique)
         free = max(free, parts.solutions)
-    label = _labels(results)
+    label = labels_of(results)
     errors = [exact(error, ROUNDING, "below", name=label[name]) for name, error in found.items()]
     text = (
         f"On random scores of {classes} classes the parts of {len(found)} losses are symmetric, "
@@ -78,11 +78,11 @@ def only_convex(
 
     bends: dict[str, float] = {}
     straight: dict[str, float] = {}
-    for name, loss in _losses(results, classes):
+    for name, loss in losses_of(results, classes):
         pair = violating_pair(symmetrize(loss))
         excess = 0.0 if pair is None else pair.excess
         (straight if name in linear else bends)[name] = excess
-    label = _labels(results)
+    label = labels_of(results)
     found: list[Effect] = [exact(bend, ROUNDING, name=label[name]) for name, bend in bends.items()]
     found += [exact(bend, ROUNDING, "below", name=label[name]) for name, bend in straight.items()]
     text = (
@@ -103,8 +103,8 @@ def equal_components(results: Results, *, classes: int = 10) -> Verdict:
     """
     from firstorder.losses import equal_components as at_equal_scores
 
-    found, kappas, broken, label = {}, {}, [], _labels(results)
-    for name, loss in _losses(results, classes):
+    found, kappas, broken, label = {}, {}, [], labels_of(results)
+    for name, loss in losses_of(results, classes):
         parts = at_equal_scores.equal_components(loss)
         if parts.breaks_ties:
             broken.append(label[name])

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
-from firstorder.publish.verdict import Verdict, combine, exact
+from firstorder.publish.verdict import Verdict, combine, exact, not_run
 from firstorder.streams import numpy_stream, torch_stream
-from firstorder.studies.symmetrization.claims_certain import ROUNDING
+from firstorder.studies.symmetrization.claims_certain import ROUNDING, labels_of, losses_of
+
+if TYPE_CHECKING:
+    from firstorder.losses.registry import Loss
 
 # torch and the losses are imported where they are used: most claims need neither.
 
 
-def _gradients(name: str, scores: np.ndarray, **parameters: float) -> np.ndarray:
+def _gradients(loss: Loss, scores: np.ndarray) -> np.ndarray:
     """Gradients (B, K, K) in the scores of the loss of every label: [b, y] = dL(s_b, y)/ds_b."""
     import torch
 
-    from firstorder.losses import build
-
     s = torch.from_numpy(scores).requires_grad_()
-    values = build(name, num_classes=scores.shape[1], **parameters).values(s)
+    values = loss.values(s)
     columns = [torch.autograd.grad(v.sum(), s, retain_graph=True)[0] for v in values.unbind(1)]
     return torch.stack(columns, dim=1).numpy()
 
@@ -31,20 +34,24 @@ def _scores(classes: int, scale: float, examples: int = 200) -> np.ndarray:
 
 @claim("constant-gradient")
 def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
-    """P10: the unhinged gradient is the same for every prediction; that of MAE is not."""
-    scores, expected = _scores(classes, 3.0), np.sqrt(1 - 1 / classes)
-    norms = {
-        name: np.linalg.norm(_gradients(name, scores), axis=2) for name in ("unhinged", "mae", "ce")
+    """P10: the unhinged gradient is 1/K − e_y whatever the scores; MAE's depends on them."""
+    from firstorder.losses import build
+
+    scores = _scores(classes, 3.0)
+    gradients = {
+        name: _gradients(build(name, num_classes=classes), scores)
+        for name in ("unhinged", "mae", "ce")
     }
-    off = float(np.abs(norms["unhinged"] - expected).max())
+    off = float(np.abs(gradients["unhinged"] - (1 / classes - np.eye(classes))).max())
+    norms = {name: np.linalg.norm(each, axis=2) for name, each in gradients.items()}
     ratio = {name: float(norm.max() / norm.min()) for name, norm in norms.items()}
     text = (
-        f"On random scores of {classes} classes the norm of the unhinged gradient leaves "
-        f"√(1 − 1/K) = {expected:.4f} by at most {number(off, 2)}, while that of CE varies by a "
-        f"factor {ratio['ce']:,.0f} and that of MAE by {ratio['mae']:,.0f}."
+        f"On random scores of {classes} classes the gradient of the unhinged loss leaves 1/K − e_y "
+        f"by at most {number(off, 2)}, while the norm of CE's varies by a factor "
+        f"{ratio['ce']:,.0f} and that of MAE's by {ratio['mae']:,.0f}."
     )
     found = (
-        exact(off, ROUNDING, "below", name="norm of unhinged less √(1 − 1/K)"),
+        exact(off, ROUNDING, "below", name="error of the unhinged gradient"),
         exact(ratio["mae"], 10.0, name="largest over least norm of MAE"),
     )
     return combine(found, "all", text)
@@ -105,28 +112,36 @@ def _step(name: str, classes: int, scale: float, examples: int = 200) -> np.ndar
 
 @claim("noise-identity")
 def noise_identity(results: Results, *, classes: int = 10, rate: float = 0.4) -> Verdict:
-    """P12: under symmetric noise the mean unhinged gradient is (1 − ηK/(K−1)) times the clean one.
+    """P12: under noise the mean gradient of a symmetric loss is (1 − ηK/(K−1)) times the clean one.
 
-    The mean over noisy labels is a finite sum: the true label has weight 1 − η, every other one
-    η/(K − 1).
+    Of every symmetric loss that is selected. The mean over noisy labels is a finite sum: the true
+    label has weight 1 − η, every other one η/(K − 1).
     """
+    from firstorder.losses import build, is_symmetric
+
     scores = _scores(classes, 2.0, examples=50)
     truth = np.arange(len(scores)) % classes
     weights = np.full((len(scores), classes), rate / (classes - 1))
     weights[np.arange(len(scores)), truth] = 1 - rate
     factor = 1 - rate * classes / (classes - 1)
-    off = {}
-    for name in ("unhinged", "ce"):
-        gradients = _gradients(name, scores)
+
+    def off(loss: Loss) -> float:
+        gradients = _gradients(loss, scores)
         mean = np.einsum("by,byk->bk", weights, gradients)
         clean = factor * gradients[np.arange(len(scores)), truth]
-        off[name] = float(np.linalg.norm(mean - clean) / np.linalg.norm(clean))
-    found = (
-        exact(off["unhinged"], ROUNDING, "below", name="error of unhinged"),
-        exact(off["ce"], 0.1, name="error of CE"),
-    )
+        return float(np.linalg.norm(mean - clean) / np.linalg.norm(clean))
+
+    label = labels_of(results)
+    symmetric = {
+        label[name]: off(loss) for name, loss in losses_of(results, classes) if is_symmetric(loss)
+    }
+    if not symmetric:
+        return not_run("No symmetric loss is selected.")
+    ce = off(build("ce", num_classes=classes))
     text = (
-        f"At η = {rate:g} the mean of the noisy unhinged gradients differs from {factor:.3f} times "
-        f"the clean one by {number(off['unhinged'], 2)} of its norm; for CE by {off['ce']:.3f}."
+        f"At η = {rate:g} the mean of the noisy gradients of {len(symmetric)} symmetric losses "
+        f"differs from {factor:.3f} times the clean one by at most "
+        f"{number(max(symmetric.values()), 2)} of its norm; for CE by {ce:.3f}."
     )
-    return combine(found, "all", text)
+    errors = [exact(error, ROUNDING, "below", name=name) for name, error in symmetric.items()]
+    return combine((*errors, exact(ce, 0.1, name="error of CE")), "all", text)
