@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -30,7 +33,8 @@ def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any
             module = importlib.import_module(source)
     found = getattr(module, attribute, None)
     if not callable(found):
-        close = get_close_matches(attribute, [name for name in vars(module) if name[0] != "_"], n=1)
+        known = [name for name, value in vars(module).items() if name[0] != "_" and callable(value)]
+        close = get_close_matches(attribute, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise refuse(f"{what} {spec!r}: {source} has no function {attribute!r}{hint}")
     return found
@@ -49,6 +53,29 @@ def importing(what: str, refuse: type[UserError]) -> Iterator[None]:
         raise refuse(f"{what} cannot be imported: {reason}") from error
 
 
+@contextmanager
+def running(what: str, refuse: type[UserError]) -> Iterator[None]:
+    """Raise `refuse`, in one line with the place, for whatever a user's function raises.
+
+    Also where it would end this process, which might look like success. Errors of this package
+    pass: they are one line already.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        places = traceback.extract_tb(error.__traceback__)
+        own = [place for place in places if not place.filename.startswith(NOT_OWN)]
+        where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise refuse(f"{what} failed: {reason}{where}") from error
+
+
+NOT_OWN = (str(Path(__file__).parent), *sysconfig.get_paths().values(), "<")
+"""Beginnings of the names of files of this package, of other ones and of Python."""
+
+
 def know_all(package: str) -> None:
     """Import every module of a package, so that what its files register is known."""
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
@@ -60,12 +87,37 @@ def _file(source: str, spec: str, what: str, refuse: type[UserError]) -> ModuleT
     path = Path(source).expanduser()
     if not path.is_file():
         raise refuse(f"{what} {spec!r}: no such file (below {Path.cwd()})")
-    declared = importlib.util.spec_from_file_location(path.stem, path)
+    # Below a name that no other module has, and known by it: dataclasses look themselves up.
+    name = path.absolute().with_suffix("").as_posix().strip("/").replace("/", ".")
+    declared = importlib.util.spec_from_file_location(name, path)
     assert declared is not None and declared.loader is not None
     module = importlib.util.module_from_spec(declared)
-    folder = str(path.parent.absolute())
-    if folder not in sys.path:
-        sys.path.append(folder)
+    folder = path.parent.absolute()
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    sys.modules[name] = module
     with importing(f"{what} {spec!r}: {path}", refuse):
+        _check_imports(path, folder)
         declared.loader.exec_module(module)
     return module
+
+
+def _check_imports(path: Path, folder: Path) -> None:
+    """ImportError where a file would get another module than the file beside it.
+
+    Python knows one module of a name: the first that was imported, of the user's files or its own.
+    """
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        for name in {name.partition(".")[0] for name in names}:
+            beside = [folder / f"{name}.py", folder / name / "__init__.py"]
+            found = [each for each in beside if each.is_file()]
+            if not found:
+                continue
+            spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(
+                name
+            )
+            origin = spec.origin if spec is not None else None
+            if origin is None or Path(origin).resolve() not in [each.resolve() for each in found]:
+                raise ImportError(f"`import {name}` finds {origin}, not {found[0]}; rename that")

@@ -407,7 +407,7 @@ def test_a_users_decorated_loss_is_built_from_its_file_again_and_again(tmp_path,
     for _ in range(2):
         assert losses.build(f"{path}:my_loss", 3).values(torch.ones(2, 3)).sum() == -6
     assert losses.build("my-loss", 3).values(torch.ones(2, 3)).sum() == -6
-    with pytest.raises(LossError, match=r"'my-loss' is already decorated\.my_loss"):
+    with pytest.raises(LossError, match=r"'my-loss' is already \S*\.decorated\.my_loss"):
         losses.register("my-loss")(ce)
 
 
@@ -434,7 +434,7 @@ def test_a_users_module_that_does_not_import_is_named(tmp_path):
 
 
 def test_a_loss_must_return_a_value_for_every_label(own_file):
-    with pytest.raises(LossError, match=r"values of shape \(5,\) for scores of shape \(5, 4\)"):
-        losses.build(f"{own_file}:crooked", 4).values(torch.zeros(5, 4))
-    with pytest.raises(LossError, match=r"maps \(B, 3\)"):
+    with pytest.raises(LossError, match=r"values of shape \(2,\) for scores of shape \(2, 4\)"):
+        losses.build(f"{own_file}:crooked", 4)
+    with pytest.raises(LossError, match=r"scores of shape \(5, 4\) for 3 classes"):
         losses.build("ce", 3).values(torch.zeros(5, 4))

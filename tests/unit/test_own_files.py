@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from firstorder import losses, models
-from firstorder.errors import ConfigError
+from firstorder.errors import ConfigError, LossError
+from firstorder.jobs import functions
 from firstorder.losses.registry import _ENTRIES
 from firstorder.models.registry import _BUILDERS, _INITIALISERS
 from firstorder.studies.symmetrization.frames import kind_of_noise
@@ -70,3 +71,121 @@ def test_a_network_in_a_new_file_is_known() -> None:
 def test_a_new_kind_of_noise_is_printed_by_its_name() -> None:
     assert kind_of_noise("backwards") == "backwards noise"
     assert kind_of_noise("pairflip") == "pair-flip noise"
+
+
+NETWORK = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class Sizes:
+    width: int = 4
+
+
+def good(num_classes, shape):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+def none(num_classes, shape):
+    pass
+
+
+def wide(num_classes, shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(16 * shape[0], num_classes + 1))
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+def pair(num_classes, shape):
+    return Pair()
+
+
+def leaves(num_classes, shape):
+    raise SystemExit(0)
+
+
+def one(num_classes):
+    pass
+"""
+
+
+@pytest.fixture
+def network_file(tmp_path: Path) -> Path:
+    path = tmp_path / "own.py"
+    path.write_text(NETWORK)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none", "returns NoneType, not a torch.nn.Module"),
+        ("wide", r"gives \(2, 4\) for two images, not scores \(2, 3\)"),
+        ("pair", r"gives tuple for two images, not scores \(2, 3\)"),
+        ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line 3\d\)"),
+    ],
+)
+def test_what_is_no_network_is_said_in_one_line(network_file: Path, name: str, reason: str) -> None:
+    assert models.build(f"{network_file}:good", 3, (1, 4, 4))(torch.zeros(2, 1, 4, 4)).shape == (
+        2,
+        3,
+    )
+    with pytest.raises(ConfigError, match=reason):
+        models.build(f"{network_file}:{name}", 3, (1, 4, 4))
+
+
+def test_a_network_of_torchvision_that_gives_more_than_scores_is_refused() -> None:
+    pytest.importorskip("torchvision")
+    with pytest.raises(ConfigError, match=r"torchvision:inception_v3' on images .* failed:"):
+        models.build("torchvision:inception_v3", 3, (3, 32, 32))
+
+
+def test_what_a_function_takes_is_checked_when_it_is_planned(
+    network_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"must take \(num_classes, shape\), not \(num_classes\)"):
+        functions.entries("models", f"{network_file}:one")
+    monkeypatch.setenv("HOME", str(network_file.parent))
+    assert functions.entries("models", "~/own.py:good") == ("~/own.py:good",)
+    loss = network_file.parent / "loss.py"
+    loss.write_text("def ramp(scores, labels):\n    return scores\n")
+    with pytest.raises(ConfigError, match=r"must take \(scores\), not \(scores, labels\)"):
+        functions.entries("losses", f"{loss}:ramp")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("None", "returns NoneType, not values"),
+        ("scores > 0", "returns torch.bool, not values"),
+        ("scores.detach()", "its values have no gradient in the scores"),
+        ("scores.nothing", r"failed: AttributeError: .* \(\S*loss\.py, line 2\)"),
+        ("scores[:, 1:]", r"values of shape \(2, 2\) for scores of shape \(2, 3\)"),
+    ],
+)
+def test_what_is_no_loss_is_said_in_one_line(body: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text(f"def ramp(scores):\n    return {body}\n")
+    with pytest.raises(LossError, match=reason):
+        losses.build(f"{tmp_path}/loss.py:ramp", 3)
+
+
+def test_a_file_gets_the_file_beside_it_or_an_error(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "firstorder_test_common.py").write_text(f"NAME = {folder!r}\n")
+        (tmp_path / folder / "own.py").write_text(
+            "import firstorder_test_common\n\n\ndef f(scores):\n    return -scores\n"
+        )
+    assert losses.build(f"{tmp_path}/a/own.py:f", 3)
+    with pytest.raises(
+        LossError, match=r"import firstorder_test_common` finds \S*/a/.*rename that"
+    ):
+        losses.build(f"{tmp_path}/b/own.py:f", 3)

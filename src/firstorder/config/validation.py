@@ -239,7 +239,7 @@ def choose(given: str, known: list[str]) -> str:
     hint = f"did you mean {close[0]!r}? " if close else ""
     shown = known if len(known) <= MANY else get_close_matches(given, known, n=FEW, cutoff=0.0)
     more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
-    return f"{hint}allowed: {', '.join(shown)}{more}"
+    return f"{hint}allowed: {', '.join(shown) or 'none'}{more}"
 
 
 def lookup(known: dict[str, Value], name: str, what: str, where: str | Path = "") -> Value:

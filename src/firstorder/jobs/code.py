@@ -520,7 +520,8 @@ def _read(path: Path) -> ast.Module:
 def _path(module: str) -> Path | None:
     """The file of a module of ours or another's, or of `file.py` itself."""
     if module.endswith(".py"):
-        return Path(module) if Path(module).is_file() else None
+        path = Path(module).expanduser()
+        return path if path.is_file() else None
     own = _file(module)
     if own is not None:
         return own

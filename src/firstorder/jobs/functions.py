@@ -21,6 +21,8 @@ Kind = Literal["losses", "models"]
 TORCHVISION = "torchvision:"
 REGISTERED = re.compile(r"@register_model\(\)\n(?:@.*\n)*def (\w+)\(")
 CALLED = {"losses": "loss function", "models": "model"}
+TAKES = {"losses": ("scores",), "models": ("num_classes", "shape")}
+"""What a user's own function gets by position."""
 
 
 def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
@@ -36,6 +38,7 @@ def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
             file, _, function = name.rpartition(":")
             what = f"defines no {function!r}" if code.file_of(name) else "does not exist"
             raise ConfigError(f"{place}{name}: {file} {what}")
+        signature.check_positional(name, TAKES[kind], f"{place}{CALLED[kind]} {name}")
         return (name,)
     found = code.registered(f"firstorder.{kind}", name)
     if not found:

@@ -112,6 +112,21 @@ def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = 
         raise ConfigError(f"{where}: {name} needs {', '.join(missing)}")
 
 
+def check_positional(entry: str, taken: Sequence[str], where: str) -> None:
+    """Refuse a function that cannot be called with as many values as are `taken`, by position."""
+    function = code.definition(entry)
+    if not isinstance(function, ast.FunctionDef):
+        return
+    given = function.args
+    known = [each.arg for each in (*given.posonlyargs, *given.args)]
+    needed = len(known) - len(given.defaults)
+    if needed > len(taken) or (len(known) < len(taken) and given.vararg is None):
+        raise ConfigError(
+            f"{where}: must take ({', '.join(taken)}), not ({', '.join(known[:needed])}); "
+            "other parameters come after *, or have defaults"
+        )
+
+
 def _type(
     module: str, annotation: ast.expr | None, default: ast.expr | None
 ) -> TypeAdapter[Any] | None:

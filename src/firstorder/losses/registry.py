@@ -52,8 +52,13 @@ class Loss:
 
     def values(self, scores: Tensor) -> Tensor:
         """The value of every example alone for every label, (B, K)."""
+        if scores.shape[-1] != self.num_classes:
+            raise LossError(
+                f"loss {self.name!r}: scores of shape {tuple(scores.shape)} for "
+                f"{self.num_classes} classes"
+            )
         values = self.function(widen(scores))
-        if scores.shape[-1] != self.num_classes or values.shape != scores.shape:
+        if values.shape != scores.shape:
             raise LossError(
                 f"loss {self.name!r}: values of shape {tuple(values.shape)} for scores of shape "
                 f"{tuple(scores.shape)}; a loss maps (B, {self.num_classes}) to the same shape"
@@ -136,7 +141,23 @@ def build(name: str, num_classes: int, **parameters: Scalar) -> Loss:
         raise LossError(f"loss {name!r}: num_classes = {num_classes}; at least 2 are needed")
     bound = {**defaults(entry.function), **parameters}
     _check(name, entry.function, bound)
-    return Loss(name, num_classes, bound, partial(entry.function, **bound), entry.batch)
+    loss = Loss(name, num_classes, bound, partial(entry.function, **bound), entry.batch)
+    if ":" in name:
+        _try(loss)
+    return loss
+
+
+def _try(loss: Loss) -> None:
+    """Refuse a user's function that is no loss: tried once, on equal scores of two examples."""
+    scores = torch.zeros(2, loss.num_classes, requires_grad=True)
+    with torch.enable_grad(), own.running(f"loss {loss.name!r}", LossError):
+        values = loss.function(scores)
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        kind = str(values.dtype) if isinstance(values, Tensor) else type(values).__name__
+        raise LossError(f"loss {loss.name!r}: returns {kind}, not values (B, K) of a float type")
+    if not values.requires_grad:
+        raise LossError(f"loss {loss.name!r}: its values have no gradient in the scores")
+    _ = loss.values(scores)
 
 
 def defaults(function: Values) -> dict[str, Scalar]:

@@ -8,6 +8,7 @@ user's own needs no decorator and no change here: its name is `file.py:function`
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -87,10 +88,26 @@ def build(
     with torch.random.fork_rng(devices=[]):  # constructors draw weights
         if init == AS_BUILT:
             torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
-        module = builder(num_classes, shape, **parameters)
+        with own.running(f"model {name!r}", ConfigError):
+            module = builder(num_classes, shape, **parameters)
+        if ":" in name:
+            _try(name, module, num_classes, shape)
     if init != AS_BUILT:
         initialise(module, init, generator)
     return module
+
+
+def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
+    """Refuse what is no network: a copy is tried once, on two black images."""
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
+    with torch.no_grad(), own.running(f"model {name!r} on images {shape}", ConfigError):
+        scores = copy.deepcopy(module)(torch.zeros(2, *shape))
+    found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+    if found != (2, num_classes):
+        raise ConfigError(
+            f"model {name!r}: gives {found} for two images, not scores (2, {num_classes})"
+        )
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
