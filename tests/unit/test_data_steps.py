@@ -17,6 +17,7 @@ from firstorder.data.prepared import read_prepared
 from firstorder.errors import DataError, UserError
 from firstorder.files import sha256
 from firstorder.jobs import plan as plans
+from firstorder.jobs.job import Job
 from firstorder.jobs.plan import Plan
 from firstorder.jobs.run import run
 from firstorder.studies.symmetrization import grid, selection
@@ -29,7 +30,12 @@ def planned(
     """The plan of a project that declares the made-up dataset as `made`."""
     monkeypatch.chdir(tmp_path)
 
-    def make(**changes: Any) -> Plan:
+    def make(*, read: bool = False, **changes: Any) -> Plan:
+        if read:  # by a setting of the scale
+            setting = {"settings.made": {"dataset": "made", "recipe": "digits"}}
+            cells = {"cells.curves": {"settings": ["made"], "noises": ["symmetric-0.4"]}}
+            tuning = {"tuning.noise": "symmetric-0.4"}
+            edited("studies/symmetrization/smoke.yaml", setting | cells | tuning)
         reader = changes.pop("reader", "cifar")
         entry = declaration(reader, splits(), **changes).model_dump(mode="json")
         edited("datasets.yaml", {"made": entry})
@@ -97,7 +103,36 @@ def test_data_of_ones_own_that_are_not_there_are_refused_before_planning(
     planned: Callable[..., Plan],
 ) -> None:
     with pytest.raises(UserError, match=r"made: no such file: absent/.*correct `path: absent`"):
-        planned(path="absent", reader="npz", files=(), content={})
+        planned(read=True, path="absent", reader="npz", files=(), content={})
+
+
+def test_data_of_ones_own_that_nothing_reads_may_be_absent(planned: Callable[..., Plan]) -> None:
+    assert planned(path="absent", reader="npz", files=(), content={}).jobs()
+
+
+def test_a_bundled_reader_takes_no_path(planned: Callable[..., Plan]) -> None:
+    changes: dict[str, Any] = {"shape": (1, 8, 8), "mean": (0.5,), "std": (0.2,), "files": ()}
+    with pytest.raises(UserError, match="made: reader digits reads no files; leave out `path`"):
+        planned(read=True, path="my", reader="digits", content={}, **changes)
+
+
+def test_a_declared_file_without_a_checksum_is_known_by_its_bytes(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    def arrays(value: int) -> None:
+        (tmp_path / "resources/made").mkdir(parents=True, exist_ok=True)
+        found = {f"{k}_{p}": getattr(s, p) for k, s in splits().items() for p in s._fields}
+        found["train_images"] = np.full_like(found["train_images"], value)
+        np.savez(tmp_path / "resources/made/a.npz", **found)
+
+    def make() -> Plan:
+        return planned(reader="npz", files=[{"name": "a.npz"}], content={})
+
+    arrays(1)
+    before, spec = prepared(make()), make().job("fetch", "made", "a.npz").spec_digest
+    arrays(2)
+    assert make().job("fetch", "made", "a.npz").spec_digest != spec
+    assert prepared(make()) != before
 
 
 def test_data_of_ones_own_are_known_by_their_bytes(
@@ -169,7 +204,7 @@ def test_data_without_a_path_lie_in_their_folder_below_resources(
 ) -> None:
     own: dict[str, Any] = {"files": (), "content": {}, "reader": "image_folder"}
     with pytest.raises(UserError, match=r"made: no such file: \S*resources/made/train.*place it"):
-        planned(**own)
+        planned(read=True, **own)
     COLOUR["image folder"][1](splits(), tmp_path / "resources/made")
     assert prepared(planned(**own))
     before = planned(**own).job("fetch", "made", steps.IN_PLACE).spec_digest
@@ -241,3 +276,23 @@ def test_a_noise_that_only_names_its_sampler_keeps_its_heading(project: Path) ->
     assert (noise.rate, noise.sampler) == (0.2, "floor")
     assert selection._noise_label(config, "symmetric-0.2") == "20 %"
     assert grid.noise(config, "asymmetric-0.2").sampler == "remainder"
+
+
+def test_noise_of_ones_own_is_known_by_its_bytes(
+    edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that takes the place of another may be older; its name is no pattern."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "c{x}.csv"
+    own = {"noises.own": {"kind": "matrix", "path": path.name}}
+    root = edited("studies/symmetrization/smoke.yaml", {**own, "cells.symmetric.noises": ["own"]})
+
+    def job() -> Job:
+        return plans.make(root, {}).job("corrupt", "digits", "own")
+
+    np.savetxt(path, np.full((10, 10), 0.1), delimiter=",")
+    before = job()
+    np.savetxt(path, np.eye(10), delimiter=",")
+    os.utime(path, ns=(5, 5))
+    assert job().spec_digest != before.spec_digest
+    assert path.name not in "".join(before.inputs.values())

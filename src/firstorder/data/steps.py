@@ -7,7 +7,7 @@ dataset is in place in another container, or is the user's own, one receipt stan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,19 @@ def _file(config: Config, dataset: str, name: str) -> File:
     return known[name]
 
 
+def own_digest(file: File, folder: Path, folders: Sequence[str | Path]) -> dict[str, str]:
+    """What a raw file is that only the user knows: one without a checksum, of no address.
+
+    It may change, and then is placed, or received, again.
+    """
+    if file.urls or file.md5 or file.sha256 or file.content_sha256:
+        return {}
+    from firstorder.data import locate
+
+    found, _ = locate.copy_of(file, locate.places(folder, folders))
+    return {} if found is None else {"sha256": locate.digest(found)}
+
+
 def _checksums(file: File) -> dict[str, Any]:
     """What a raw file is. Where it comes from does not matter."""
     return file.model_dump(mode="json", exclude={"urls"})
@@ -241,16 +254,21 @@ def _fetch_job(config: Config, dataset: str, name: str) -> Job:
     if name == IN_PLACE:
         return _in_place_job(config, dataset)
     file, declared = _file(config, dataset, name), config.datasets[dataset]
+    folder = raw_folder(config, dataset)
     return Job(
         step="fetch",
         key=(dataset, name),
-        spec={"dataset": dataset, "file": _checksums(file)},
+        spec={
+            "dataset": dataset,
+            "file": _checksums(file),
+            **own_digest(file, folder, declared.folders),
+        },
         inputs={},
         outputs=_receipt(config, dataset, name),
         code=(),
         demand=Demand(megabytes=500, minutes=60),
         aside={
-            "path": str(raw_folder(config, dataset) / name),
+            "path": str(folder / name),
             "urls": file.urls,
             "folders": declared.folders,
             "help": declared.help,
@@ -315,12 +333,16 @@ def _read(config: Config) -> set[str]:
 
 
 def check(config: Config) -> None:
-    """Refuse data of the user's own that are not there, before anything is planned."""
-    for name, declared in config.datasets.items():
-        if _by_hand(declared):
-            from firstorder.data import locate
+    """Refuse data of the user's own that are read and not there, before anything is planned."""
+    own = {name for name, declared in config.datasets.items() if _by_hand(declared)}
+    if not own:
+        return
+    from firstorder.data import locate
 
-            locate.check(name, declared, raw_folder(config, name))
+    read = _read(config)
+    for name in sorted(own):
+        if paths(config).dataset(name) in read:
+            locate.check(name, config.datasets[name], raw_folder(config, name))
 
 
 STEPS = (

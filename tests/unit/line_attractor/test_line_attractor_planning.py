@@ -15,6 +15,7 @@ from firstorder.data.steps import fetch, raw_file
 from firstorder.errors import DataError
 from firstorder.jobs import plan
 from firstorder.jobs import study as studies
+from firstorder.jobs.run import run
 from firstorder.studies.line_attractor import jobs
 from firstorder.studies.line_attractor.settings import Recipe
 from firstorder.training.sequence_recipe import SequenceRecipe
@@ -110,3 +111,34 @@ def test_a_recipe_of_the_configuration_is_that_of_the_training() -> None:
     own = {each.name: each.default for each in dataclasses.fields(SequenceRecipe)}
     assert own.pop("cell")
     assert own == {name: each.default for name, each in Recipe.model_fields.items()}
+
+
+def test_texts_of_ones_own_are_there_and_known_by_their_bytes(
+    edited: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = {"title": "Mine", "reader": "csv", "source": "mine",
+           "files": [{"name": "train.csv"}, {"name": "test.csv"}]}  # fmt: skip
+    edited(STUDY, {"corpora.mine": own})
+    root = edited(
+        SMOKE, {"corpora.mine": {"cells": ["gru"], "recipe": {"embedding": 4, "units": 4}}}
+    )
+
+    def spec() -> str:
+        made = plan.make(root, {"studies": ["line_attractor"]})
+        return made.job("fetch_text", "mine", "train.csv").spec_digest
+
+    with pytest.raises(ConfigError, match=r"corpora\.mine\.files: \S*train\.csv: no such file"):
+        spec()
+    folder = tmp_path / "resources" / "mine"
+    folder.mkdir(parents=True)
+    for name in ("train", "test"):
+        (folder / f"{name}.csv").write_text("text,label\ngood,1\n")
+    before = spec()
+    (folder / "train.csv").write_text("text,label\nfine,1\n")
+    assert spec() != before
+    made = plan.make(root, {"studies": ["line_attractor"]})
+    for name in ("train.csv", "test.csv"):
+        run(made, made.job("fetch_text", "mine", name))
+    with pytest.raises(DataError, match="no train documents of 1 training ones"):
+        run(made, made.job("read_text", "mine"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from firstorder.config import Config, ConfigError, lookup
+from firstorder.jobs.paths import paths
 from firstorder.studies.line_attractor.settings import Corpus, Set, declared, scale
 
 FILES = {"synthetic": 0, "sst": 3, "imdb": 1, "yelp": 1, "csv": 2}
@@ -26,7 +27,10 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
                 lookup(cells, cell, "cell", f"{where}.cells")
     for name, chosen in scale(config).corpora.items():
         where = f"{scale_file}: corpora.{name}"
-        _check_set(lookup(study.corpora, name, "corpus", where), chosen, where)
+        corpus = lookup(study.corpora, name, "corpus", where)
+        _check_set(corpus, chosen, where)
+        if corpus.reader == "csv":
+            _check_own(config, name, corpus, f"{study_file}: corpora.{name}")
         for cell in chosen.cells:
             lookup(cells, cell, "cell", f"{where}.cells")
 
@@ -39,6 +43,15 @@ def _check_corpus(corpus: Corpus, where: str) -> None:
         )
     if corpus.in_place and corpus.content is None:
         raise ConfigError(f"{where}.content: missing: what is in place is verified by it")
+
+
+def _check_own(config: Config, name: str, corpus: Corpus, where: str) -> None:
+    """Refuse texts of the user's own that are not there, before anything is planned."""
+    for file in corpus.files:
+        folder = Path(paths(config).raw(name, file.name)).parent
+        others = (folder / Path(other).expanduser() for other in corpus.folders)
+        if not file.urls and not any((each / file.name).exists() for each in (folder, *others)):
+            raise ConfigError(f"{where}.files: {folder / file.name}: no such file; place it there")
 
 
 def _check_set(corpus: Corpus, chosen: Set, where: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from firstorder.config import Config, ConfigError, File, lookup
+from firstorder.data.steps import own_digest
 from firstorder.jobs.job import Demand, Files, Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Step, step
@@ -41,17 +42,19 @@ def _fetch_job(config: Config, corpus: str, file: str) -> Job:
     known |= {name: File(name=name) for name in entry.in_place}
     if file not in known:
         raise ConfigError(f"{corpus} has no raw file {file!r}; it has {', '.join(known) or 'none'}")
-    found = known[file]
+    found, path = known[file], _raw(config, corpus, file)
+    # Texts in another container are known by their content.
+    own = {} if file in entry.in_place else own_digest(found, path.parent, entry.folders)
     return Job(
         step="fetch_text",
         key=(corpus, file),
-        spec={"dataset": corpus, "file": found.model_dump(mode="json", exclude={"urls"})},
+        spec={"dataset": corpus, "file": found.model_dump(mode="json", exclude={"urls"}), **own},
         inputs={},
         outputs=_fetched(config, corpus, file),
         code=(),
         demand=Demand(megabytes=500, minutes=60),
         aside={
-            "path": str(_raw(config, corpus, file)),
+            "path": str(path),
             "urls": found.urls,
             "folders": entry.folders,
             "help": entry.help,

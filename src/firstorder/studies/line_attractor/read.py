@@ -37,7 +37,15 @@ def read_text(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     if spec["reader"] == "synthetic":
         words, splits = _synthetic(spec)
     else:
-        words, splits = encoded(_texts(spec, list(paths.values())), spec)
+        texts = _texts(spec, list(paths.values()))
+        words, splits = encoded(texts, spec)
+        for name, split in splits.items():
+            if not len(split):
+                given = len(texts["train"][0]) + len(texts["validation"][0])
+                raise DataError(
+                    f"{', '.join(map(str, paths.values()))}: no {name} documents of {given} "
+                    "training ones and those for testing; give more"
+                )
     record: dict[str, Any] = {"words": len(words), "splits": {}}
     for name, split in splits.items():
         cut = split if spec["longest"] is None else split.up_to(spec["longest"])

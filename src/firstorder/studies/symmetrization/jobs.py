@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from firstorder import files
 from firstorder.config import TUNED, Config, ConfigError, Loss, lookup
 from firstorder.data.steps import megabytes
 from firstorder.jobs import functions
@@ -115,7 +116,8 @@ def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
     if found.path is not None:
         # A class may be named in a file of labels.
         spec["dataset"]["classes"] = list(entry.classes)
-        inputs["given"] = str(Path(found.path).expanduser())
+        # Known by what it holds: a file that takes its place may be older.
+        spec["sha256"] = files.sha256(Path(found.path).expanduser())
     return Job(
         step="corrupt",
         key=(dataset, noise),
