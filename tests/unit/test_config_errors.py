@@ -560,7 +560,10 @@ def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
     ("kind", "text", "reason"),
     [
         ("matrix", "1 0\n0 1\n", "line 1: 2 numbers for the 10 classes"),
-        ("matrix", f"nan{' 0' * 9}\n" * 10, "line 1: not probabilities that sum to 1"),
+        ("matrix", f"nan{' 0' * 9}\n" * 10, "line 1: nan is no probability"),
+        ("matrix", f"1.5 -0.5{' 0' * 8}\n" * 10, "line 1: 1.5 is no probability"),
+        ("matrix", f"0.5{' 0' * 9}\n" * 10, "line 1: not probabilities that sum to 1"),
+        ("matrix", f"0.5,{',0' * 8},0.5\n" * 10, "line 1: '0.5,,0.*' are not numbers"),
         ("labels", "3\n" * 4, r"4 labels for \d+ training images"),
         ("labels", "3\nfour\n", "line 2: 'four' is no class"),
     ],

@@ -14,6 +14,7 @@ import pytest
 from containers import (
     CLASSES,
     COLOUR,
+    COUNTS,
     GREY,
     binary_files,
     declaration,
@@ -585,3 +586,134 @@ def test_pictures_are_decoded_when_a_block_is_asked_for(tmp_path: Path) -> None:
     found = image_folder.image_folder(own("image_folder"), {"train": tmp_path / "train"})
     assert not isinstance(found["train"].images, np.ndarray)
     assert np.array_equal(found["train"].images[3:5], splits()["train"].images[3:5])
+
+
+@pytest.mark.parametrize(
+    ("container", "reader", "other"),
+    [
+        ("npy", "npz", "x_train.npy"),
+        ("npy", "npz", "a.npz"),
+        ("python unpacked", "cifar", "cifar-10-python.tar.gz"),
+        ("image folder", "image_folder", "training/ant/0.png"),
+    ],
+)
+def test_of_two_containers_of_ones_own_none_is_chosen(
+    container: str, reader: str, other: str, tmp_path: Path
+) -> None:
+    COLOUR[container][1](splits(), tmp_path)
+    prepare("d", own(reader), tmp_path, tmp_path / "out.safetensors")
+    write_files(tmp_path, {other: b"another"})
+    with pytest.raises(DataError, match="both are there; leave one"):
+        prepare("d", own(reader), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_an_archive_itself_may_be_the_path(tmp_path: Path) -> None:
+    COLOUR["python archive"][1](splits(), tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    prepare("d", own("cifar", path=str(archive)), tmp_path / "x", tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").train_images.shape[0] == COUNTS["train"]
+
+
+def test_hidden_files_count_where_they_are_read(tmp_path: Path) -> None:
+    """A list may name a hidden picture, and a path a hidden array."""
+    COLOUR["csv"][1](splits(), tmp_path / "d")
+    dataset = own("csv_labels", path=str(tmp_path / "d"))
+
+    def known() -> str:
+        return locate.fingerprint(locate.source("d", dataset, tmp_path))
+
+    before = known()
+    write_files(tmp_path / "d", {".DS_Store": b"1", "._a.png": b"1"})
+    assert known() == before
+    write_files(tmp_path / "d", {".a.png": b"1"})
+    assert known() != before
+    arrays = {f"{k}_{p}": getattr(s, p) for k, s in splits().items() for p in s._fields}
+    np.savez(tmp_path / ".hidden.npz", **arrays)
+    hidden = locate.source("d", own("npz", path=str(tmp_path / ".hidden.npz")), tmp_path)
+    first = locate.fingerprint(hidden)
+    np.savez(tmp_path / ".hidden.npz", **arrays, more=np.zeros(1))
+    assert locate.fingerprint(hidden) != first
+
+
+def test_a_further_test_set_is_not_taken_for_the_test_set(tmp_path: Path) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path)
+    (tmp_path / "test").rename(tmp_path / "val")
+    prepare("d", own("image_folder"), tmp_path, tmp_path / "out.safetensors")
+    extra = own("image_folder", extra_tests={"val": COUNTS["test"]})
+    with pytest.raises(DataError, match=r"no such file: \S*/test "):
+        prepare("d", extra, tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("heading", ["", "path,label\n", "\nfile,Class\n"])
+def test_a_class_called_label_is_no_heading(heading: str, tmp_path: Path) -> None:
+    image = splits()["train"].images[0]
+    for split in ("train", "test"):
+        write_files(tmp_path, {f"{each}.png": png(image) for each in "ab"})
+        (tmp_path / f"{split}.csv").write_text(f"{heading}a.png,label\nb.png,target\n")
+    dataset = own("csv_labels", train=2, test=2, classes=("label", "target"))
+    if heading.startswith("path"):  # the one text that may be both: a class, so it is data
+        with pytest.raises(DataError, match="path"):
+            prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+        return
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").train_labels.tolist() == [0, 1]
+
+
+def test_a_picture_with_two_labels_is_refused(tmp_path: Path) -> None:
+    COLOUR["csv"][1](splits(), tmp_path)
+    listed = (tmp_path / "train.csv").read_text().splitlines()
+    path = next(line for line in listed if line.endswith(CLASSES[0])).split(",")[0]
+    (tmp_path / "train.csv").write_text("\n".join([*listed, f"{path},{CLASSES[1]}"]))
+    with pytest.raises(DataError, match=f"is listed as {CLASSES[0]} and as {CLASSES[1]}"):
+        prepare("d", own("csv_labels"), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_images_and_labels_that_do_not_fit_are_said_before_they_are_divided(tmp_path: Path) -> None:
+    found = splits()
+    np.savez(tmp_path / "a.npz", train_images=found["train"].images, train_labels=np.zeros(3, int))
+    dataset = own("npz", train=2, test=1, test_from="train")
+    with pytest.raises(DataError, match=r"images \(\d+, 3, 32, 32\) have labels of shape \(3,\)"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 64, 64), (20, 3, 0, 0)])
+def test_nothing_is_not_resized(shape: tuple[int, ...], tmp_path: Path) -> None:
+    arrays = {"train_images": np.zeros(shape, np.uint8), "train_labels": np.zeros(shape[0], int)}
+    np.savez(
+        tmp_path / "a.npz", **arrays, **{k.replace("train", "test"): v for k, v in arrays.items()}
+    )
+    with pytest.raises(DataError, match=r"images \(\d+, 3, \d+, \d+\) of uint8, but"):
+        prepare("d", own("npz", resize=True), tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("reader", "channels"), [("image_folder", 2), ("csv_labels", 4), ("idx", 3), ("cifar", 1)]
+)
+def test_channels_that_a_reader_does_not_know_are_refused(reader: str, channels: int) -> None:
+    sides = {"shape": (channels, 32, 32), "mean": (0.5,) * channels, "std": (0.5,) * channels}
+    with pytest.raises(ValueError, match=f"shape: reader {reader} reads images of"):
+        own(reader, **sides)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise SystemExit(0)", r"failed: SystemExit: 0 \(\S*own\.py, line 2\)"),
+        ("return folder['x']", r"failed: TypeError: .*\(\S*own\.py, line 2\)"),
+    ],
+)
+def test_a_reader_of_ones_own_that_fails_is_said_in_one_line(
+    body: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(f"def read(dataset, folder):\n    {body}\n")
+    dataset = own(f"{tmp_path}/own.py:read", path=str(tmp_path))
+    with pytest.raises(DataError, match=reason):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_a_reader_of_ones_own_takes_what_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def read(dataset):\n    pass\nvalue = 3\n")
+    for name, reason in (("read", r"must take \(dataset, folder\)"), ("value", "has no function")):
+        dataset = own(f"{tmp_path}/own.py:{name}", path=str(tmp_path))
+        with pytest.raises(DataError, match=rf"{reason}[^?]*$"):
+            locate.check("d", dataset, tmp_path)

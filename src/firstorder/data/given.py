@@ -37,11 +37,14 @@ def matrix(path: str | Path, dataset: Dataset) -> np.ndarray:
     probabilities that sum to one.
     """
     path, classes = Path(path).expanduser(), len(dataset.classes)
-    rows = dict(_array_rows(path) if path.suffix == ".npy" else _text_rows(path))
+    rows = dict(_array_rows(path) if path.suffix.lower() == ".npy" else _text_rows(path))
     for where, row in rows.items():
         if len(row) != classes:
             raise DataError(f"{where}: {len(row)} numbers for the {classes} classes")
-        if not all(0 <= share <= 1 for share in row) or abs(sum(row) - 1) > ROUNDED:
+        wrong = [share for share in row if not 0 <= share <= 1]
+        if wrong:
+            raise DataError(f"{where}: {wrong[0]:g} is no probability")
+        if abs(sum(row) - 1) > ROUNDED:
             raise DataError(f"{where}: not probabilities that sum to 1 (they sum to {sum(row):g})")
     if len(rows) != classes:
         raise DataError(f"{path}: {len(rows)} rows for the {classes} classes")
@@ -63,7 +66,10 @@ def _text_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
         if line.startswith("#"):
             continue
         try:
-            yield where, [float(cell) for cell in line.replace(",", " ").split()]
+            yield (
+                where,
+                [float(cell) for cell in (line.split(",") if "," in line else line.split())],
+            )
         except ValueError:
             raise DataError(f"{where}: {line[:60]!r} are not numbers") from None
 
@@ -75,7 +81,7 @@ def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
     unless there are `count`, all of the dataset's classes.
     """
     path, classes = Path(path).expanduser(), len(dataset.classes)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         found = read_npy(path)
         if found.dtype.kind not in "iu" or found.ndim != 1:
             raise DataError(f"{path}: {found.dtype} of shape {found.shape} are no labels")

@@ -10,13 +10,18 @@ from firstorder.files import read_regular
 
 LONGEST = 256 * 2**20
 """Bytes; the longest published list (WebVision's) has 60 MB."""
-CLUTTER = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
-"""Files that operating systems put among others, in lower case; so are all hidden ones."""
+CLUTTER = (".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
+"""Files that operating systems put among others, in lower case."""
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file name is the operating system's: hidden (`._*`, `.nfs*`, ...) or known."""
-    return name.startswith(".") or name.lower() in CLUTTER
+    """Whether a file is none of those that a reader looks for: hidden, or a system's."""
+    return name.startswith(".") or is_of_a_system(name)
+
+
+def is_of_a_system(name: str) -> bool:
+    """Whether operating systems put files of this name among others."""
+    return name.lower() in CLUTTER or name.startswith(("._", ".nfs"))
 
 
 def read_text(path: Path) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from firstorder.config import READERS, Dataset, File
 from firstorder.data import readers
 from firstorder.data.checksums import mismatch
-from firstorder.data.lists import is_clutter
+from firstorder.data.lists import is_of_a_system
 from firstorder.errors import DataError
 from firstorder.jobs.provenance import sha256
 
@@ -52,9 +52,15 @@ def find(dataset: Dataset, folder: Path) -> Source | None:
     """The files of `dataset` in the first place and container that is complete; None if none is.
 
     The declared reader comes first. Others are tried where the content is declared, by which a
-    wrong container is refused.
+    wrong container is refused; DataError where it is not, and several containers are there.
     """
-    return next(_complete(dataset, folder), None)
+    if not dataset.by_hand:
+        return next(_complete(dataset, folder), None)
+    found = list(_complete(dataset, folder))
+    places = [" ".join(dict.fromkeys(map(str, each.files.values()))) for each in found]
+    if len(set(places)) > 1:
+        raise DataError(f"{places[0]} and {places[1]}: both are there; leave one")
+    return found[0] if found else None
 
 
 def source(name: str, dataset: Dataset, folder: Path) -> Source:
@@ -71,7 +77,9 @@ def check(name: str, dataset: Dataset, folder: Path) -> None:
     A reader of the user's own that cannot be imported, and data that are not there and of which
     no file is declared that could be fetched.
     """
-    readers.named(dataset.reader)
+    reader = readers.named(dataset.reader)
+    if dataset.path is not None and reader.layouts is readers.nothing:
+        raise DataError(f"{name}: reader {dataset.reader} reads no files; leave out `path`")
     if dataset.path is not None or not dataset.files:
         source(name, dataset, folder)
 
@@ -117,9 +125,12 @@ def digest(path: Path) -> str:
 
 
 def _all(root: Path) -> Iterator[tuple[str, str]]:
-    """Relative name and SHA-256 of a file, or of every file in a folder that is no clutter."""
+    """Relative name and SHA-256 of a file, or of every file in a folder but those of a system.
+
+    Hidden ones count: a list, or a reader of the user's own, may name them.
+    """
     for path in [root] if root.is_file() else _below(root, frozenset()):
-        if path.is_file() and not is_clutter(path.name):
+        if path.is_file() and (path == root or not is_of_a_system(path.name)):
             yield path.relative_to(root).as_posix(), sha256(str(path))
 
 
@@ -196,14 +207,21 @@ def _complete(dataset: Dataset, folder: Path) -> Iterator[Source]:
             yield Source(reader.name, place, files)
 
 
+def _files(reader: readers.Reader, dataset: Dataset, place: Path) -> list[Path]:
+    return [path for files in reader.layouts(dataset, place) for path in files.values()]
+
+
 def _candidates(
     dataset: Dataset, places: tuple[Path, ...]
 ) -> Iterator[tuple[readers.Reader, Path, dict[str, Path]]]:
     """Every reader, place and layout that might hold the dataset, the likeliest first."""
     own = readers.named(dataset.reader)
     for place in places:
-        for files in own.layouts(dataset, place):
-            yield own, place, files
+        # Of a file, such as an archive, the reader may know where it would lie in its folder.
+        inside = place.is_file() and place not in _files(own, dataset, place)
+        for files in own.layouts(dataset, place.parent if inside else place):
+            if not inside or place in files.values():
+                yield own, place, files
     if not (dataset.content and dataset.files):
         return  # nothing tells whether another container holds the right data
     for place in places:

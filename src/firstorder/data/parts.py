@@ -47,6 +47,11 @@ def divide(dataset: Dataset, splits: dict[str, Split]) -> dict[str, Split]:
     if dataset.test_from == "test":
         return splits
     train = splits["train"]
+    if train.labels.shape != train.images.shape[:1]:
+        raise DataError(
+            f"{dataset.title}: train: images {train.images.shape} have labels of shape "
+            f"{train.labels.shape}; correct the files"
+        )
     if len(train.labels) != dataset.train + dataset.test:
         raise DataError(
             f"{dataset.title}: {len(train.labels)} published training images are not the "

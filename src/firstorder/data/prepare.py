@@ -37,7 +37,8 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
     splits = parts.divide(dataset, published)
     if dataset.resize:
         splits = {key: _fitted(split, dataset.shape[1:]) for key, split in splits.items()}
-    files = f" or the files in {source.folder}" if source.files else ""
+    read = source.reader if ":" in source.reader else f"the files in {source.folder}"
+    files = f" or {read}" if source.files else ""
     counts = {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
     for key, count in counts.items():
         problem = _problem(splits.get(key), count, dataset)
@@ -49,7 +50,8 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
 def _fitted(split: Split, size: tuple[int, int]) -> Split:
     """`split` with images of `size` (height, width); what is no images is refused afterwards."""
     images = split.images
-    if len(images.shape) != 4 or images.dtype != np.uint8 or images.shape[2:] == size:
+    right = len(images.shape) == 4 and images.dtype == np.uint8 and 0 not in images.shape
+    if not right or images.shape[2:] == size:
         return split
     return Split(resized(split.images, size), split.labels)
 

@@ -14,6 +14,7 @@ A user's own reader is `file.py:function`, a function from the declaration and t
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 
 from firstorder.data.prepared import Split
 from firstorder.errors import DataError
-from firstorder.own import function
+from firstorder.own import function, running
 
 if TYPE_CHECKING:
     from firstorder.config import Dataset
@@ -63,13 +64,31 @@ def reader(name: str, *, layouts: Layouts = nothing) -> Callable[[Read], Read]:
     return decorate
 
 
+def only(paths: Iterable[Path], dataset: Dataset) -> Path:
+    """The first of `paths` that exists, or the first.
+
+    DataError where several exist and nothing is declared that tells which holds the data.
+    """
+    known = list(paths)
+    there = [path for path in known if path.exists()]
+    if len(there) > 1 and dataset.by_hand:
+        raise DataError(f"{there[0]} and {there[1]}: both are there; leave one")
+    return (there or known)[0]
+
+
 def named(name: str) -> Reader:
     """The reader called `name`, or a user's own function `file.py:function`."""
     if ":" in name:
         own = function(name, "reader", DataError)
+        try:
+            inspect.signature(own).bind(None, None)
+        except TypeError:
+            raise DataError(f"reader {name}: must take (dataset, folder)") from None
 
         def read(dataset: Dataset, files: Files) -> dict[str, Split]:
-            return _checked(name, own(dataset, files[OWN]))
+            with running(f"reader {name}", DataError):
+                found = own(dataset, files[OWN])
+            return _checked(name, found)
 
         return Reader(name, read, lambda dataset, folder: [{OWN: folder}])
     if name not in _READERS:

@@ -85,7 +85,7 @@ def cifar_binary(dataset: Dataset, files: Files) -> dict[str, Split]:
         contents = {name: unpacked(files[name], LARGEST) for name in names if name in files}
         path = path.parent
     if variant.meta in contents:
-        check_classes(dataset, contents[variant.meta].split(), path)
+        check_classes(dataset, contents[variant.meta].strip().splitlines(), path)
 
     def split(names: tuple[str, ...]) -> Split:
         rows = [_records(contents[name], variant, path / name) for name in names]

@@ -7,7 +7,8 @@ a class's name or number. The images come in the order of the list.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,11 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
 @reader("csv_labels", layouts=layouts)
 def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every list; images are decoded in blocks while the dataset is written."""
-    lists = {split: list(_listed(file)) for split, file in files.items() if split != PICTURES}
+    lists = {
+        split: list(_listed(file, dataset.classes))
+        for split, file in files.items()
+        if split != PICTURES
+    }
     labels = [(where, label) for each in lists.values() for where, _, label in each]
     known = label_numbers(dataset.classes, labels)
     return {
@@ -49,19 +54,28 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     }
 
 
-def _listed(file: Path) -> Iterator[tuple[str, str, str]]:
+def _listed(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Where it stands, path and label of every line."""
-    rows = csv.reader(read_text(file).splitlines())
+    # Not splitlines(): the line separators of Unicode may be part of a name.
+    text = read_text(file).replace("\r\n", "\n").replace("\r", "\n")
+    rows, labels = csv.reader(io.StringIO(text, newline="")), dict[str, str]()
+    may_be_heading = True
     try:
-        for number, row in enumerate(rows, start=1):
+        for row in rows:
             fields = [field.strip() for field in row]
             if not any(fields):
                 continue
-            where = f"{file}: line {number}"
+            where = f"{file}: line {rows.line_num}"
             if len(fields) != 2:
                 raise DataError(f"{where}: {len(fields)} columns; write path,label")
-            if number == 1 and fields[1].lower() in HEADING:
+            if not all(fields):
+                raise DataError(f"{where}: an empty column; write path,label")
+            path, label = fields
+            first, may_be_heading = may_be_heading, False
+            if first and label.lower() in HEADING and label not in classes:
                 continue
-            yield where, inside(fields[0], where), fields[1]
+            if labels.setdefault(path, label) != label:
+                raise DataError(f"{where}: {path} is listed as {labels[path]} and as {label}")
+            yield where, inside(path, where), label
     except csv.Error as error:
         raise DataError(f"{file}: line {rows.line_num}: {error}") from None

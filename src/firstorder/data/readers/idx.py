@@ -12,7 +12,7 @@ from firstorder.config import Dataset
 from firstorder.data import parts
 from firstorder.data.archives import unpacked
 from firstorder.data.prepared import Split
-from firstorder.data.readers import Files, reader
+from firstorder.data.readers import Files, only, reader
 from firstorder.errors import DataError
 
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -27,7 +27,9 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
         return
     for place in (".", f"{dataset.title.replace('-', '')}/raw", "raw"):
         yield {
-            f"{split} {kind}": _spelled(folder / place, f"{prefix}-{kind}", dimensions)
+            f"{split} {kind}": only(
+                _spelled(folder / place, f"{prefix}-{kind}", dimensions), dataset
+            )
             for split, prefix in _prefixes(dataset)
             for kind, dimensions in DIMENSIONS.items()
         }
@@ -38,13 +40,13 @@ def _prefixes(dataset: Dataset) -> list[tuple[str, str]]:
     return [(split, PREFIXES[split]) for split in parts.wanted(dataset) if split in PREFIXES]
 
 
-def _spelled(folder: Path, stem: str, dimensions: int) -> Path:
-    """The file under the name that it has here, or its published name."""
-    names = [
-        f"{stem}{mark}idx{dimensions}-ubyte{packed}" for mark in "-." for packed in (".gz", "")
+def _spelled(folder: Path, stem: str, dimensions: int) -> list[Path]:
+    """The file under all the names that it may have, the published one first."""
+    return [
+        folder / f"{stem}{mark}idx{dimensions}-ubyte{packed}"
+        for mark in "-."
+        for packed in (".gz", "")
     ]
-    there = [folder / name for name in names if (folder / name).exists()]
-    return there[0] if there else folder / names[0]
 
 
 @reader("idx", layouts=layouts)

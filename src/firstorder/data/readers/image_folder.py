@@ -18,7 +18,7 @@ from firstorder.data import parts
 from firstorder.data.lists import is_clutter
 from firstorder.data.pictures import SUFFIXES, pictures_of
 from firstorder.data.prepared import Split
-from firstorder.data.readers import Files, reader
+from firstorder.data.readers import Files, only, reader
 from firstorder.errors import DataError
 
 SPELLINGS = {
@@ -30,14 +30,18 @@ SPELLINGS = {
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The folders of the splits."""
+    wanted = parts.wanted(dataset)
     yield {
-        split: _spelled(folder, SPELLINGS.get(split, (split,))) for split in parts.wanted(dataset)
+        split: only(
+            (
+                folder / name
+                for name in SPELLINGS.get(split, (split,))
+                if name == split or name not in wanted
+            ),
+            dataset,
+        )
+        for split in wanted
     }
-
-
-def _spelled(folder: Path, names: tuple[str, ...]) -> Path:
-    there = [folder / name for name in names if (folder / name).is_dir()]
-    return there[0] if there else folder / names[0]
 
 
 @reader("image_folder", layouts=layouts)

@@ -16,7 +16,7 @@ from firstorder.data import parts
 from firstorder.data.archives import LARGEST, open_regular, zip_members, zip_names
 from firstorder.data.lists import is_clutter
 from firstorder.data.prepared import Split
-from firstorder.data.readers import Files, reader
+from firstorder.data.readers import Files, only, reader
 from firstorder.errors import DataError
 
 NAMES = {
@@ -32,14 +32,15 @@ DIMENSIONS = 8
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The file itself, the only `.npz` in the folder, or `.npy` files."""
-    if folder.suffix == ".npz":
+    if folder.suffix.lower() == ".npz":
         yield {"arrays": folder}
         return
-    found = [path for path in sorted(folder.glob("*.npz")) if not is_clutter(path.name)]
+    there = sorted(folder.iterdir()) if folder.is_dir() else ()
+    found = [path for path in there if path.suffix.lower() == ".npz" and not is_clutter(path.name)]
     if len(found) == 1:
         yield {"arrays": found[0]}
     yield {
-        f"{split}_{kind}": _spelled(folder, [f"{name}.npy" for name in _names(split, kind)])
+        f"{split}_{kind}": only((folder / f"{name}.npy" for name in _names(split, kind)), dataset)
         for split in parts.wanted(dataset)
         for kind in NAMES
     }
@@ -49,11 +50,6 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
 
 def _names(split: str, kind: str) -> list[str]:
     return [name.format(split) for name in NAMES[kind]]
-
-
-def _spelled(folder: Path, names: list[str]) -> Path:
-    there = [folder / name for name in names if (folder / name).exists()]
-    return there[0] if there else folder / names[0]
 
 
 @reader("npz", layouts=layouts)
