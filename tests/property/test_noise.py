@@ -298,8 +298,8 @@ def test_a_matrix_of_ones_own_is_realised(tmp_path):
         ("1,0\n0,1\n", "line 1: 2 numbers for the 3 classes"),
         ("1,0,0\n0,1,0\n", "2 rows for the 3 classes"),
         ("1,0,0\n0,1,0\n0,0.5,0.4\n", "line 3: not probabilities that sum to 1"),
-        ("1,0,0\n0,nan,0\n0,0,1\n", "line 2: not probabilities"),
-        ("1,0,0\n0,1.5,-0.5\n0,0,1\n", "line 2: not probabilities"),
+        ("1,0,0\n0,nan,0\n0,0,1\n", "line 2: nan is no probability"),
+        ("1,0,0\n0,1.5,-0.5\n0,0,1\n", "line 2: 1.5 is no probability"),
         ("1,0,0\n0,x,0\n0,0,1\n", "line 2: .* are not numbers"),
     ],
 )

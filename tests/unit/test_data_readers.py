@@ -689,10 +689,12 @@ def test_nothing_is_not_resized(shape: tuple[int, ...], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reader", "channels"), [("image_folder", 2), ("csv_labels", 4), ("idx", 3), ("cifar", 1)]
 )
-def test_channels_that_a_reader_does_not_know_are_refused(reader: str, channels: int) -> None:
+def test_channels_that_a_reader_does_not_know_are_refused(
+    reader: str, channels: int, tmp_path: Path
+) -> None:
     sides = {"shape": (channels, 32, 32), "mean": (0.5,) * channels, "std": (0.5,) * channels}
-    with pytest.raises(ValueError, match=f"shape: reader {reader} reads images of"):
-        own(reader, **sides)
+    with pytest.raises(DataError, match=f"d: shape: reader {reader} reads images of"):
+        locate.check("d", own(reader, **sides), tmp_path)
 
 
 @pytest.mark.parametrize(

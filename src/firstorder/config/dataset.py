@@ -68,15 +68,6 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "127.0.0.1", "::1")
 
 
-CHANNELS = {
-    "cifar": (3,),
-    "cifar_binary": (3,),
-    "csv_labels": (1, 3),
-    "digits": (1,),
-    "idx": (1,),
-    "image_folder": (1, 3),
-}
-"""How many channels the images of a reader have, where it does not leave that to the data."""
 READERS = tuple(
     sorted(
         path.stem
@@ -171,10 +162,6 @@ class Dataset(Strict):
             raise ValueError(f"semantic_groups needs one value for each of the {classes} classes")
         if self.files and ":" in self.reader:
             raise ValueError("files are fetched for the ready readers; give one's own a path")
-        known = CHANNELS.get(self.reader, (channels,))
-        if channels not in known and not self.content:  # which any reader may hold
-            several = " or ".join(map(str, known))
-            raise ValueError(f"shape: reader {self.reader} reads images of {several} channels")
         if bool(self.human) != (self.human_file is not None):
             raise ValueError("human annotations need a human_file, and the other way round")
         if not set(self.human_sha256) <= set(self.human):

@@ -80,6 +80,11 @@ def check(name: str, dataset: Dataset, folder: Path) -> None:
     reader = readers.named(dataset.reader)
     if dataset.path is not None and reader.layouts is readers.nothing:
         raise DataError(f"{name}: reader {dataset.reader} reads no files; leave out `path`")
+    if reader.channels and dataset.shape[0] not in reader.channels:
+        several = " or ".join(map(str, reader.channels))
+        raise DataError(
+            f"{name}: shape: reader {dataset.reader} reads images of {several} channels"
+        )
     if dataset.path is not None or not dataset.files:
         source(name, dataset, folder)
 

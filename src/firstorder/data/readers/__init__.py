@@ -44,6 +44,8 @@ class Reader:
     name: str
     read: Read
     layouts: Layouts
+    channels: tuple[int, ...] = ()
+    """How many its images may have; empty where the data say."""
 
 
 _READERS: dict[str, Reader] = {}
@@ -54,11 +56,13 @@ def nothing(dataset: Dataset, folder: Path) -> list[dict[str, Path]]:
     return [{}]
 
 
-def reader(name: str, *, layouts: Layouts = nothing) -> Callable[[Read], Read]:
+def reader(
+    name: str, *, layouts: Layouts = nothing, channels: tuple[int, ...] = ()
+) -> Callable[[Read], Read]:
     """Register a reader under `name`, which is also that of its file."""
 
     def decorate(read: Read) -> Read:
-        _READERS[name] = Reader(name, read, layouts)
+        _READERS[name] = Reader(name, read, layouts, channels)
         return read
 
     return decorate

@@ -71,7 +71,7 @@ def _names(variant: Variant, dataset: Dataset) -> tuple[str, ...]:
     return (*variant.train, *tests, variant.meta)
 
 
-@reader("cifar", layouts=layouts)
+@reader("cifar", layouts=layouts, channels=(3,))
 def cifar(dataset: Dataset, files: Files) -> dict[str, Split]:
     """The splits train and test, in published order.
 

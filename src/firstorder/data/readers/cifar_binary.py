@@ -70,7 +70,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
             yield {**files, **meta}
 
 
-@reader("cifar_binary", layouts=layouts)
+@reader("cifar_binary", layouts=layouts, channels=(3,))
 def cifar_binary(dataset: Dataset, files: Files) -> dict[str, Split]:
     """The splits train and test, in published order."""
     first, path = next(iter(files.items()))

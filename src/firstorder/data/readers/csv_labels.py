@@ -35,7 +35,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     yield {**lists, **({PICTURES: folder} if there else {})}
 
 
-@reader("csv_labels", layouts=layouts)
+@reader("csv_labels", layouts=layouts, channels=(1, 3))
 def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every list; images are decoded in blocks while the dataset is written."""
     lists = {

@@ -49,7 +49,7 @@ def _spelled(folder: Path, stem: str, dimensions: int) -> list[Path]:
     ]
 
 
-@reader("idx", layouts=layouts)
+@reader("idx", layouts=layouts, channels=(1,))
 def idx(dataset: Dataset, files: Files) -> dict[str, Split]:
     """The splits train and test, images with one channel."""
     return {
