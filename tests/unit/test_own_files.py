@@ -134,10 +134,8 @@ def network_file(tmp_path: Path) -> Path:
     ],
 )
 def test_what_is_no_network_is_said_in_one_line(network_file: Path, name: str, reason: str) -> None:
-    assert models.build(f"{network_file}:good", 3, (1, 4, 4))(torch.zeros(2, 1, 4, 4)).shape == (
-        2,
-        3,
-    )
+    good = models.build(f"{network_file}:good", 3, (1, 4, 4))
+    assert good(torch.zeros(2, 1, 4, 4)).shape == (2, 3)
     with pytest.raises(ConfigError, match=reason):
         models.build(f"{network_file}:{name}", 3, (1, 4, 4))
 

@@ -169,7 +169,7 @@ class Dataset(Strict):
         return self
 
     @property
-    def by_hand(self) -> bool:
+    def unverified(self) -> bool:
         """Whether its files lie where somebody put them, and nothing says what they hold."""
         return not self.content and (self.path is not None or not self.files)
 

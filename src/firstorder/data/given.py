@@ -66,10 +66,8 @@ def _text_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
         if line.startswith("#"):
             continue
         try:
-            yield (
-                where,
-                [float(cell) for cell in (line.split(",") if "," in line else line.split())],
-            )
+            cells = line.split(",") if "," in line else line.split()
+            yield where, [float(cell) for cell in cells]
         except ValueError:
             raise DataError(f"{where}: {line[:60]!r} are not numbers") from None
 

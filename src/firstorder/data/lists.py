@@ -35,11 +35,15 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def line_feeds(text: str) -> str:
+    """`text` with line feeds for whatever ends its lines."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def lines(path: Path) -> list[tuple[int, str]]:
     """Numbered lines, from 1, that are not blank, without surrounding white space."""
     # Not splitlines(): form feeds and the line separators of Unicode may be part of a name.
-    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    numbered = enumerate(text.split("\n"), start=1)
+    numbered = enumerate(line_feeds(read_text(path)).split("\n"), start=1)
     return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 

@@ -54,7 +54,7 @@ def find(dataset: Dataset, folder: Path) -> Source | None:
     The declared reader comes first. Others are tried where the content is declared, by which a
     wrong container is refused; DataError where it is not, and several containers are there.
     """
-    if not dataset.by_hand:
+    if not dataset.unverified:
         return next(_complete(dataset, folder), None)
     found = list(_complete(dataset, folder))
     places = [" ".join(dict.fromkeys(map(str, each.files.values()))) for each in found]

@@ -75,7 +75,7 @@ def only(paths: Iterable[Path], dataset: Dataset) -> Path:
     """
     known = list(paths)
     there = [path for path in known if path.exists()]
-    if len(there) > 1 and dataset.by_hand:
+    if len(there) > 1 and dataset.unverified:
         raise DataError(f"{there[0]} and {there[1]}: both are there; leave one")
     return (there or known)[0]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from firstorder.config import Dataset
 from firstorder.data import parts
-from firstorder.data.lists import inside, label_numbers, read_text
+from firstorder.data.lists import inside, label_numbers, line_feeds, read_text
 from firstorder.data.pictures import pictures_of
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
@@ -57,8 +57,8 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
 def _listed(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Where it stands, path and label of every line."""
     # Not splitlines(): the line separators of Unicode may be part of a name.
-    text = read_text(file).replace("\r\n", "\n").replace("\r", "\n")
-    rows, labels = csv.reader(io.StringIO(text, newline="")), dict[str, str]()
+    text = io.StringIO(line_feeds(read_text(file)), newline="")
+    rows, labels = csv.reader(text), dict[str, str]()
     may_be_heading = True
     try:
         for row in rows:

@@ -47,11 +47,13 @@ def _check_corpus(corpus: Corpus, where: str) -> None:
 
 def _check_own(config: Config, name: str, corpus: Corpus, where: str) -> None:
     """Refuse texts of the user's own that are not there, before anything is planned."""
+    from firstorder.data.locate import places  # with numpy, which few configurations need
+
     for file in corpus.files:
-        folder = Path(paths(config).raw(name, file.name)).parent
-        others = (folder / Path(other).expanduser() for other in corpus.folders)
-        if not file.urls and not any((each / file.name).exists() for each in (folder, *others)):
-            raise ConfigError(f"{where}.files: {folder / file.name}: no such file; place it there")
+        path = Path(paths(config).raw(name, file.name))
+        folders = places(path.parent, corpus.folders)
+        if not file.urls and not any((folder / file.name).exists() for folder in folders):
+            raise ConfigError(f"{where}.files: {path}: no such file; place it there")
 
 
 def _check_set(corpus: Corpus, chosen: Set, where: str) -> None:
