@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -99,6 +101,25 @@ def test_an_axis_is_logarithmic_where_values_span_decades() -> None:
         style.spanning(axes[0, 0], values)
         scales.append(axes[0, 0].get_yscale())
     assert scales == ["linear", "log", "symlog", "linear"]
+
+
+@pytest.mark.parametrize("draw", [style.band, style.whiskers])
+def test_a_spread_is_one_deviation_or_lies_between_the_ends_it_is_given(
+    draw: Callable[..., None],
+) -> None:
+    x, mean = pd.Series([0.0, 1.0]), pd.Series([1.0, 4.0])
+    deviation, ends = pd.Series([2.0, np.nan]), (pd.Series([0.25, 3.0]), pd.Series([4.0, 5.0]))
+    look = style.looks(["a"])["a"]
+    with style.house():
+        _, axes = style.panels(1, 2)
+        for panel, spread in zip(axes[0], (deviation, ends), strict=True):
+            draw(panel, x, mean, spread, look, "a")
+    drawn = [
+        {float(y) for each in panel.collections for path in each.get_paths()
+         for y in path.vertices[:, 1]}
+        for panel in axes[0]
+    ]  # fmt: skip
+    assert drawn == [{-1.0, 3.0, 4.0}, {0.25, 4.0, 3.0, 5.0}]
 
 
 @pytest.mark.parametrize("log", [False, True])

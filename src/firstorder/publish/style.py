@@ -300,20 +300,34 @@ def log_index(axes: Axes, ticks: Iterable[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def band(axes: Axes, x: Any, mean: Any, std: Any, look: Look, label: str, **more: Any) -> None:
-    """A line of means in a band of one standard deviation."""
+Spread = pd.Series | tuple[pd.Series, pd.Series]
+"""One standard deviation; or the least and the greatest value, which a logarithmic axis can show
+where the mean less one deviation is below zero."""
+
+
+def _ends(mean: pd.Series, spread: Spread) -> tuple[pd.Series, pd.Series]:
+    if isinstance(spread, tuple):
+        return spread
+    deviation = spread.fillna(0.0)  # of one seed
+    return mean - deviation, mean + deviation
+
+
+def band(
+    axes: Axes, x: Any, mean: pd.Series, spread: Spread, look: Look, label: str, **more: Any
+) -> None:
+    """A line of means in a band of their spread."""
     axes.plot(x, mean, label=label, **{**look.line, **more})
-    low, high = np.asarray(mean) - np.asarray(std), np.asarray(mean) + np.asarray(std)
-    axes.fill_between(x, low, high, color=look.color, alpha=0.15, linewidth=0)
+    axes.fill_between(x, *_ends(mean, spread), color=look.color, alpha=0.15, linewidth=0)
 
 
-def whiskers(axes: Axes, x: Any, mean: Any, std: Any, look: Look, label: str, **more: Any) -> None:
-    """Marked means, joined by a line, with bars of one standard deviation."""
-    drawn = {**look.points, **more}
-    axes.errorbar(
-        x, mean, yerr=std.fillna(0.0), fmt="none", ecolor=look.color, elinewidth=0.8, capsize=2
-    )
-    axes.plot(x, mean, label=label, **drawn)
+def whiskers(
+    axes: Axes, x: Any, mean: pd.Series, spread: Spread, look: Look, label: str, **more: Any
+) -> None:
+    """Marked means, joined by a line, with bars of their spread."""
+    low, high = _ends(mean, spread)
+    bars: dict[str, Any] = {"ecolor": look.color, "elinewidth": 0.8, "capsize": 2}
+    axes.errorbar(x, mean, yerr=[mean - low, high - mean], fmt="none", **bars)
+    axes.plot(x, mean, label=label, **{**look.points, **more})
 
 
 def lay_out(figure: Figure) -> None:

@@ -65,6 +65,12 @@ def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
     with style.house():
         drawing = figures_kernels.rotated_kernel(found, model=model)
     assert set(drawing.data["label"]) == {label}
+    losses = drawing.data[drawing.data["metric"] == "train_loss"].dropna(subset=["min"])
+    assert (losses["min"] <= losses["mean"]).all()
+    assert (losses["mean"] <= losses["max"]).all()
+    bands = [each for panel in drawing.figure.axes[::2] for each in panel.collections]
+    assert bands
+    assert all((path.vertices[:, 1] > 0).all() for each in bands for path in each.get_paths())
 
 
 def test_spikes_are_those_of_their_definition() -> None:

@@ -23,12 +23,12 @@ KEPT_WORDS = 12
 
 @figure("tolerances", reads=("dynamics.json",))
 def tolerances(results: Results) -> Drawing:
-    """What the search finds at every tolerance: means over seeds, bars of one deviation."""
+    """What the search finds at every tolerance: means over seeds, bars over all of them."""
     data = frames.tolerances(results)
     keys = ["corpus", "title", "cell", "label", "tolerance"]
     for name in QUANTITIES:
         data[name] = data[name].astype(float)
-    shown = data.groupby(keys, sort=False)[list(QUANTITIES)].agg(["mean", "std", "count"])
+    shown = data.groupby(keys, sort=False)[list(QUANTITIES)].agg(["mean", "min", "max", "count"])
     shown.columns = pd.Index(["_".join(map(str, each)) for each in shown.columns.to_flat_index()])
     shown = shown.reset_index()
     titles = list(dict.fromkeys(data["title"]))
@@ -38,8 +38,9 @@ def tolerances(results: Results) -> Drawing:
         of = shown[shown["title"] == title]
         for each, (name, label) in zip(row, QUANTITIES.items(), strict=True):
             for cell, line in of.groupby("label", sort=False):
-                x, mean, std = (line[c] for c in ("tolerance", f"{name}_mean", f"{name}_std"))
-                style.whiskers(each, x, mean, std, look[str(cell)], str(cell))
+                mean, least, most = (line[f"{name}_{what}"] for what in ("mean", "min", "max"))
+                own = look[str(cell)]
+                style.whiskers(each, line["tolerance"], mean, (least, most), own, str(cell))
             each.set_xscale("log")
             each.invert_xaxis()
             each.set_ylabel(label)
@@ -50,7 +51,7 @@ def tolerances(results: Results) -> Drawing:
         row[0].set_title(title)
     for each in axes[-1]:
         each.set_xlabel("Tolerance of q")
-    style.legend_below(figure, axes[0, :1], style.seeds(shown["found_count"]))
+    style.legend_below(figure, axes[0, :1], style.seeds(shown["found_count"], "mean and range"))
     return Drawing(figure, shown)
 
 
@@ -77,8 +78,8 @@ def negation(results: Results) -> Drawing:
             by_k = line.groupby("k")["effect"]
             colour = panels.OF_CLASS[str(words)]
             look = style.Look(colour, "o", "-")
-            std = by_k.std().fillna(0.0)
-            style.band(each, by_k.mean().index, by_k.mean(), std, look, f"{words} words")
+            mean = by_k.mean()
+            style.band(each, mean.index, mean, by_k.std(), look, f"{words} words")
             each.axhline(line["before"].mean(), color=colour, linestyle="--", linewidth=0.8)
         each.set_title(heading(frames.Keys(part.iloc[0])).replace(", ", "\n"))
         each.set_xlabel("Tokens after “not”")

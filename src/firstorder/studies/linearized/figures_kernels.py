@@ -180,8 +180,9 @@ def rotated_kernel(
     """Training loss and test accuracy per epoch: network, linear on initial and trained kernel.
 
     Rows: one task each, of one model. Default: the first model, also where the scale lacks
-    `model`, and at most two tasks that all arms trained. Mean and spread over seeds. Short lines
-    at the right are the converged linear models.
+    `model`, and at most two tasks that all arms trained. Means over seeds, in a band of their range
+    (loss) or of one standard deviation (accuracy). Short lines at the right are the converged
+    linear models.
     """
     family = frames.first_family(results)
     runs = frames.runs(results, *CURVES, *SOLVED, family=family)
@@ -192,6 +193,8 @@ def rotated_kernel(
     runs = runs[runs["task"].isin(wanted)]
     keys = ["label", "task", "arm", "epoch"]
     named = {n: measures.over_seeds(runs, keys, n) for n in ("train_loss", "test_accuracy")}
+    ends = runs.groupby(keys, sort=False)["train_loss"].agg(["min", "max"]).reset_index()
+    named["train_loss"] = named["train_loss"].merge(ends, on=keys)
     data = pd.concat([part.assign(metric=name) for name, part in named.items()], ignore_index=True)
     shown = sorted(set(runs["task"]))
     figure, axes = style.panels(len(shown), 2, height=2.1, sharex=True)
@@ -202,10 +205,9 @@ def rotated_kernel(
                     if name == "test_accuracy":
                         _at_the_end(each, float(line["mean"].iloc[0]), str(arm))
                     continue
-                spread = line["std"].fillna(0.0)
-                style.band(
-                    each, line["epoch"], line["mean"], spread, LOOKS[str(arm)], ARMS[str(arm)]
-                )
+                spread = (line["min"], line["max"]) if name == "train_loss" else line["std"]
+                look, label = LOOKS[str(arm)], ARMS[str(arm)]
+                style.band(each, line["epoch"], line["mean"], spread, look, label)
             each.set_title(f"{part['label'].iloc[0]}, {target(results, family, task)}")
             each.set_ylabel("Training loss" if name == "train_loss" else "Test accuracy (%)")
         losses = named["train_loss"]
@@ -215,7 +217,8 @@ def rotated_kernel(
                          data.loc[data["metric"] == "test_accuracy", "std"])  # fmt: skip
     for each in axes[-1]:
         style.epochs(each)
-    style.legend_below(figure, axes[0], style.seeds(data["count"]))
+    mark = "mean ± standard deviation (loss: mean and range)"
+    style.legend_below(figure, axes[0], style.seeds(data["count"], mark))
     return Drawing(figure, data)
 
 

@@ -93,7 +93,7 @@ def paths(results: Results) -> Drawing:
 
 @figure("rotation", reads=("rotation.csv",))
 def rotation(results: Results) -> Drawing:
-    """rho by epoch (mean, and its spread over seeds), and at the end against test accuracy."""
+    """rho by epoch (mean and range over seeds), and at the end against test accuracy."""
     frame = frames.of_networks(results).dropna(subset=["rho"])
     last = frames.ends(results)
     titles = list(dict.fromkeys(frame["title"]))
@@ -120,7 +120,7 @@ def rotation(results: Results) -> Drawing:
             row[1].set_title(title)
         style.epochs(row[0])
     seeds = frame.groupby(["title", "loss"], sort=False)["seed"].nunique()
-    said = f"left: {style.seeds(seeds)}; right: one mark a seed"
+    said = f"left: {style.seeds(seeds, 'mean and range')}; right: one mark a seed"
     without = dict.fromkeys(
         each for losses in frames.diverged(results, last).values() for each in losses
     )
@@ -131,6 +131,6 @@ def rotation(results: Results) -> Drawing:
 
 
 def _by_epoch(panel: Any, own: pd.DataFrame, look: Look, label: str) -> None:
-    mean = own.groupby("epoch")["rho"].agg(["mean", "std"]).fillna(0.0)
-    style.band(panel, mean.index, mean["mean"], mean["std"], look, label)
-    panel.plot(mean.index, mean["mean"], linestyle="none", marker=look.marker, color=look.color)
+    rho = own.groupby("epoch")["rho"].agg(["mean", "min", "max"])
+    ends = (rho["min"], rho["max"])
+    style.band(panel, rho.index, rho["mean"], ends, look, label, marker=look.marker)

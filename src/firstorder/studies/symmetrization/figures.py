@@ -65,7 +65,7 @@ def learning_curves(results: Results) -> Drawing:
 
 def _curve(axes: Axes, line: pd.DataFrame, name: str, look: style.Look) -> None:
     line = line[line[f"{name}_count"] > 0]  # not every epoch is evaluated
-    mean, std = line[f"{name}_mean"], line[f"{name}_std"].fillna(0.0)
+    mean, std = line[f"{name}_mean"], line[f"{name}_std"]
     few: dict[str, Any] = {"marker": look.marker, "markersize": 3, "markevery": 0.15}
     style.band(axes, line["epoch"], mean, std, look, line["label"].iloc[0], **few)
 
@@ -139,15 +139,9 @@ def sensitivity(results: Results, *, variants: Sequence[FamilyName]) -> Drawing:
         for noise, line in part.groupby("noise", sort=False):
             line = line.sort_values("value")
             label = frames.with_kind(noises[str(noise)], line["kind"].iloc[0])
-            spread = line["std"].fillna(0.0)
+            own = look[str(noise)]
             style.band(
-                each,
-                line["value"],
-                line["mean"],
-                spread,
-                look[str(noise)],
-                label,
-                marker=look[str(noise)].marker,
+                each, line["value"], line["mean"], line["std"], own, label, marker=own.marker
             )
         each.set_title(f"{family}, {headings[str(setting)]}")
         parameter = part["parameter"].iloc[0]
