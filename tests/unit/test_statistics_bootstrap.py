@@ -222,6 +222,22 @@ def test_one_number_has_no_interval_and_is_not_resolved():
     assert "One seed" in found.note
 
 
+def test_an_effect_is_limited_by_the_cells_that_it_reads_and_by_no_other():
+    generator = np.random.default_rng(4)
+    cells = {j: Cell(generator.random((3, 200)) < 0.9 - 0.1 * j) for j in range(6)}
+    few = Cell(generator.random((1, 50)) < 0.8, examples="few")
+    drawn = resample({**cells, "one": few})
+    for found in (
+        effect(drawn, difference(0, 1)),
+        rank_correlation(drawn, list(cells), numbers=list(cells)),
+    ):
+        assert (found.seeds, found.examples, found.note) == (3, 200, "")
+    alone, both = effect(drawn, average("one")), effect(drawn, difference("one", 0))
+    assert (alone.seeds, alone.examples) == (both.seeds, both.examples) == (1, 50)
+    assert "lacks the spread over seeds" in alone.note
+    assert "lacks part of the spread over seeds" in both.note
+
+
 def test_a_missing_number_is_not_judged():
     found = effect(resample({"a": np.array([0.7, np.nan])}), average("a"), threshold=0.5)
     assert judge(found).status == NOT_RUN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 
 import numpy as np
@@ -145,6 +146,13 @@ def test_exact_effects_combine_to_an_exact_verdict():
     assert combine(certain).status == HOLDS
     assert combine(certain).flip == 0.0
     assert combine([exact(1.0, 1e-9, "below"), exact(2.0, 1.0)]).status == FAILS
+
+
+def test_what_limits_some_intervals_is_said_once_and_of_whom():
+    first, second, other = (replace(drawn(3.0).against(0.0), name=name) for name in "ABC")
+    few = [replace(each, note="One seed, no more.") for each in (first, second)]
+    assert combine(few).text.endswith("resamples. One seed, no more.")
+    assert combine([*few, other]).text.endswith("resamples. A, B: one seed, no more.")
 
 
 def test_one_of_one_says_what_it_is_about_and_an_exact_number_is_not_resampled():

@@ -136,7 +136,7 @@ def test_an_interval_of_two_seeds_stays_where_the_quantity_can_be(
 def test_one_seed_has_no_interval_and_is_not_resolved(tmp_path: Path) -> None:
     found = claims.slow_mode(made(tmp_path, {}))
     assert found.status == NOT_RESOLVED
-    assert "One seed: no interval." in found.text
+    assert "One seed, no interval." in found.text
 
 
 def test_accuracy_is_compared_over_the_same_documents(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ Cost: B N integers drawn and B N C multiplications for B resamples, N examples a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from typing import Any, Literal
@@ -93,15 +93,24 @@ class Resampled:
     means: Mapping[Name, np.ndarray]
     cells: Mapping[Name, Cell]
 
-    @property
-    def seeds(self) -> int:
-        """The fewest seeds of a cell."""
-        return min(len(cell.seeds) for cell in self.cells.values())
 
-    @property
-    def examples(self) -> int:
-        """The fewest test examples of a cell; 0 where there are numbers per seed only."""
-        return min((cell.size for cell in self.cells.values() if cell.size), default=0)
+class _Read(Mapping[Name, np.ndarray]):
+    """Means that remember which cells a statistic reads, for those alone limit its interval."""
+
+    def __init__(self, drawn: Resampled) -> None:
+        self.drawn = drawn
+        self.cells: dict[Name, Cell] = {}
+
+    def __getitem__(self, name: Name) -> np.ndarray:
+        means = self.drawn.means[name]
+        self.cells[name] = self.drawn.cells[name]
+        return means
+
+    def __iter__(self) -> Iterator[Name]:
+        return iter(self.drawn.means)
+
+    def __len__(self) -> int:
+        return len(self.drawn.means)
 
 
 def resample(
@@ -250,28 +259,32 @@ def effect(
     unit, name : str
         As printed.
     """
-    rows = np.clip(np.asarray(statistic(drawn.means), float), *limits)
+    read = _Read(drawn)
+    rows = np.clip(np.asarray(statistic(read), float), *limits)
     rows = np.round(rows * scale, DIGITS)
-    note = "One seed: the interval is over test examples only." if drawn.seeds == 1 else ""
-    return _effect(rows, drawn, threshold, direction, unit, name, note)
+    return _effect(rows, read.cells.values(), threshold, direction, unit, name)
 
 
 def _effect(
     rows: np.ndarray,
-    drawn: Resampled,
+    cells: Collection[Cell],
     threshold: float,
     direction: Direction,
     unit: str,
     name: str,
-    note: str,
 ) -> Effect:
-    """The effect of row 0 with the interval of the other rows."""
+    """The effect of row 0 with the interval of the other rows, made of `cells`."""
     value, draws = float(rows[0]), rows[1:]
-    sizes = drawn.seeds, drawn.examples
+    seeds = {len(cell.seeds) for cell in cells}
+    sizes = min(seeds, default=0), min((cell.size for cell in cells if cell.size), default=0)
+    note = ""
+    if 1 in seeds:
+        lacks = "the" if seeds == {1} else "part of the"
+        note = f"One seed, so the interval lacks {lacks} spread over seeds."
     if np.isnan(value):
         return missing("A value is missing.", name)
     if np.isnan(draws).any():
-        note = "One seed: no interval."
+        note = "One seed, no interval."
         return Effect(value, -inf, inf, threshold, direction, unit, name, note, *sizes)
     low, high = np.quantile(draws, (0.025, 0.975))
     return Effect(
@@ -320,7 +333,8 @@ def rank_correlation(
     rows = np.divide(product, norm, out=np.zeros_like(product), where=norm > 0)
     if indices == "sampled":
         rows[1:] = _sampled(rows, len(names), name)
-    return _effect(np.round(rows, DIGITS), drawn, threshold, direction, "", name, "")
+    read = [drawn.cells[each] for each in (*names, *(cells or ()))]
+    return _effect(np.round(rows, DIGITS), read, threshold, direction, "", name)
 
 
 def _columns(drawn: Resampled, names: Sequence[Name]) -> np.ndarray:

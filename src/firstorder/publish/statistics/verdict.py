@@ -42,7 +42,7 @@ class Effect:
     unit, name, note : str
         As printed; `note` says what limits the interval (one seed) or why there is none.
     seeds, examples : int
-        Over how many the interval was made; 0 where it has no part in it.
+        Over how many, at least, the interval was made; 0 where it has no part in it.
     draws : array (B,), optional
         Resampled values. Effects from one bootstrap share their resamples draw by draw.
     """
@@ -224,7 +224,19 @@ def combine(
     numbers = f"Of {len(effects)}, {count} needed: {tally}; {_sureness(margin, flip, effects)}."
     if len(effects) == 1 and effects[0].draws is not None:
         numbers = _claimed(effects[0])
-    return Verdict(status, f"{text} {numbers}".strip(), tuple(effects), margin, flip)
+    said = " ".join(part for part in (text, numbers, *_notes(effects)) if part)
+    return Verdict(status, said, tuple(effects), margin, flip)
+
+
+def _notes(effects: Sequence[Effect]) -> list[str]:
+    """What limits the intervals, each note once, with the names of its effects if some lack it."""
+    known = [effect for effect in effects if effect.measured]
+    said = []
+    for note in dict.fromkeys(effect.note for effect in known if effect.note):
+        names = [effect.name for effect in known if effect.note == note]
+        those = f"{', '.join(names)}: " if len(names) < len(known) and all(names) else ""
+        said.append(f"{those}{note[0].lower()}{note[1:]}" if those else note)
+    return said
 
 
 def needed(effects: int, need: str | int) -> int:

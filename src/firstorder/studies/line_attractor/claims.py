@@ -104,8 +104,7 @@ def together(effects: Sequence[Effect], text: str, lacking: str = NONE) -> Verdi
     if len(effects) == 1 and effects[0].draws is not None:
         return combine(effects, "all", f"{text} {effects[0].name}:")
     listed = "; ".join(f"{each.name}: {each}" for each in effects)
-    note = " One seed: no interval." if any(np.isinf(each.high) for each in effects) else ""
-    return combine(effects, "all", f"{text} {listed}.{note}")
+    return combine(effects, "all", f"{text} {listed}.")
 
 
 @claim("low-dimensional", reads=("dynamics.json",))

@@ -56,14 +56,12 @@ def verdict(
     known = [effect for effect in effects if effect.measured]
     if not known:
         return not_run(lacking or _note(effects))
-    notes: dict[str, None] = {}
     if len(known) == 1:
         found = judge(known[0], ": ".join(part for part in (what, known[0].name) if part))
     else:
         found = combine(known, text=f"{what}: {listed(known)}.")
-        notes = dict.fromkeys(effect.note for effect in known if effect.note)
     others = [(said, [each for each in group if each.measured]) for said, group in beside]
-    said = [found.text, *(f"{said}: {listed(group)}." for said, group in others if group), *notes]
+    said = [found.text, *(f"{said}: {listed(group)}." for said, group in others if group)]
     more = tuple(
         replace(each, name=f"{said}, {each.name}") for said, group in others for each in group
     )
