@@ -256,16 +256,15 @@ def alignment_accuracy(results: Results) -> Drawing:
     return Drawing(figure, data)
 
 
-@figure("model-comparison", reads=("spectrum.npz", "network.csv", "linear.csv"))
+@figure("model-comparison", reads=("spectrum.npz", "network.csv", "linear.csv", "converged.csv"))
 def model_comparison(results: Results) -> Drawing:
-    """Models side by side: spectrum, and accuracy of network and linearization by index.
+    """Models side by side: spectrum, and accuracy of network and linearizations by index.
 
     One row per architecture that comes in several initialisations or widths, which are models of
     their own in the study file. Means over seeds, with bars of one standard deviation.
     """
-    arms = ("network", "linear")
     spectrum, order = frames.spectra(results), frames.model_order(results)
-    last = frames.last_epochs(frames.runs(results, *arms))
+    last = frames.last_epochs(frames.runs(results, *SHOWN))
     spectrum, last = (
         frame.assign(architecture=frames.architectures(results, frame)).sort_values(
             "model", key=lambda names: names.map(order), kind="stable"
@@ -277,13 +276,13 @@ def model_comparison(results: Results) -> Drawing:
     curves = measures.over_seeds(last, [*keys, "arm", "task"], "test_accuracy")
     several = curves.groupby("architecture")["label"].transform("nunique") > 1
     rows = list(curves[several].groupby("architecture", sort=False))
-    figure, axes = style.panels(len(rows), 3, height=2.4)
+    figure, axes = style.panels(len(rows), 1 + len(SHOWN), height=2.2)
     look = style.looks(curves["label"][several])
     for (name, part), row in zip(rows, axes, strict=True):
         own = share[share["architecture"] == name]
         for label, line in own.groupby("label", sort=False):
             row[0].plot(line["k"], line["mean"], label=str(label), **look[str(label)].line)
-        for each, arm in zip(row[1:], arms, strict=True):
+        for each, arm in zip(row[1:], SHOWN, strict=True):
             for label, line in part[part["arm"] == arm].groupby("label", sort=False):
                 style.whiskers(each, line["task"], line["mean"], line["std"], look[str(label)], "")
             _index_axis(each, part["task"], ARMS[arm].capitalize())

@@ -12,8 +12,10 @@ from firstorder.publish.style import Drawing
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.labels import ARMS
 
+DASHES = dict(zip(("network", "linear", "converged"), style.LINES, strict=False))
 
-@figure("nads", reads=("nads.npz", "network.csv", "linear.csv"))
+
+@figure("nads", reads=("nads.npz", "network.csv", "linear.csv", "converged.csv"))
 def nads(results: Results) -> Drawing:
     """Neural anisotropy directions: images, spectra, and accuracy on their linear tasks.
 
@@ -23,7 +25,7 @@ def nads(results: Results) -> Drawing:
     found = list(frames.arrays(results, "nads.npz", "singular_values", "directions"))
     seed = min(keys["seed"] for keys, _ in found)
     found = [(keys, arrays) for keys, arrays in found if keys["seed"] == seed]
-    runs = frames.runs(results, "network", "linear")
+    runs = frames.runs(results, *DASHES)
     curves = measures.over_seeds(
         frames.last_epochs(runs), ["label", "arm", "task"], "test_accuracy"
     )
@@ -52,7 +54,6 @@ def nads(results: Results) -> Drawing:
     for label, line in spectrum.groupby("label", sort=False):
         left.plot(line["task"], line["mean"], label=str(label), **look[str(label)].line)
         for arm, part in curves[curves["label"] == label].groupby("arm", sort=False):
-            dashes = "-" if arm == "network" else style.LINES[1]
             style.whiskers(
                 right,
                 part["task"],
@@ -60,7 +61,7 @@ def nads(results: Results) -> Drawing:
                 part["std"],
                 look[str(label)],
                 f"{label}, {ARMS[str(arm)]}",
-                linestyle=dashes,
+                linestyle=DASHES[str(arm)],
                 markerfacecolor=look[str(label)].color if arm == "network" else "none",
             )
     style.log_values(left)
