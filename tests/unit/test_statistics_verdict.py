@@ -153,6 +153,7 @@ def test_what_limits_some_intervals_is_said_once_and_of_whom():
     few = [replace(each, note="One seed, no more.") for each in (first, second)]
     assert combine(few).text.endswith("resamples. One seed, no more.")
     assert combine([*few, other]).text.endswith("resamples. A, B: one seed, no more.")
+    assert combine([*few, *few, other]).text.endswith("resamples. 4 of 5: one seed, no more.")
 
 
 def test_one_of_one_says_what_it_is_about_and_an_exact_number_is_not_resampled():

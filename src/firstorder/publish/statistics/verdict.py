@@ -25,6 +25,8 @@ Direction = Literal["above", "below", "within"]
 """Where a claim says that the effect is: above or below the threshold, or nearer to 0 than it."""
 LEVEL = 0.025
 """One-sided level: what a 95 % interval leaves beyond one of its ends."""
+NAMED = 3
+"""Effects that share a note and are named; of more their number is given."""
 
 
 @dataclass(frozen=True)
@@ -229,13 +231,17 @@ def combine(
 
 
 def _notes(effects: Sequence[Effect]) -> list[str]:
-    """What limits the intervals, each note once, with the names of its effects if some lack it."""
+    """What limits the intervals, each note once, and of which effects where some lack it."""
     known = [effect for effect in effects if effect.measured]
     said = []
     for note in dict.fromkeys(effect.note for effect in known if effect.note):
         names = [effect.name for effect in known if effect.note == note]
-        those = f"{', '.join(names)}: " if len(names) < len(known) and all(names) else ""
-        said.append(f"{those}{note[0].lower()}{note[1:]}" if those else note)
+        if len(names) == len(known):
+            said.append(note)
+            continue
+        few = len(names) <= NAMED and all(names)
+        those = ", ".join(names) if few else f"{len(names)} of {len(known)}"
+        said.append(f"{those}: {note[0].lower()}{note[1:]}")
     return said
 
 

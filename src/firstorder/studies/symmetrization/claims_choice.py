@@ -57,8 +57,8 @@ def optimum_differs(results: Results) -> Verdict:
         lost = part["label"][[not best for best in bests]]
         also = f"; every value diverged for {', '.join(lost)}, not counted" if len(lost) else ""
         said.append(
-            f"{values} of {count.sum()} losses on {data[str(setting)]} ({len(common)} values "
-            f"cannot be told from the best of any loss{also})"
+            f"{values} of {count.sum()} losses on {data[str(setting)]} (what may be the best of "
+            f"every loss: {', '.join(map(number, sorted(common))) or 'none'}{also})"
         )
         least.append(
             exact(len(count), name=f"distinct values, {data[str(setting)]}", threshold=1.0)
