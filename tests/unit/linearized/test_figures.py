@@ -134,3 +134,12 @@ def test_alignment_is_correlated_over_tasks_and_not_over_their_seeds(
     with style.house():
         drawing = figures_accuracy.alignment_accuracy(None)  # type: ignore[arg-type]
     assert drawing.figure.axes[0].get_title().endswith("network 1.00")
+
+
+def test_marks_count_their_own_seeds(tiny: Config) -> None:
+    """A family of one seed beside families of two."""
+    entry = ARTEFACTS["alignment-accuracy"]
+    found = results(tiny, "figure", entry["draw"], entry["select"])
+    with style.house():
+        drawing = figures_accuracy.alignment_accuracy(found)
+    assert drawing.figure.legends[0].get_title().get_text().endswith("n = 1 to 2 seeds")

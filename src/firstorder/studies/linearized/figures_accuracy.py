@@ -14,7 +14,7 @@ from firstorder.publish import measures, style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.linearized import frames
-from firstorder.studies.linearized.labels import ARMS, KINDS, by_model, headings
+from firstorder.studies.linearized.labels import ARMS, KINDS, SHOWN, by_model, headings
 
 LOOKS = style.looks(ARMS)
 KIND_LOOKS = style.looks(KINDS.values())
@@ -23,9 +23,6 @@ KIND_LOOKS = style.looks(KINDS.values())
 def _line(axes: Axes, line: pd.DataFrame, arm: str) -> None:
     """Mean over seeds with error bars of one standard deviation, against the task."""
     style.whiskers(axes, line["task"], line["mean"], line["std"], LOOKS[arm], ARMS[arm])
-
-
-SHOWN = ("network", "linear", "converged")
 
 
 @figure(
@@ -123,8 +120,11 @@ def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -
     runs, tasks = frames.runs(results, *arms), frames.tasks(results, *arms)
     early = runs[runs["epoch"].isin(list(epochs))]
     loss = measures.over_seeds(early, ["label", "arm", "task", "epoch"], "train_loss")
-    steps = measures.over_seeds(tasks, ["label", "arm", "task"], "steps_to_0.01")
-    steps["mean"] = steps["mean"].where(steps["count"] == tasks["seed"].nunique())
+    steps, every = (
+        measures.over_seeds(tasks, ["label", "arm", "task"], value)
+        for value in ("steps_to_0.01", "seed")
+    )
+    steps["mean"] = steps["mean"].where(steps["count"] == every["count"])
     distance = measures.over_seeds(frames.last_epochs(runs), ["label", "arm", "task"], "distance")
     named = {"train_loss": loss, "steps_to_0.01": steps, "distance": distance}
     data = pd.concat([part.assign(metric=name) for name, part in named.items()], ignore_index=True)
@@ -252,7 +252,8 @@ def alignment_accuracy(results: Results) -> Drawing:
         each.set_xlabel("Alignment / trace × examples")
     style.accuracies(axes, data["test_accuracy"])
     _label_rows(axes, "Test accuracy (%)")
-    style.legend_below(figure, axes, style.seeds([data["seed"].nunique()], "a mark for each task"))
+    seeds = data.groupby(["label", "family", "arm", "task"], sort=False)["seed"].nunique()
+    style.legend_below(figure, axes, style.seeds(seeds, "a mark for each task and seed"))
     return Drawing(figure, data)
 
 

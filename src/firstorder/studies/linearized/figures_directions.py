@@ -10,9 +10,9 @@ from firstorder.publish import measures, style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.linearized import frames
-from firstorder.studies.linearized.labels import ARMS
+from firstorder.studies.linearized.labels import ARMS, SHOWN
 
-DASHES = dict(zip(("network", "linear", "converged"), style.LINES, strict=False))
+DASHES = dict(zip(SHOWN, style.LINES, strict=False))
 
 
 @figure("nads", reads=("nads.npz", "network.csv", "linear.csv", "converged.csv"))

@@ -20,6 +20,8 @@ ARMS = {
     "linear0-scaled": "linear, initial kernel at the trained trace",
     "retrained-converged": "linear, trained kernel, converged",
 }
+SHOWN = ("network", "linear", "converged")
+"""The arms of a figure that compares networks with their linearizations."""
 KINDS = {
     "eigenfunctions": "eigenfunctions",
     "binary": "labelled images",

@@ -14,7 +14,7 @@ from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.directions import directions as described
-from firstorder.studies.linearized.labels import ARMS, headings
+from firstorder.studies.linearized.labels import ARMS, SHOWN, headings
 from firstorder.studies.linearized.spikes import spikes as measured
 
 SPREAD = "Of several seeds: mean ± standard deviation (n − 1)."
@@ -89,7 +89,7 @@ def _marked(text: str, values: pd.Series) -> str:
     return f"{text}, {lost} of {len(values)} diverged" if lost else text
 
 
-ARMS_OF_TASKS = ("network", "linear", "converged", "ridge")
+ARMS_OF_TASKS = (*SHOWN, "ridge")
 
 
 @table(
@@ -178,8 +178,7 @@ def directions(results: Results) -> Table:
     frequency, the share of the direction in the first j ones of the two other definitions, and
     the accuracies of network and linearization.
     """
-    arms = ("network", "linear", "converged")
-    last = frames.last_epochs(frames.runs(results, *arms))
+    last = frames.last_epochs(frames.runs(results, *SHOWN))
     indices = sorted(set(last["task"]))
     about = described(results, indices)
     rows: list[dict[str, Any]] = []
@@ -196,7 +195,7 @@ def directions(results: Results) -> Table:
             small = name == "relative"
             text = significant(mean, 2) if small else plus_minus(mean, np.nan, digits)
             rows.append({**base, "column": column, "mean": mean, "std": std, "n": n, "text": text})
-        for arm in arms:
+        for arm in SHOWN:
             same = cell[cell["arm"] == arm]
             rows.append({**base, "column": f"{ARMS[arm]} (%)", **_both(same)})
     signal = frames.family_facts(results, frames.first_family(results))
