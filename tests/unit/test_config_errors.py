@@ -152,6 +152,16 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"settings.digits.dataset": "digit"},
         ["settings.digits: dataset 'digit' is unknown", "did you mean 'digits'?"],
     ),
+    "unknown initialisation": (
+        "recipes.yaml",
+        {"digits.model_parameters": {"init": "foo"}},
+        ["recipes.yaml: digits.model_parameters.init: 'foo' is not allowed", "kaiming"],
+    ),
+    "a coloured network on grey images": (
+        "recipes.yaml",
+        {"digits.model": "torchvision:resnet18", "digits.model_parameters": {}},
+        ["smoke.yaml: settings.digits: torchvision:resnet18 takes 3 channels", "have 1"],
+    ),
     "unknown recipe": (
         SMOKE,
         {"settings.digits.recipe": "digts"},
@@ -447,7 +457,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 NAMED_ELSEWHERE = dict.fromkeys(
     ("two spellings of a noise", "two losses with one label", "two datasets with one title"), STUDY
-) | {"no map": SMOKE, "no labels": SMOKE}
+) | dict.fromkeys(("no map", "no labels", "a coloured network on grey images"), SMOKE)
 """Cases whose message names another file than the changed one: that which cannot be any more."""
 
 

@@ -18,9 +18,11 @@ from firstorder.data.noise import corrupt
 from firstorder.data.prepare import prepare
 from firstorder.data.prepared import Images, read_prepared
 from firstorder.errors import DataError
-from firstorder.jobs import signature
+from firstorder.jobs import functions, signature
 from firstorder.jobs.functions import check_model
 from firstorder.losses.registry import build
+from firstorder.models.initialisers import INITIALISERS
+from firstorder.models.registry import AS_BUILT
 
 FENCE = re.compile(r"^```\w*\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -119,6 +121,12 @@ def test_an_unknown_option_of_ones_own_network_is_refused_before_planning(
         check_model("my/networks.py:wide", {}, "recipes.yaml: pets")
     with pytest.raises(ConfigError, match="did you mean 'torchvision:resnet18'"):
         check_model("torchvision:resnet81", {}, "recipes.yaml: pets")
+    with pytest.raises(ConfigError, match=r"pets\.model_parameters\.init: 'kamin' is not allowed"):
+        check_model("cnn4", {"init": "kamin"}, "recipes.yaml: pets")
+
+
+def test_the_initialisers_that_are_allowed_are_those_that_exist() -> None:
+    assert set(functions.INITIALISERS) == {AS_BUILT, *INITIALISERS}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from firstorder.jobs import code, signature
 
 Kind = Literal["losses", "models"]
 TORCHVISION = "torchvision:"
+INITIALISERS = ("as-built", "kaiming", "lecun", "torch", "torchvision")
+"""What `init` of a network may be: as its builder draws it, or one of
+`firstorder.models.initialisers`, which imports torch (a test compares them)."""
 REGISTERED = re.compile(r"@register_model\(\)\n(?:@.*\n)*def (\w+)\(")
 CALLED = {"losses": "loss function", "models": "model"}
 TAKES = {"losses": ("scores",), "models": ("num_classes", "shape")}
@@ -52,6 +55,18 @@ def check_model(name: str, parameters: Mapping[str, Any], where: str) -> None:
     (entry, *_) = entries("models", name, f"{where}.model")
     own = {key: value for key, value in parameters.items() if key != "init"}
     signature.check(entry, own, f"{where}.model_parameters")
+    init = parameters.get("init", INITIALISERS[0])
+    if init not in INITIALISERS:
+        raise ConfigError(
+            f"{where}.model_parameters.init: {init!r} is not allowed: "
+            f"{choose(str(init), list(INITIALISERS))}"
+        )
+
+
+def check_channels(name: str, channels: int, where: str) -> None:
+    """Refuse a network of torchvision on images that are not coloured."""
+    if name.startswith(TORCHVISION) and channels != 3:
+        raise ConfigError(f"{where}: {name} takes 3 channels, the images have {channels}")
 
 
 def check_losses_and_recipes(config: Config) -> None:

@@ -11,9 +11,7 @@ import yaml
 
 from firstorder.config import ConfigError, load
 from firstorder.jobs import study as studies
-from firstorder.models.initialisers import INITIALISERS
 from firstorder.publish import declared
-from firstorder.studies.linearized import settings
 
 from .small import ROOT
 
@@ -98,6 +96,13 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     assert "\n" not in str(error.value) and file.rpartition("/")[2] in str(error.value)
 
 
+def test_a_coloured_network_on_grey_images_is_refused(tmp_path: Path) -> None:
+    network = {"label": "R", "model": "torchvision:resnet18"}
+    said = r"smoke\.yaml: families\.\w+\.models: torchvision:resnet18 takes 3 channels"
+    with pytest.raises(ConfigError, match=said):
+        checked(edited(tmp_path, STUDY, "models/mlp", network))
+
+
 def test_a_scale_may_leave_out_families_and_supports(tmp_path: Path) -> None:
     root = edited(tmp_path, SMOKE, "families", {})
     checked(root)
@@ -111,7 +116,3 @@ def test_families_may_have_any_name(tmp_path: Path) -> None:
         "recipe": "tangent-short", "tasks": [20],
     })  # fmt: skip
     checked(root)
-
-
-def test_the_initialisers_that_are_allowed_are_those_that_exist() -> None:
-    assert set(settings.INITIALISERS) == set(INITIALISERS)

@@ -56,6 +56,7 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
         (SMOKE, {"networks.digits.epochs": [500]}, "recipe digits has 80 epochs"),
         (SMOKE, {"kernels.digits.train": 5000}, "train: digits has 1400, not 5000"),
         (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
+        (STUDY, {"models.mlp.model_parameters.init": "foo"}, r"init: 'foo' is not allowed"),
         (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),
         (SMOKE, {"ridge_draws": 400}, "ridge_draws: 400 of 300 draws"),
         (STUDY, {"on_kernels": ["nonesuch"]}, "loss 'nonesuch' is unknown"),
@@ -68,6 +69,13 @@ def test_a_mistake_is_one_line_with_file_and_key(edited, file, change, said) -> 
     with pytest.raises(ConfigError, match=said) as caught:
         plan.make(root, {"studies": [NAME]})
     assert "\n" not in str(caught.value) and Path(file).name in str(caught.value)
+
+
+def test_a_coloured_network_on_grey_images_is_refused(edited) -> None:
+    root = edited(STUDY, {"models.mlp": {"label": "R", "model": "torchvision:resnet18"}})
+    said = r"smoke\.yaml: kernels\.digits\.model: torchvision:resnet18 takes 3 channels"
+    with pytest.raises(ConfigError, match=said):
+        plan.make(root, {"studies": [NAME]})
 
 
 @pytest.mark.parametrize("scale", ["smoke", "small", "cifar", "paper"])

@@ -21,7 +21,6 @@ from firstorder.config import (
     Some,
     Strict,
     Threads,
-    choose,
     lookup,
 )
 from firstorder.config.validation import read
@@ -31,8 +30,6 @@ Kind = Literal["eigenfunctions", "inductive", "binary", "nads"]
 """Of tasks: signs of eigenfunctions of the initial kernel of all examples; of that of the training
 examples, extended to the test examples; labelled images, the first against the last half of the
 classes; linear tasks along neural anisotropy directions."""
-INITIALISERS = ("kaiming", "lecun", "torch", "torchvision")
-"""The names of `firstorder.models.initialisers`, which imports torch (a test compares them)."""
 
 
 class Select(Strict):
@@ -180,7 +177,9 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
     scale: LinearizedScale = config.studies["linearized"].scale
     labels: dict[str, str] = {}
     for name, network in study.models.items():
-        _check_network(network, f"{study_file}: models.{name}")
+        functions.check_model(
+            network.model, network.model_parameters, f"{study_file}: models.{name}"
+        )
         if labels.setdefault(network.label, name) != name:
             raise ConfigError(
                 f"{study_file}: models.{name}.label: {network.label!r} is not allowed: "
@@ -191,16 +190,6 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
     for name, family in scale.families.items():
         _check_family(config, family, f"{scale_file}: families.{name}")
     _check_selections(config, study, scale, study_file)
-
-
-def _check_network(network: Network, where: str) -> None:
-    functions.check_model(network.model, network.model_parameters, where)
-    init = network.model_parameters.get("init", INITIALISERS[0])
-    if init not in INITIALISERS:
-        raise ConfigError(
-            f"{where}.model_parameters.init: {init!r} is not allowed: "
-            f"{choose(str(init), list(INITIALISERS))}"
-        )
 
 
 def _check_support(config: Config, support: Support, where: str) -> None:
@@ -217,8 +206,8 @@ def _check_family(config: Config, family: Family, where: str) -> None:
     study: LinearizedStudy = config.studies["linearized"].declared
     scale: LinearizedScale = config.studies["linearized"].scale
     lookup(config.recipes, family.recipe, "recipe", where)
-    for model in family.models:
-        lookup(study.models, model, "model", where)
+    networks = [lookup(study.models, model, "model", where) for model in family.models]
+    channels = 1
     if family.kind == "nads":
         most, of = family.directions.size**2, "inputs of this size have as many dimensions"
     else:
@@ -226,6 +215,7 @@ def _check_family(config: Config, family: Family, where: str) -> None:
             known = ", ".join(scale.supports) or "none: declare one under supports"
             raise ConfigError(f"{where}.support: missing; name one of {known}")
         support = lookup(scale.supports, family.support, "support", where)
+        channels = config.datasets[support.dataset].shape[0]
         if family.kind == "binary":
             most, of = support.train, "the support has as many training examples"
             if not config.datasets[support.dataset].classes:
@@ -236,6 +226,8 @@ def _check_family(config: Config, family: Family, where: str) -> None:
             most, of = support.train + support.test, "the support has as many examples"
             if scale.eigenvectors < most:
                 most, of = scale.eigenvectors, "as many eigenvectors are kept; raise eigenvectors"
+    for network in networks:
+        functions.check_channels(network.model, channels, f"{where}.models")
     if max(family.tasks) > most:
         raise ConfigError(
             f"{where}.tasks: {max(family.tasks)} is not allowed: at most {most}: {of}"

@@ -205,10 +205,11 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
 
 
 def _check_examples(config: Config, examples: Examples, where: str) -> None:
-    lookup(declared(config).models, examples.model, "model", f"{where}.model")
+    model = lookup(declared(config).models, examples.model, "model", f"{where}.model")
     dataset = lookup(config.datasets, examples.dataset, "dataset", f"{where}.dataset")
     if not dataset.classes:
         raise ConfigError(f"{where}.dataset: {examples.dataset} has no labels")
+    functions.check_channels(model.model, dataset.shape[0], f"{where}.model")
     for part in ("train", "test"):
         asked, there = getattr(examples, part), getattr(dataset, part)
         if asked > there:

@@ -19,7 +19,7 @@ from firstorder.config import (
     choose,
     lookup,
 )
-from firstorder.jobs import signature
+from firstorder.jobs import functions, signature
 from firstorder.publish import declared as drawn
 from firstorder.studies.symmetrization import grid, selection
 from firstorder.studies.symmetrization.settings import NAME, Select, Variants, declared, scale
@@ -143,6 +143,8 @@ def _check_settings(config: Config, file: Path) -> None:
             problems.append(f"{key}: dataset {setting.dataset!r} has no labels")
         if recipe.model is None:
             problems.append(f"{key}: recipe {setting.recipe!r} names no model")
+        else:
+            functions.check_channels(recipe.model, dataset.shape[0], f"{file}: {key}")
         if recipe.train is not None and recipe.train > dataset.train:
             raise ConfigError(
                 f"{config.root}/recipes.yaml: {setting.recipe}.train: {recipe.train} is not "
