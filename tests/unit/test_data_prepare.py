@@ -173,7 +173,7 @@ def test_idx_files_become_tensors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"train": 7}, "train: images .6, 1, 28, 28."),
+        ({"train": 7}, "train: images .6, 1, 28, 28., but 7"),
         ({"shape": (1, 28, 27)}, "are declared"),
         ({"classes": ("a", "b")}, "labels in .0, 2. instead of .0, 1."),
         ({"extra_tests": {"more": 3}}, "more: the raw files have no such images"),
@@ -253,7 +253,8 @@ def python2_pickle(value: Any) -> bytes:
 def batch(count: int, key: str, classes: int, seed: int) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 256, (count, 3072), dtype=np.uint8)
-    return {"data": pixels, key: [index % classes for index in range(count)], "batch_label": "x"}
+    labels = [(seed + index) % classes for index in range(count)]
+    return {"data": pixels, key: labels, "batch_label": "x"}
 
 
 def write_archive(path: Path, members: dict[str, Any]) -> None:
@@ -293,7 +294,7 @@ def test_cifar10_batches_are_joined_in_published_order(tmp_path: Path) -> None:
     write_archive(path, members)
     prepare("tiny", cifar_dataset(path), tmp_path, tmp_path / "tiny.safetensors")
     images = read_prepared(tmp_path / "tiny.safetensors")
-    assert images.train_labels.tolist() == [0, 1] * 5
+    assert images.train_labels.tolist() == [1, 2, 2, 0, 0, 1, 1, 2, 2, 0]
     second = members["cifar-10-batches-py/data_batch_2"]["data"].reshape(-1, 3, 32, 32)
     assert np.array_equal(images.train_images[2:4], second)
     assert not (tmp_path.parent / "escaped").exists()
@@ -314,7 +315,7 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path) -> None:
         },
     )
     prepare("tiny", cifar_dataset(path), tmp_path, tmp_path / "tiny.safetensors")
-    assert read_prepared(tmp_path / "tiny.safetensors").train_labels.tolist()[:4] == [0, 1, 2, 0]
+    assert read_prepared(tmp_path / "tiny.safetensors").train_labels.tolist()[:4] == [1, 2, 0, 1]
 
 
 def test_an_archive_with_a_missing_foreign_or_damaged_member_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from pydantic import ValidationError
 
 from firstorder.config import READERS, Dataset
 from firstorder.data import content, locate, parts, readers
-from firstorder.data.prepare import prepare
+from firstorder.data.prepare import check, prepare
 from firstorder.data.prepared import Split, read_prepared
 from firstorder.data.readers import image_folder
 from firstorder.errors import DataError
@@ -320,7 +321,7 @@ def test_a_held_out_test_set_has_the_class_shares_and_nothing_twice(tmp_path: Pa
     assert np.array_equal(labels, found["test"].labels[:4])
     chosen = parts.train_indices(dataset, found["train"].labels)
     assert np.array_equal(images.train_images, found["train"].images[:][chosen])
-    with pytest.raises(DataError, match="20 published training images are not the 13"):
+    with pytest.raises(DataError, match=r"train: images \(20, .*, but 19 are declared"):
         prepare("d", dataset.model_copy(update={"train": 13}), tmp_path, tmp_path / "x.safetensors")
 
 
@@ -440,7 +441,7 @@ def test_other_arrays_in_an_npz_are_passed_over(tmp_path: Path) -> None:
 def test_what_is_no_images_is_told_also_where_it_would_be_resized(tmp_path: Path) -> None:
     text = "import numpy as np\n\ndef read(*_):\n    x = np.zeros((9, 8, 8), 'u1')\n"
     (tmp_path / "mine.py").write_text(f"{text}    return {{'train': (x, np.zeros(9, int))}}")
-    with pytest.raises(DataError, match=r"train: images \(9, 8, 8\) of uint8, but"):
+    with pytest.raises(DataError, match=r"train: images \(9, 8, 8\), but 20"):
         dataset = own(f"{tmp_path}/mine.py:read", resize=True)
         prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
 
@@ -652,11 +653,54 @@ def test_a_class_called_label_is_no_heading(heading: str, tmp_path: Path) -> Non
         (tmp_path / f"{split}.csv").write_text(f"{heading}a.png,label\nb.png,target\n")
     dataset = own("csv_labels", train=2, test=2, classes=("label", "target"))
     if heading.startswith("path"):  # the one text that may be both: a class, so it is data
-        with pytest.raises(DataError, match="path"):
+        with pytest.raises(DataError, match=r"train\.csv: line 1: \S*/path: no such picture"):
             prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
         return
     prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
     assert read_prepared(tmp_path / "out.safetensors").train_labels.tolist() == [0, 1]
+
+
+def _without_a_class(folder: Path) -> None:
+    shutil.rmtree(folder / "train" / CLASSES[0])
+
+
+def _without_its_images(folder: Path) -> None:
+    for path in (folder / "train" / CLASSES[0]).iterdir():
+        path.unlink()
+
+
+def _one_less(folder: Path) -> None:
+    next((folder / "test" / CLASSES[0]).glob("[0-9]*.png")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda folder: None, None),
+        (_without_a_class, f"one folder a class is expected: missing {CLASSES[0]}"),
+        (_without_its_images, "train: images .*, but 20 are declared"),
+        (_one_less, "test: images .*, but"),
+    ],
+)
+def test_a_folder_of_pictures_is_checked_when_it_is_planned(
+    change: Callable[[Path], None], reason: str | None, tmp_path: Path
+) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path)
+    change(tmp_path)
+    if reason is None:
+        check("d", own("image_folder"), tmp_path)
+        return
+    with pytest.raises(DataError, match=reason):
+        check("d", own("image_folder"), tmp_path)
+
+
+def test_a_class_without_an_image_is_refused(tmp_path: Path) -> None:
+    COLOUR["csv"][1](splits(), tmp_path)
+    classes = (*CLASSES, "yak")
+    with pytest.raises(DataError, match="d: train: no image of yak; correct its entry in"):
+        check("d", own("csv_labels", classes=classes), tmp_path)
+    with pytest.raises(DataError, match="d: train: no image of yak"):
+        prepare("d", own("csv_labels", classes=classes), tmp_path, tmp_path / "out.safetensors")
 
 
 def test_a_picture_with_two_labels_is_refused(tmp_path: Path) -> None:
@@ -678,11 +722,12 @@ def test_images_and_labels_that_do_not_fit_are_said_before_they_are_divided(tmp_
 
 @pytest.mark.parametrize("shape", [(0, 3, 64, 64), (20, 3, 0, 0)])
 def test_nothing_is_not_resized(shape: tuple[int, ...], tmp_path: Path) -> None:
-    arrays = {"train_images": np.zeros(shape, np.uint8), "train_labels": np.zeros(shape[0], int)}
+    labels = np.arange(shape[0]) % len(CLASSES)
+    arrays = {"train_images": np.zeros(shape, np.uint8), "train_labels": labels}
     np.savez(
         tmp_path / "a.npz", **arrays, **{k.replace("train", "test"): v for k, v in arrays.items()}
     )
-    with pytest.raises(DataError, match=r"images \(\d+, 3, \d+, \d+\) of uint8, but"):
+    with pytest.raises(DataError, match=r"images \(\d+, 3, \d+, \d+\)( of uint8)?, but"):
         prepare("d", own("npz", resize=True), tmp_path, tmp_path / "out.safetensors")
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from firstorder.config import Dataset
 from firstorder.data.prepared import Pixels, Split
 from firstorder.data.subset import stratified_subset
-from firstorder.errors import DataError
 from firstorder.streams import numpy_stream
 
 EXTRA = "published"
@@ -38,25 +37,24 @@ def wanted(dataset: Dataset) -> tuple[str, ...]:
     return ("train", *(("test",) if tested else ()), *others)
 
 
+def published(dataset: Dataset) -> dict[str, int]:
+    """How many examples the splits have from which `dataset` is made, as far as it says."""
+    if dataset.test_from == "train":
+        others = {name: n for name, n in dataset.extra_tests.items() if name != EXTRA}
+        return {"train": dataset.train + dataset.test, **others}
+    return {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
+
+
 def divide(dataset: Dataset, splits: dict[str, Split]) -> dict[str, Split]:
     """The splits of `dataset` from those published.
 
     With `test_from: train` the test set is held out from the training images, and the first
-    published test images become the extra test set `published`, if it is declared.
+    published test images become the extra test set `published`, if it is declared. Every split
+    has as many labels as images, and the training split as many as `published` says.
     """
     if dataset.test_from == "test":
         return splits
     train = splits["train"]
-    if train.labels.shape != train.images.shape[:1]:
-        raise DataError(
-            f"{dataset.title}: train: images {train.images.shape} have labels of shape "
-            f"{train.labels.shape}; correct the files"
-        )
-    if len(train.labels) != dataset.train + dataset.test:
-        raise DataError(
-            f"{dataset.title}: {len(train.labels)} published training images are not the "
-            f"{dataset.train} + {dataset.test} declared"
-        )
     tested = held_out(train.labels, dataset.test)
     found = {**splits, "train": _some(train, ~tested), "test": _some(train, tested)}
     count = dataset.extra_tests.get(EXTRA)

@@ -68,7 +68,7 @@ class Decoded:
 
 def pictures_of(dataset: Dataset, paths: tuple[Path, ...]) -> Decoded:
     """The pictures of a split of `dataset`."""
-    first = decode(paths[0]) if paths else None
+    first = decode(paths[0]) if paths and dataset.resize and dataset.content else None
     return Decoded(paths, *sides_of(dataset, first))
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from firstorder.config import Dataset
 from firstorder.data import content, locate, parts, readers
+from firstorder.data.locate import Source
 from firstorder.data.prepared import Pixels, Split, label_problem, write_prepared
 from firstorder.errors import DataError
 
@@ -34,17 +35,62 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
         raise DataError(f"{name}: {where}: {problem}")
     if source.files:
         log.info("%s: read from %s by %s", name, source.folder, source.reader)
+    _check_lists(name, dataset, source, published)
     splits = parts.divide(dataset, published)
     if dataset.resize:
         splits = {key: _fitted(split, dataset.shape[1:]) for key, split in splits.items()}
-    read = source.reader if ":" in source.reader else f"the files in {source.folder}"
-    files = f" or {read}" if source.files else ""
     counts = {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
     for key, count in counts.items():
-        problem = _problem(splits.get(key), count, dataset)
+        problem = _images_problem(splits.get(key), (count, *dataset.shape))
         if problem is not None:
-            raise DataError(f"{name}: {key}: {problem}; correct its entry in datasets.yaml{files}")
+            raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
+
+
+def check(name: str, dataset: Dataset, raw_folder: Path) -> None:
+    """Refuse what lists of pictures say already; of other data nothing is read."""
+    source = locate.source(name, dataset, raw_folder)
+    reader = readers.named(source.reader)
+    if reader.streamed:
+        _check_lists(name, dataset, source, reader.read(dataset, source.files))
+
+
+def _check_lists(name: str, dataset: Dataset, source: Source, published: dict[str, Split]) -> None:
+    """Refuse splits without the declared number of images, a label each, of all classes."""
+    for key, count in parts.published(dataset).items():
+        problem = _labels_problem(published.get(key), count, dataset.classes)
+        if problem is None and key == "train":
+            there = set(published[key].labels.tolist())
+            absent = [each for label, each in enumerate(dataset.classes) if label not in there]
+            problem = f"no image of {', '.join(absent)}" if absent else None
+        if problem is not None:
+            raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
+
+
+def _images_problem(split: Split | None, declared: tuple[int, ...]) -> str | None:
+    if split is None:
+        return "the raw files have no such images"
+    images = split.images
+    if images.shape != declared or images.dtype != np.uint8:
+        return f"images {images.shape} of {images.dtype}, but {declared} of uint8 are declared"
+    return None
+
+
+def _labels_problem(split: Split | None, count: int, classes: tuple[str, ...]) -> str | None:
+    if split is None:
+        return "the raw files have no such images"
+    shape = split.images.shape
+    if split.labels.shape != shape[:1]:
+        return f"images {shape} have labels of shape {split.labels.shape}"
+    if shape[:1] != (count,):
+        return f"images {shape}, but {count} are declared"
+    return label_problem(split.labels, count, len(classes))
+
+
+def _mend(source: Source) -> str:
+    read = source.reader if ":" in source.reader else f"the files in {source.folder}"
+    files = f" or {read}" if source.files else ""
+    return f"correct its entry in datasets.yaml{files}"
 
 
 def _fitted(split: Split, size: tuple[int, int]) -> Split:
@@ -64,15 +110,3 @@ def resized(images: Pixels, size: tuple[int, int]) -> np.ndarray:
         for plane in planes
     ]
     return np.stack(found).reshape(*images.shape[:2], *size)
-
-
-def _problem(split: Split | None, count: int, dataset: Dataset) -> str | None:
-    if split is None:
-        return "the raw files have no such images"
-    images, labels = split
-    if images.shape != (count, *dataset.shape) or images.dtype != np.uint8:
-        return (
-            f"images {images.shape} of {images.dtype}, "
-            f"but {(count, *dataset.shape)} of uint8 are declared"
-        )
-    return label_problem(labels, count, len(dataset.classes))

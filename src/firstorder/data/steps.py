@@ -194,9 +194,13 @@ def _by_hand(declared: Dataset) -> bool:
     """Whether a dataset is the user's own: none of its files is declared, and it is not bundled."""
     if declared.path is not None or ":" in declared.reader:
         return True
+    return _registered_with(declared.reader, "layouts") and not declared.files
+
+
+def _registered_with(reader: str, keyword: str) -> bool:
+    """Whether the decorator of a ready reader says `keyword`; seen without importing it."""
     found = code.registry("firstorder.data.readers")
-    finds = any(each.name == declared.reader and "layouts" in each.keywords for each in found)
-    return finds and not declared.files
+    return any(each.name == reader and keyword in each.keywords for each in found)
 
 
 def raw_names(config: Config, dataset: str) -> tuple[str, ...]:
@@ -282,7 +286,7 @@ def _receipt(config: Config, dataset: str, file: str) -> Files:
 
 def _prepare_job(config: Config, dataset: str) -> Job:
     declared = lookup(config.datasets, dataset, "dataset")
-    streamed = declared.reader in ("webvision", "image_folder", "csv_labels")
+    streamed = _registered_with(declared.reader, "streamed")
     names = raw_names(config, dataset)
     return Job(
         step="prepare",
@@ -338,11 +342,14 @@ def check(config: Config) -> None:
     if not own:
         return
     from firstorder.data import locate
+    from firstorder.data import prepare as decode
 
     read = _read(config)
     for name in sorted(own):
         if paths(config).dataset(name) in read:
-            locate.check(name, config.datasets[name], raw_folder(config, name))
+            declared, folder = config.datasets[name], raw_folder(config, name)
+            locate.check(name, declared, folder)
+            decode.check(name, declared, folder)
 
 
 STEPS = (

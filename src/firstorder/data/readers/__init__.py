@@ -46,6 +46,8 @@ class Reader:
     layouts: Layouts
     channels: tuple[int, ...] = ()
     """How many its images may have; empty where the data say."""
+    streamed: bool = False
+    """Whether it lists pictures, which are decoded in blocks while the dataset is written."""
 
 
 _READERS: dict[str, Reader] = {}
@@ -57,12 +59,16 @@ def nothing(dataset: Dataset, folder: Path) -> list[dict[str, Path]]:
 
 
 def reader(
-    name: str, *, layouts: Layouts = nothing, channels: tuple[int, ...] = ()
+    name: str,
+    *,
+    layouts: Layouts = nothing,
+    channels: tuple[int, ...] = (),
+    streamed: bool = False,
 ) -> Callable[[Read], Read]:
     """Register a reader under `name`, which is also that of its file."""
 
     def decorate(read: Read) -> Read:
-        _READERS[name] = Reader(name, read, layouts, channels)
+        _READERS[name] = Reader(name, read, layouts, channels, streamed)
         return read
 
     return decorate

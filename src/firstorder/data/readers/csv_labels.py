@@ -35,7 +35,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     yield {**lists, **({PICTURES: folder} if there else {})}
 
 
-@reader("csv_labels", layouts=layouts, channels=(1, 3))
+@reader("csv_labels", layouts=layouts, channels=(1, 3), streamed=True)
 def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every list; images are decoded in blocks while the dataset is written."""
     lists = {
@@ -47,11 +47,17 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     known = label_numbers(dataset.classes, labels)
     return {
         split: Split(
-            pictures_of(dataset, tuple(files[split].parent / path for _, path, _ in each)),
+            pictures_of(dataset, tuple(_there(files[split].parent, *line) for line in each)),
             np.array([known[label] for _, _, label in each], dtype=np.int64),
         )
         for split, each in lists.items()
     }
+
+
+def _there(folder: Path, where: str, path: str, label: str) -> Path:
+    if not (folder / path).is_file():
+        raise DataError(f"{where}: {folder / path}: no such picture")
+    return folder / path
 
 
 def _listed(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:

@@ -44,7 +44,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     }
 
 
-@reader("image_folder", layouts=layouts, channels=(1, 3))
+@reader("image_folder", layouts=layouts, channels=(1, 3), streamed=True)
 def image_folder(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every folder; images are decoded in blocks while the dataset is written."""
     return {split: _split(dataset, folder) for split, folder in files.items()}

@@ -37,7 +37,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     yield {**lists, **({"images": folder} if found else {})}
 
 
-@reader("webvision", layouts=layouts)
+@reader("webvision", layouts=layouts, streamed=True)
 def webvision(dataset: Dataset, files: Files) -> dict[str, Split]:
     """The splits train, test (WebVision's validation images) and ilsvrc12."""
     folder = files["images"]
