@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from firstorder.linearized import (
     spike,
 )
 from firstorder.linearized.cg import conjugate_gradients
+from firstorder.training import checkpoint
 
 torch.set_num_threads(1)
 
@@ -105,6 +108,31 @@ def test_factored_and_iterated_training_agree_on_separable_labels() -> None:
     better = converged.logistic(K, y, tolerance=1e-10, direct=0, spectrum=known)
     assert better.products < iterated.products
     assert torch.allclose(factored.scores, better.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("direct", [0, 1000])
+def test_a_killed_logistic_regression_goes_on_to_the_same_bits(
+    direct: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    K = features(60, 80)
+    K, y = K @ K.T, labels(60, 3)
+    whole = converged.logistic(K, y, direct=direct)
+    save = checkpoint.save
+    kept = checkpoint.Checkpoint(tmp_path / "state.safetensors", "run", seconds=0.0)
+
+    def killed(*given: Any) -> None:
+        save(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", killed)
+    for _ in range(whole.steps):  # every step of a call of its own
+        with pytest.raises(KeyboardInterrupt):
+            converged.logistic(K, y, direct=direct, checkpoint=kept)
+    found = converged.logistic(K, y, direct=direct, checkpoint=kept)
+    assert (found.steps, found.products) == (whole.steps, whole.products)
+    assert torch.equal(found.coefficients, whole.coefficients)
+    assert torch.equal(found.scores, whole.scores)
+    assert torch.equal(found.gradient, whole.gradient)
 
 
 def test_a_part_of_a_kernel_and_targets_of_one_class_can_be_trained_on() -> None:

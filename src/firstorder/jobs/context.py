@@ -59,7 +59,7 @@ class Context:
     def once(self, name: str, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """A small JSON-able result under an identity: as it was kept, or else found and kept.
 
-        Once it is kept, the checkpoint of the training that found it is removed.
+        Once it is kept, the checkpoints of what found it are removed.
         """
         path = self.checkpoints / "finished" / f"{name}.json"
         found = kept.recall(path)
@@ -67,13 +67,15 @@ class Context:
             self.resumed.append(name)
             return found
         found = kept.remember(path, find())
-        files.discard(self.checkpoint(name))
+        own = self.checkpoint(name)
+        for each in (own, *_parts(own)):
+            files.discard(each)
         return found
 
     def checkpoint(self, name: str) -> Path:
-        """Where a training under way keeps its state."""
-        path = self.checkpoints / f"{name}.safetensors"
-        if path.is_file() and path.stat().st_mtime < self.started.timestamp():
+        """Where a training under way keeps its state, and beside it those of its parts."""
+        path, began = self.checkpoints / f"{name}.safetensors", self.started.timestamp()
+        if any(each.is_file() and each.stat().st_mtime < began for each in (path, *_parts(path))):
             self.resumed.append(name)
         return path
 
@@ -99,3 +101,8 @@ class Context:
 
         torch.set_num_threads(threads)
         return choose(self.device)
+
+
+def _parts(path: Path) -> list[Path]:
+    """The checkpoints of the parts of a run whose checkpoint is `path`."""
+    return list(path.parent.glob(f"{path.stem}-*{path.suffix}"))

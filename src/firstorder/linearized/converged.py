@@ -20,13 +20,23 @@ this takes 8 to 12 steps instead of 20.
 
 from __future__ import annotations
 
+import logging
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from firstorder.linearized.cg import Operator, conjugate_gradients, times
 from firstorder.linearized.spectrum import Spectrum, block_krylov
+
+if TYPE_CHECKING:
+    from firstorder.training.checkpoint import Checkpoint
+
+log = logging.getLogger("firstorder")
 
 RIDGE = 1e-6
 """Penalty as a share of the mean diagonal entry of the kernel."""
@@ -82,6 +92,7 @@ def logistic(
     spectrum: Spectrum | None = None,
     direct: int = DIRECT,
     most: int = 100,
+    checkpoint: Checkpoint | None = None,
 ) -> Converged:
     """Minimise F for all targets at once.
 
@@ -95,6 +106,8 @@ def logistic(
     spectrum : leading eigenpairs of the kernel for the preconditioner, where they are known.
     direct : largest N whose systems are factored.
     most : Newton steps.
+    checkpoint : where the state after a step is kept; a call that was killed goes on from there,
+        with the same numbers.
     """
     diagonal = float(kernel.diagonal().double().mean())
     problem = _Problem(kernel, targets.double(), diagonal, spectrum, len(kernel) <= direct)
@@ -102,12 +115,70 @@ def logistic(
         problem = replace(problem, spectrum=_rough_spectrum(kernel))
     c = torch.zeros_like(problem.targets)
     f = c.clone() if outputs is None else c + outputs.double().reshape(len(c), -1)
-    steps = products = 0
-    for penalty in _penalties(ridge, problem.factored):
+    state, keep = _State(c, f), _keeper(checkpoint)
+    if checkpoint is not None:
+        _restore(state, checkpoint)
+    for penalty in _penalties(ridge, problem.factored)[state.ridges :]:
         goal = tolerance if penalty == ridge else None
-        norms, made, used = _newton(problem, c, f, penalty * diagonal, goal, most - steps)
-        steps, products = steps + made, products + used
-    return Converged(c, f, norms, ridge * diagonal, steps, products)
+        norms = _newton(problem, state, penalty * diagonal, goal, most, keep)
+        state.next_ridge()
+        log.info("ridge %.0e: %d steps, %d products", penalty, state.steps, state.products)
+    return Converged(state.c, state.f, norms, ridge * diagonal, state.steps, state.products)
+
+
+@dataclass
+class _State:
+    """Where a minimisation is."""
+
+    c: Tensor
+    """(N, T)"""
+    f: Tensor
+    """f_0 + K c (N, T)"""
+    ridges: int = 0
+    """Those that are done."""
+    steps: int = 0
+    products: int = 0
+    best: float = math.inf
+    """The smallest of the largest |r| at this ridge."""
+    stalled: int = 0
+    """Steps since `best` was halved."""
+
+    def next_ridge(self) -> None:
+        self.ridges, self.best, self.stalled = self.ridges + 1, math.inf, 0
+
+
+def _restore(state: _State, checkpoint: Checkpoint) -> None:
+    """Go on from the checkpoint, if there is one of this run."""
+    from firstorder.training import checkpoint as checkpoints
+
+    stored = checkpoints.load(checkpoint)
+    if stored is None:
+        return
+    tensors, numbers = stored
+    state.c, state.f = (tensors[name].to(state.c.device) for name in ("c", "f"))
+    for name, value in numbers.items():
+        setattr(state, name, value)
+    log.info("resumed after %d steps", state.steps)
+
+
+def _keeper(checkpoint: Checkpoint | None) -> Callable[[_State], None]:
+    """Writes the state to the checkpoint when the last one is old enough."""
+    written = time.monotonic()
+
+    def keep(state: _State) -> None:
+        nonlocal written
+        if checkpoint is None or time.monotonic() - written < checkpoint.seconds:
+            return
+        from firstorder.training import checkpoint as checkpoints
+
+        numbers = {
+            name: getattr(state, name)
+            for name in ("ridges", "steps", "products", "best", "stalled")
+        }
+        checkpoints.save(checkpoint, {"c": state.c, "f": state.f}, numbers)
+        written = time.monotonic()
+
+    return keep
 
 
 @dataclass(frozen=True)
@@ -132,15 +203,19 @@ def _penalties(ridge: float, factored: bool) -> list[float]:
 
 
 def _newton(
-    problem: _Problem, c: Tensor, f: Tensor, penalty: float, goal: float | None, most: int
-) -> tuple[Tensor, int, int]:
+    problem: _Problem,
+    state: _State,
+    penalty: float,
+    goal: float | None,
+    most: int,
+    keep: Callable[[_State], None],
+) -> Tensor:
     """Move c and f (N, T), in place, until |r| <= `goal` in every target, or (None) is `CLOSE`.
 
-    Gives up after `most` steps, or five that did not halve the largest |r|: then it is rounding.
-    Returns |r| (T,), the steps and the products made.
+    Gives up after `most` steps in all, or five that did not halve the largest |r|: then it is
+    rounding. Returns |r| (T,).
     """
-    steps = products = stalled = 0
-    best = torch.inf
+    c, f = state.c, state.f
     while True:
         p = torch.sigmoid(f)
         r = p - problem.targets + penalty * c
@@ -148,10 +223,10 @@ def _newton(
         share = norms / (penalty * c).norm(dim=0).clamp(min=1e-12)
         left = share >= CLOSE if goal is None else norms > goal
         worst = float(norms.max())
-        stalled = 0 if worst < 0.5 * best else stalled + 1
-        best = min(best, worst)
-        if not bool(left.any()) or steps >= most or stalled >= 5:
-            return norms, steps, products
+        stalled = 0 if worst < 0.5 * state.best else state.stalled + 1
+        if not bool(left.any()) or state.steps >= most or stalled >= 5:
+            return norms
+        state.best, state.stalled = min(state.best, worst), stalled
         active = torch.nonzero(left)[:, 0]
         s, own = (p * (1 - p)).sqrt()[:, active], r[:, active]
         if problem.factored:
@@ -162,7 +237,8 @@ def _newton(
         t = _minimum(f[:, active], image, d, c[:, active], problem.targets[:, active], penalty)
         c[:, active] += t * d
         f[:, active] += t * image
-        steps, products = steps + 1, products + made + 1
+        state.steps, state.products = state.steps + 1, state.products + made + 1
+        keep(state)
 
 
 def _factored_step(problem: _Problem, s: Tensor, r: Tensor, penalty: float) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,11 @@ class Checkpoint:
     """Digest of everything that the run depends on: a checkpoint of another spec is ignored."""
     seconds: float = 60.0
     """Written when the last one is older, at the next step."""
+
+    def of(self, part: str) -> Checkpoint:
+        """That of a part of the run."""
+        path = self.path.with_name(f"{self.path.stem}-{part}{self.path.suffix}")
+        return replace(self, path=path, spec=f"{self.spec} {part}")
 
 
 def save(checkpoint: Checkpoint, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

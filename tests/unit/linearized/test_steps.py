@@ -21,8 +21,9 @@ from firstorder.errors import DataError
 from firstorder.linearized import network
 from firstorder.studies.linearized import linear
 from firstorder.studies.linearized.settings import Network
+from firstorder.training import checkpoint
 
-from .small import TEST, TRAIN, Run, configuration, with_study
+from .small import TEST, TRAIN, Run, configuration, function, with_study
 
 
 def test_kernel_and_spectrum_hold_what_their_readers_expect(finished: Run) -> None:
@@ -232,6 +233,38 @@ def test_killed_trainings_resume_and_end_with_the_same_bits(
     one, other = (load_file(run.file("networks.safetensors")) for run in (finished, again))
     assert set(one) == set(other) and {name.split(".")[0] for name in one} == {"2", "3"}
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_killed_solution_goes_on_and_leaves_no_checkpoint(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each step of the larger training set, which comes after a smaller one."""
+    again = Run(configuration(tmp_path))
+    again.prepare()
+    again("compute_kernel", "mlp", "tiny", "1")
+    job = again.job("linearize", "mlp", "tiny", "1", "binary")
+    context = replace(again.context(job), checkpoint_seconds=0.0)
+    save, killed = checkpoint.save, 0
+
+    def killing(kept: checkpoint.Checkpoint, *given: Any) -> None:
+        save(kept, *given)
+        if kept.path.stem.endswith(f"-{TRAIN}"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", killing)
+        for killed in range(100):  # noqa: B007
+            try:
+                function("linearize")(job.spec, job.inputs, job.outputs, context)
+                break
+            except KeyboardInterrupt:
+                continue
+    assert 5 < killed < 99
+    for arm in ("converged", "converged0", "ridge"):
+        for name in (f"{arm}.csv", f"{arm}.npz"):
+            one, other = (run.file(name, "binary").read_bytes() for run in (finished, again))
+            assert one == other
+    assert not list(context.checkpoints.glob("*.safetensors"))
 
 
 def test_a_finished_family_is_written_again_without_training(

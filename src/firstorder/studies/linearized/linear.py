@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from firstorder.jobs.job import Files, Spec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from firstorder.linearized.outcome import Outcome
     from firstorder.linearized.tasks import Task
+    from firstorder.training.checkpoint import Checkpoint
 
 Solver = Callable[["Tensor", "Tensor", "Tensor"], "tuple[Tensor, Tensor]"]
 """Kernel (n, n), labels 0 or 1 (n, T) and f_0 (n, T) to coefficients and scores (n, T)."""
@@ -35,19 +37,25 @@ def read(spec: Spec, inputs: Files) -> tuple[Tensor, Tensor, list[Task]]:
     return gram, torch.stack((scores, torch.zeros_like(scores)), 1), tasks_of(spec, inputs, labels)
 
 
-def trained(spec: Spec, inputs: Files, device: torch.device) -> list[dict[int, Outcome]]:
+def trained(
+    spec: Spec, inputs: Files, device: torch.device, checkpoint: Checkpoint
+) -> list[dict[int, Outcome]]:
     """The tasks of a family by the recipe, with f_0 and without."""
     kernel, outputs, tasks = read(spec, inputs)
     return train(spec, kernel, outputs, tasks, device)
 
 
-def converged(spec: Spec, inputs: Files, device: torch.device) -> list[dict[int, Outcome]]:
+def converged(
+    spec: Spec, inputs: Files, device: torch.device, checkpoint: Checkpoint
+) -> list[dict[int, Outcome]]:
     """The tasks of a family by converged logistic regression, with f_0 and without."""
     kernel, outputs, tasks = read(spec, inputs)
-    return solve(logistic, kernel, outputs, tasks, device)
+    return solve(partial(logistic, checkpoint=checkpoint), kernel, outputs, tasks, device)
 
 
-def ridged(spec: Spec, inputs: Files, device: torch.device) -> list[dict[int, Outcome]]:
+def ridged(
+    spec: Spec, inputs: Files, device: torch.device, checkpoint: Checkpoint
+) -> list[dict[int, Outcome]]:
     """The tasks of a family by ridge regression, with f_0."""
     kernel, outputs, tasks = read(spec, inputs)
     return solve(ridge, kernel, outputs[:, :1], tasks, device)
@@ -96,16 +104,24 @@ def train(
     return by_start(found, tasks, outputs.shape[1])
 
 
-def logistic(kernel: Tensor, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Kernel logistic regression, converged.
+def logistic(
+    kernel: Tensor, labels: Tensor, outputs: Tensor, checkpoint: Checkpoint | None = None
+) -> tuple[Tensor, Tensor]:
+    """Kernel logistic regression, converged; every number of examples has its own checkpoint.
 
     By conjugate gradients also where a factor would be cheaper: a kernel in float32 has negative
     eigenvalues beyond the ridge, at which a factored system stops.
     """
     from firstorder.linearized import converged as regression
 
+    count = len(kernel)
     found = regression.logistic(
-        kernel, labels, outputs, tolerance=TOLERANCE * len(kernel) ** 0.5, direct=0
+        kernel,
+        labels,
+        outputs,
+        tolerance=TOLERANCE * count**0.5,
+        direct=0,
+        checkpoint=checkpoint and checkpoint.of(str(count)),
     )
     return found.coefficients, found.scores
 

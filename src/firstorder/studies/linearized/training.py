@@ -157,19 +157,21 @@ def once(
 
     Whatever else of the job changes, a linear model of the same tasks on the same `inputs` is
     that of before. `deciding` are the keys of the spec that decide it, and its code is that of
-    `run`, a function of a module that is called with a spec of these keys, the inputs and the
-    device: it sees nothing else.
+    `run`, a function of a module that is called with a spec of these keys, the inputs, the device
+    and a checkpoint, of whose parts one that was killed goes on: it sees nothing else.
     """
     from firstorder.linearized.outcome import Outcome
+    from firstorder.training.checkpoint import Checkpoint
 
     own = {name: spec[name] for name in deciding}
     entry = f"{run.__module__}:{run.__name__}"
     identity = context.identity({"arms": list(arms), **own}, inputs, entry)
+    checkpoint = Checkpoint(context.checkpoint(identity), identity, context.checkpoint_seconds)
 
     def find() -> dict[str, Any]:
         return {
             arm: {str(task): asdict(outcome) for task, outcome in outcomes.items()}
-            for arm, outcomes in zip(arms, run(own, inputs, device), strict=True)
+            for arm, outcomes in zip(arms, run(own, inputs, device, checkpoint), strict=True)
         }
 
     found = context.once(identity, find)
