@@ -202,6 +202,10 @@ def test_evaluation_sees_the_centre_where_training_crops() -> None:
     expected = functional.center_crop(batch, [28, 28])
     assert torch.equal(images.evaluation_view(batch, {"resized-crop": 28}), expected)
     assert images.evaluation_view(batch, {"crop": 4}) is batch
+    assert images.seen_shape((3, 36, 36), {"resized-crop": 28}) == (3, 28, 28)
+    assert images.seen_shape((3, 36, 40), {"crop": 4}) == (3, 36, 40)
+    with pytest.raises(ConfigError, match="resized-crop: 64 is larger than images"):
+        images.evaluation_view(batch, {"resized-crop": 64})
 
 
 @pytest.mark.parametrize("device", DEVICES)

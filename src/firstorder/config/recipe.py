@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from firstorder.config.values import Count, Distinct, Place, Scalar, Strict, Threads
 
@@ -38,7 +39,9 @@ class Recipe(Strict):
     std: tuple[float, ...] | None = None
     """Instead of the dataset's, to standardise each channel: protocols differ in the last digit."""
     augment: dict[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], Scalar] = {}
-    """Augmentation: crop (padding in pixels), flip (probability), rotate (degrees), ..."""
+    """Augmentation, see `firstorder.data.images.augment`: crop (padding in pixels), flip
+    (probability), rotate (largest angle in degrees), resized-crop (side in pixels), jitter
+    (strength)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Threads = 1
     """CPU threads of one training; in the recipe because sums depend on it in the last digit."""
@@ -47,3 +50,23 @@ class Recipe(Strict):
     memory_mb: Count = 2000
     """Memory to ask a scheduler for."""
     source: str = ""
+
+    @field_validator("augment")
+    @classmethod
+    def _possible(cls, augment: dict[str, Scalar]) -> dict[str, Scalar]:
+        for kind, value in augment.items():
+            whole = kind in ("crop", "resized-crop")
+            if type(value) is not int and (whole or type(value) is not float):
+                raise ValueError(f"{kind}: {value!r}: write a {'whole ' if whole else ''}number")
+            least, most = int(kind == "resized-crop"), 1 if kind == "flip" else math.inf
+            if not least <= value <= most:
+                bounds = f"from {least} to {most}" if kind == "flip" else f"of {least} or more"
+                raise ValueError(f"{kind}: {value}: write a number {bounds}")
+        return augment
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if std is not None and min(std, default=0.0) <= 0:
+            raise ValueError("must be positive")
+        return std

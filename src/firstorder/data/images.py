@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,6 +137,12 @@ def apply_augmentation(batch: Tensor, parameters: Augmentation) -> Tensor:
     return batch
 
 
+def seen_shape(shape: tuple[int, int, int], spec: Mapping[Any, Any]) -> tuple[int, int, int]:
+    """The shape of what a network trained with `spec` sees of images of `shape` (C, H, W)."""
+    size = int(spec.get("resized-crop", 0))
+    return (shape[0], size, size) if size else shape
+
+
 def evaluation_view(batch: Tensor, spec: Spec) -> Tensor:
     """The images as a network trained with `spec` meets them at test time.
 
@@ -144,6 +151,8 @@ def evaluation_view(batch: Tensor, spec: Spec) -> Tensor:
     size = int(spec.get("resized-crop", 0))
     if not size:
         return batch
+    if size > min(batch.shape[2:]):
+        raise ConfigError(f"augment: resized-crop: {size} is larger than images {batch.shape[2:]}")
     top, left = round((batch.shape[2] - size) / 2), round((batch.shape[3] - size) / 2)
     return batch[:, :, top : top + size, left : left + size]
 

@@ -168,6 +168,15 @@ def test_evaluation_agrees_with_the_training(small: Config) -> None:
     )
 
 
+def test_a_network_is_built_for_the_crops_that_it_sees(small: Config) -> None:
+    made_up.edit("recipes.yaml", {"short.augment": {"resized-crop": 6}})
+    config = made_up.load()
+    trained(config)
+    state = load_file(job_of(config, "train", *CELL).outputs["1/weights.safetensors"])
+    assert state["network.1.weight"].shape[1] == 6 * 6
+    perform(config, "evaluate", *CELL)
+
+
 def test_the_cost_of_losses_is_measured_by_turns(
     small: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

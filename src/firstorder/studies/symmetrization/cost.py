@@ -58,13 +58,18 @@ def _trainings(
 
     from firstorder import losses as functions
     from firstorder import models
+    from firstorder.data.images import seen_shape
     from firstorder.training.data import Data
     from firstorder.training.loop import Training
 
     pixels, generator = spec["images"], streams.torch_stream(0, "cost")
     classes, shape = pixels["classes"], tuple(pixels["shape"])
     module = models.build(
-        recipe.model or "", classes, shape, generator=generator, **recipe.model_parameters
+        recipe.model or "",
+        classes,
+        seen_shape(shape, recipe.augment),
+        generator=generator,
+        **recipe.model_parameters,
     )
     drawn = torch.randint(0, 256, (recipe.batch, *shape), generator=generator).to(torch.uint8)
     labels = torch.arange(recipe.batch) % classes

@@ -59,10 +59,11 @@ def _network(spec: Spec, norm: ScoreNorm, weights: str) -> nn.Module:
     from torch import nn
 
     from firstorder import models
+    from firstorder.data.images import seen_shape
     from firstorder.losses import normalisation
 
     recipe, images = spec["recipe"], spec["images"]
-    classes, shape = images["classes"], tuple(images["shape"])
+    classes, shape = images["classes"], seen_shape(tuple(images["shape"]), recipe["augment"])
     parts = {
         "network": models.build(
             recipe["model"], classes, shape, generator=None, **recipe["model_parameters"]

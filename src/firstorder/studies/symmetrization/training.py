@@ -104,6 +104,7 @@ class Run:
 def fit(training: Mapping[str, Any], read: Files, identity: str, context: Context) -> Run:
     """Train one network (see `part`), from its checkpoint if there is one."""
     from firstorder import losses, models
+    from firstorder.data.images import seen_shape
     from firstorder.training import loop
     from firstorder.training.checkpoint import Checkpoint
 
@@ -115,7 +116,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
     module = models.build(
         recipe.model or "",
         classes,
-        tuple(pixels["shape"]),
+        seen_shape(tuple(pixels["shape"]), recipe.augment),
         generator=streams.torch_stream(seed, "init"),
         **recipe.model_parameters,
     )
