@@ -108,6 +108,8 @@ def _check_imports(path: Path, folder: Path) -> None:
     Python knows one module of a name: the first that was imported, of the user's files or its own.
     """
     for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise ImportError(f"line {node.lineno}: import files beside it without the dot")
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
         for name in {name.partition(".")[0] for name in names}:

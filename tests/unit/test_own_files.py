@@ -114,6 +114,36 @@ def leaves(num_classes, shape):
 
 def one(num_classes):
     pass
+
+
+class Token(nn.Module):
+    def __init__(self, num_classes, shape, *, width):
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(4))
+        self.mixed = nn.Conv1d(shape[0], 2, 1)
+        self.last = nn.Linear(2 * shape[1] * shape[2], num_classes)
+
+    def forward(self, x):
+        return self.last(self.mixed(x.flatten(2)).flatten(1)) + self.token[0]
+
+
+class Alone(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+
+def padded(num_classes, shape, padding=1):
+    assert padding in (1, 2)
+    return nn.Sequential(nn.Conv2d(shape[0], 2, 3, padding=padding), nn.Flatten(),
+                         nn.LazyLinear(num_classes))
+
+
+def normed(num_classes, shape):
+    linear = nn.Linear(16 * shape[0], num_classes)
+    return nn.Sequential(nn.Flatten(), nn.utils.weight_norm(linear))
+
+
+cut = good
 """
 
 
@@ -140,6 +170,34 @@ def test_what_is_no_network_is_said_in_one_line(network_file: Path, name: str, r
         models.build(f"{network_file}:{name}", 3, (1, 4, 4))
 
 
+def weights(name: str, seed: int, **parameters: object) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return models.build(name, 3, (1, 4, 4), generator=generator, **parameters).state_dict()
+
+
+@pytest.mark.parametrize("init", ["as-built", "kaiming"])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("Token", {"width": 3}), ("good", {}), ("padded", {"padding": 2})]
+)
+def test_weights_of_ones_own_network_are_those_of_the_seed(
+    network_file: Path, name: str, parameters: dict[str, int], init: str
+) -> None:
+    """Also of layers that no initialiser draws, and of those that take their size from the data."""
+    torch.manual_seed(0)
+    one = weights(f"{network_file}:{name}", 1, init=init, **parameters)
+    torch.manual_seed(5)
+    same, other = (weights(f"{network_file}:{name}", s, init=init, **parameters) for s in (1, 2))
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not any(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_layers_that_cannot_be_copied_are_no_reason_to_refuse_a_network(
+    network_file: Path,
+) -> None:
+    assert weights(f"{network_file}:normed", 1)
+
+
 def test_a_network_of_torchvision_that_gives_more_than_scores_is_refused() -> None:
     pytest.importorskip("torchvision")
     with pytest.raises(ConfigError, match=r"torchvision:inception_v3' on images .* failed:"):
@@ -151,10 +209,19 @@ def test_what_a_function_takes_is_checked_when_it_is_planned(
 ) -> None:
     with pytest.raises(ConfigError, match=r"must take \(num_classes, shape\), not \(num_classes\)"):
         functions.entries("models", f"{network_file}:one")
+    with pytest.raises(ConfigError, match=r"must take \(num_classes, shape\), not \(\)"):
+        functions.entries("models", f"{network_file}:Alone")
+    with pytest.raises(ConfigError, match=r"own.py defines no 'cut' by `def` or `class`"):
+        functions.entries("models", f"{network_file}:cut")
+    with pytest.raises(ConfigError, match="Token needs width"):
+        functions.check_model(f"{network_file}:Token", {}, "recipes.yaml: pets")
+    functions.check_model(f"{network_file}:Token", {"width": 3}, "recipes.yaml: pets")
     monkeypatch.setenv("HOME", str(network_file.parent))
     assert functions.entries("models", "~/own.py:good") == ("~/own.py:good",)
     loss = network_file.parent / "loss.py"
-    loss.write_text("def ramp(scores, labels):\n    return scores\n")
+    loss.write_text("class Ramp:\n    pass\n\n\ndef ramp(scores, labels):\n    return scores\n")
+    with pytest.raises(ConfigError, match="Ramp: a class; name a function from scores"):
+        functions.entries("losses", f"{loss}:Ramp")
     with pytest.raises(ConfigError, match=r"must take \(scores\), not \(scores, labels\)"):
         functions.entries("losses", f"{loss}:ramp")
 
@@ -173,6 +240,18 @@ def test_what_is_no_loss_is_said_in_one_line(body: str, reason: str, tmp_path: P
     (tmp_path / "loss.py").write_text(f"def ramp(scores):\n    return {body}\n")
     with pytest.raises(LossError, match=reason):
         losses.build(f"{tmp_path}/loss.py:ramp", 3)
+
+
+def test_a_loss_may_take_any_other_options(tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text("def f(scores, *, a=2.0, **_):\n    return -a * scores\n")
+    loss = losses.build(f"{tmp_path}/loss.py:f", 3)
+    assert loss.values(torch.ones(1, 3)).allclose(torch.tensor(-2.0))
+
+
+def test_a_file_beside_is_imported_without_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("\nfrom .layers import f\n")
+    with pytest.raises(LossError, match="line 2: import files beside it without the dot"):
+        losses.build(f"{tmp_path}/own.py:f", 3)
 
 
 def test_a_file_gets_the_file_beside_it_or_an_error(tmp_path: Path) -> None:

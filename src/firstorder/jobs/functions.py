@@ -7,6 +7,7 @@ imports neither torch nor a user's file.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -37,17 +38,21 @@ def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
             raise ConfigError(f"{place}model {name!r} is unknown; {choose(name, known)}")
         return ("firstorder.models.registry:of_torchvision",)
     if ":" in name:
-        if code.definition(name) is None:
+        found = code.definition(name)
+        if found is None:
             file, _, function = name.rpartition(":")
-            what = f"defines no {function!r}" if code.file_of(name) else "does not exist"
+            absent = f"defines no {function!r} by `def` or `class`"
+            what = absent if code.file_of(name) else "does not exist"
             raise ConfigError(f"{place}{name}: {file} {what}")
+        if kind == "losses" and isinstance(found, ast.ClassDef):
+            raise ConfigError(f"{place}{name}: a class; name a function from scores to values")
         signature.check_positional(name, TAKES[kind], f"{place}{CALLED[kind]} {name}")
         return (name,)
-    found = code.registered(f"firstorder.{kind}", name)
-    if not found:
+    registered = code.registered(f"firstorder.{kind}", name)
+    if not registered:
         known = sorted(each.name for each in code.registry(f"firstorder.{kind}"))
         raise ConfigError(f"{place}{CALLED[kind]} {name!r} is unknown; {choose(name, known)}")
-    return found
+    return registered
 
 
 def check_model(name: str, parameters: Mapping[str, Any], where: str) -> None:

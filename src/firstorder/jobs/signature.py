@@ -38,22 +38,26 @@ TYPES = {
 @cache
 def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
     """The keyword-only parameters of the function (or class) at an entry; None: of any type."""
-    function = code.definition(entry)
-    if function is None:
+    if code.definition(entry) is None:
         module, _, name = entry.rpartition(":")
         raise ConfigError(f"{module} defines no function {name!r}")
-    if isinstance(function, ast.ClassDef):
-        function = next(
-            (each for each in function.body
-             if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None
-        )  # fmt: skip
-        if function is None:
-            return {}
+    function = _called(entry)
+    if function is None:
+        return {}
     arguments = _arguments(function)
     module = entry.rpartition(":")[0]
     return {
         argument.arg: _type(module, argument.annotation, default) for argument, default in arguments
     }
+
+
+def _called(entry: str) -> ast.FunctionDef | None:
+    """What is called: the function at an entry, or the `__init__` that its class defines."""
+    found = code.definition(entry)
+    if isinstance(found, ast.ClassDef):
+        own = (each for each in found.body if isinstance(each, ast.FunctionDef))
+        return next((each for each in own if each.name == "__init__"), None)
+    return found
 
 
 def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:
@@ -78,8 +82,8 @@ def mentioning(entry: str, name: str) -> tuple[str, ...]:
 
 def required(entry: str) -> list[str]:
     """The keyword-only parameters without a default."""
-    function = code.definition(entry)
-    if not isinstance(function, ast.FunctionDef):
+    function = _called(entry)
+    if function is None:
         return []
     return [argument.arg for argument, default in _arguments(function) if default is None]
 
@@ -114,11 +118,13 @@ def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = 
 
 def check_positional(entry: str, taken: Sequence[str], where: str) -> None:
     """Refuse a function that cannot be called with as many values as are `taken`, by position."""
-    function = code.definition(entry)
-    if not isinstance(function, ast.FunctionDef):
+    function = _called(entry)
+    if function is None:
         return
     given = function.args
     known = [each.arg for each in (*given.posonlyargs, *given.args)]
+    if isinstance(code.definition(entry), ast.ClassDef):
+        known = known[1:]  # without self
     needed = len(known) - len(given.defaults)
     if needed > len(taken) or (len(known) < len(taken) and given.vararg is None):
         raise ConfigError(

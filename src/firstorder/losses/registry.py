@@ -170,8 +170,9 @@ def defaults(function: Values) -> dict[str, Scalar]:
 
 
 def _parameters(function: Values) -> dict[str, inspect.Parameter]:
-    """All parameters but the scores."""
-    return dict(list(inspect.signature(function).parameters.items())[1:])
+    """All parameters but the scores, and but `**others`."""
+    _, *others = inspect.signature(function).parameters.items()
+    return {name: each for name, each in others if each.kind is not each.VAR_KEYWORD}
 
 
 def _entry(name: str) -> Entry:

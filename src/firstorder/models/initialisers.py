@@ -29,7 +29,8 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def initialise(module: nn.Module, init: str, generator: torch.Generator) -> None:
-    """Draw every weight of `module` again, in the order of `module.modules()`.
+    """Draw the weights of linear, 2-D convolutional and normalisation layers of `module` again, in
+    the order of `module.modules()`. Those of other layers stay.
 
     `generator` is a CPU generator; the global one is not touched, and weights do not depend on
     the device of the module. Raises ConfigError for an unknown `init`.

@@ -8,13 +8,13 @@ user's own needs no decorator and no change here: its name is `file.py:function`
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from firstorder import own
 from firstorder.errors import ConfigError
@@ -52,8 +52,8 @@ def names() -> tuple[str, ...]:
 
 def parameters_of(name: str) -> tuple[str, ...]:
     """What the configuration may set for model `name`, besides `init`."""
-    keywords = inspect.signature(_builder(name)).parameters.values()
-    return tuple(p.name for p in keywords if p.kind is p.KEYWORD_ONLY)
+    others = list(inspect.signature(_builder(name)).parameters.values())[2:]
+    return tuple(p.name for p in others if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
 
 
 def build(
@@ -80,34 +80,46 @@ def build(
                 f"model {name!r}: parameter {key!r} is unknown; "
                 f"allowed: {', '.join(sorted((*allowed, 'init')))}"
             )
-    if "padding" in allowed:
+    if "padding" in allowed and ":" not in name:
         # flax, in which arXiv:2106.06770 was written, pads strided convolutions otherwise.
         parameters.setdefault("padding", "same" if init == "lecun" else "torch")
     if generator is None:
         generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):  # constructors draw weights
-        if init == AS_BUILT:
+        if init == AS_BUILT or ":" in name:  # of layers that `initialise` does not know, too
             torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
         with own.running(f"model {name!r}", ConfigError):
             module = builder(num_classes, shape, **parameters)
-        if ":" in name:
-            _try(name, module, num_classes, shape)
+            if ":" in name:  # on a second one: of the first nothing changes
+                _try(name, builder(num_classes, shape, **parameters), num_classes, shape)
+                _fill(module, shape)
     if init != AS_BUILT:
         initialise(module, init, generator)
     return module
 
 
 def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
-    """Refuse what is no network: a copy is tried once, on two black images."""
+    """Refuse what is no network: it is tried once, on two black images."""
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
     with torch.no_grad(), own.running(f"model {name!r} on images {shape}", ConfigError):
-        scores = copy.deepcopy(module)(torch.zeros(2, *shape))
+        scores = module(torch.zeros(2, *shape))
     found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     if found != (2, num_classes):
         raise ConfigError(
             f"model {name!r}: gives {found} for two images, not scores (2, {num_classes})"
         )
+
+
+def _fill(module: nn.Module, shape: Shape) -> None:
+    """Give lazy layers, which take their sizes from what they see first, their weights."""
+    if not any(is_lazy(parameter) for parameter in module.parameters()):
+        return
+    modes = {each: each.training for each in module.modules()}
+    with torch.no_grad():
+        module.eval()(torch.zeros(2, *shape))
+    for each, mode in modes.items():
+        each.training = mode
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
