@@ -210,6 +210,14 @@ def test_a_rate_that_small_classes_cannot_realise_is_refused_with_the_nearest():
     assert corrupt(balanced(10, 5), accepted, dataset(10), 1).rate == 0.2
 
 
+def test_the_nearest_rate_may_be_whole_in_no_class_alone():
+    """Two of nine labels and two of ten are 4/19; of one class alone no count is whole there."""
+    clean = np.repeat([0, 1], [9, 10])
+    with pytest.raises(DataError, match=r"would be 0\.211; the nearest that can is 0\.2105;"):
+        corrupt(clean, Noise(kind="symmetric", rate=0.2), dataset(2), 1)
+    assert corrupt(clean, Noise(kind="symmetric", rate=0.2105), dataset(2), 1).rate == 4 / 19
+
+
 @CLAIM
 @given(sizes=LARGE, rate=st.floats(0, 0.66), sampler=st.sampled_from(list(CHANGED)))
 def test_the_counts_that_are_checked_are_those_that_are_drawn(sizes, rate, sampler):

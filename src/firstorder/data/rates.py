@@ -12,8 +12,8 @@ from firstorder.errors import DataError
 
 TOLERANCE = 0.01
 """By how much the realised rate may differ from the declared one."""
-CANDIDATES = 10_000
-"""Rates that are tried for the nearest that can be realised."""
+CANDIDATES = 2_000
+"""Declared rates that are tried for the nearest that can be realised."""
 
 
 def check_rate(
@@ -34,7 +34,7 @@ def check_rate(
     """
     others = matrix * (1 - np.eye(len(matrix)))
     expected, got = _rates(others, sizes, changed)
-    if abs(got - expected) <= TOLERANCE:
+    if _accepted(expected, got):
         return
     rate = noise.rate or expected
     mends = []
@@ -44,7 +44,7 @@ def check_rate(
         mends.append(f"the nearest that can is {can:.4g}")
     by_remainder = CHANGED["remainder"](others * sizes[:, None])
     expected_so, got_so = _rates(others, sizes, by_remainder)
-    better = "remainder` or `iid" if abs(got_so - expected_so) <= TOLERANCE else "iid"
+    better = "remainder` or `iid" if _accepted(expected_so, got_so) else "iid"
     mends.append(f"take `sampler: {better}`")
     raise DataError(
         f"{what}: a rate of {rate:.4g} cannot be realised by classes of {sizes.min()} to "
@@ -53,26 +53,42 @@ def check_rate(
 
 
 def nearest(units: np.ndarray, sizes: np.ndarray, rate: float, sampler: str) -> float:
-    """The rate nearest to `rate` that classes of `sizes` (K,) realise within TOLERANCE.
+    """The rate nearest to `rate` that classes of `sizes` (K,) realise, in four digits.
 
     `units` (K, K): what share of each class gets each other label at rate 1.
     """
-    # Rates at which what the sampler rounds is whole: in four digits upwards, since `floor` of a
-    # little less is one label less.
+    # Rates at which a count is whole, or rounded to another: between them nothing changes.
     rounded = units if sampler == "floor" else units.sum(1, keepdims=True)
     each = np.unique((rounded * sizes[:, None])[rounded > 0])
-    found = {
-        math.ceil(1e4 * count / most - 1e-9) / 1e4
+    steps = {
+        min(1.0, _up((count + half) / most))
         for most in each.tolist()
         if most
         for count in range(int(most) + 1)
+        for half in (0.0, 0.5)
     }
-    for candidate in sorted(found, key=lambda each: (abs(each - rate), each))[:CANDIDATES]:
-        others = units * candidate
-        expected, got = _rates(others, sizes, CHANGED[sampler](others * sizes[:, None]))
-        if abs(got - expected) <= TOLERANCE:
-            return candidate
-    return 0.0
+
+    def realised(declared: float) -> tuple[float, float]:
+        others = units * declared
+        return _rates(others, sizes, CHANGED[sampler](others * sizes[:, None]))
+
+    near = sorted(steps, key=lambda each: (abs(each - rate), each))[:CANDIDATES]
+    found = {end(realised(each)[1]) for each in near for end in (_up, _down)}
+    can = [each for each in found if _accepted(*realised(each))]
+    return min(can, key=lambda each: (abs(each - rate), each), default=0.0)
+
+
+def _up(rate: float) -> float:
+    """In four digits, upwards: `floor` of a little less is one label less."""
+    return math.ceil(1e4 * rate - 1e-9) / 1e4
+
+
+def _down(rate: float) -> float:
+    return math.floor(1e4 * rate + 1e-9) / 1e4
+
+
+def _accepted(expected: float, got: float) -> bool:
+    return abs(got - expected) <= TOLERANCE + 1e-9  # half a label of 50 is 0.01
 
 
 def _rates(others: np.ndarray, sizes: np.ndarray, changed: np.ndarray) -> tuple[float, float]:
