@@ -152,6 +152,79 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"settings.digits.dataset": "digit"},
         ["settings.digits: dataset 'digit' is unknown", "did you mean 'digits'?"],
     ),
+    "crops larger than the images": (
+        "recipes.yaml",
+        {"digits.augment": {"resized-crop": 64}},
+        ["recipes.yaml: digits.augment.resized-crop: 64 is not allowed", "images of 8 x 8 pixels"],
+    ),
+    "a mean for other channels": (
+        "recipes.yaml",
+        {"digits.mean": [0.5, 0.5, 0.5], "digits.std": [0.2, 0.2, 0.2]},
+        ["digits.mean: [0.5, 0.5, 0.5] is not allowed", "1 channels"],
+    ),
+    "a deviation of zero": (
+        "recipes.yaml",
+        {"digits.mean": [0.5], "digits.std": [0.0]},
+        ["digits.std", "must be positive"],
+    ),
+    "an angle that is a text": (
+        "recipes.yaml",
+        {"digits.augment": {"rotate": "x"}},
+        ["digits.augment", "rotate: 'x': write a number"],
+    ),
+    "a probability in percent": (
+        "recipes.yaml",
+        {"digits.augment": {"flip": 50}},
+        ["digits.augment", "flip: 50: write a number from 0 to 1"],
+    ),
+    "half a pixel": (
+        "recipes.yaml",
+        {"digits.augment": {"crop": 4.5}},
+        ["digits.augment", "crop: 4.5: write a whole number"],
+    ),
+    "a truth for a crop": (
+        "recipes.yaml",
+        {"digits.augment": {"resized-crop": True}},
+        ["digits.augment", "resized-crop: True: write a whole number"],
+    ),
+    "a negative padding": (
+        "recipes.yaml",
+        {"digits.augment": {"crop": -2}},
+        ["digits.augment", "crop: -2: write a number of 0 or more"],
+    ),
+    "colours of grey images": (
+        "recipes.yaml",
+        {"digits.augment": {"jitter": 0.4}},
+        ["digits.augment.jitter: 0.4 is not allowed", "1 channels"],
+    ),
+    "fewer examples than classes": (
+        "recipes.yaml",
+        {"digits.train": 5},
+        ["digits.train: 5 is not allowed", "10 classes"],
+    ),
+    "a further test set called train": (
+        "datasets.yaml",
+        {"digits.extra_tests": {"train": 5}},
+        ["digits: extra_tests: train is no further test set"],
+    ),
+    "a published test set beside the test set": (
+        "datasets.yaml",
+        {"digits.extra_tests": {"published": 5}},
+        ["extra_tests: published is for test_from: train"],
+    ),
+    "a class mistaken for itself": (
+        "datasets.yaml",
+        {"digits.asymmetric": {0: 0}},
+        ["digits: asymmetric: 0 -> 0 changes nothing"],
+    ),
+    "a rate that instance noise cannot have": (
+        SMOKE,
+        {"cells.symmetric": {"settings": ["digits"], "noises": ["instance-0.05"]}},
+        [
+            "cells.symmetric.noises: instance-0.05: a rate of 0.05 cannot be realised",
+            "the nearest that can is 0.17",
+        ],
+    ),
     "unknown initialisation": (
         "recipes.yaml",
         {"digits.model_parameters": {"init": "foo"}},

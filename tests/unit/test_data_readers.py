@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from firstorder.config import READERS, Dataset
 from firstorder.data import content, locate, parts, readers
+from firstorder.data.lists import label_numbers
 from firstorder.data.prepare import check, prepare
 from firstorder.data.prepared import Split, read_prepared
 from firstorder.data.readers import image_folder
@@ -697,10 +698,79 @@ def test_a_folder_of_pictures_is_checked_when_it_is_planned(
 def test_a_class_without_an_image_is_refused(tmp_path: Path) -> None:
     COLOUR["csv"][1](splits(), tmp_path)
     classes = (*CLASSES, "yak")
-    with pytest.raises(DataError, match="d: train: no image of yak; correct its entry in"):
+    with pytest.raises(DataError, match="d: train: no image of yak to train on; correct its entry"):
         check("d", own("csv_labels", classes=classes), tmp_path)
     with pytest.raises(DataError, match="d: train: no image of yak"):
         prepare("d", own("csv_labels", classes=classes), tmp_path, tmp_path / "out.safetensors")
+
+
+def test_a_class_that_the_test_takes_whole_is_refused(tmp_path: Path) -> None:
+    """One cat in a tenth of the images: it is held out, and none is left to train on."""
+    count = 40
+    labels = np.array([0] + [1, 2] * 20)[:count]
+    np.savez(
+        tmp_path / "a.npz",
+        train_images=np.zeros((count, 3, 32, 32), np.uint8), train_labels=labels,
+    )  # fmt: skip
+    held = parts.held_out(labels, 36)
+    assert held[0]
+    dataset = own("npz", train=4, test=36, test_from="train")
+    with pytest.raises(DataError, match=f"no image of {CLASSES[0]} to train on"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"), [([99] * 9, r"labels in \[99, 99\]"), ([0] * 5, "labels of shape")]
+)
+def test_labels_of_every_part_that_is_written_are_checked(
+    labels: list[int], reason: str, tmp_path: Path
+) -> None:
+    found = splits()["train"]
+    np.savez(
+        tmp_path / "a.npz", train_images=found.images, train_labels=found.labels,
+        test_images=found.images[:9], test_labels=np.array(labels),
+    )  # fmt: skip
+    sizes = {"train": 15, "test": 5, "test_from": "train", "extra_tests": {"published": 9}}
+    with pytest.raises(DataError, match=f"d: published: .*{reason}"):
+        prepare("d", own("npz", **sizes), tmp_path, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_more_published_test_images_than_there_are_are_seen_when_planned(tmp_path: Path) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path)
+    sizes = {"train": 15, "test": 5, "test_from": "train", "extra_tests": {"published": 50}}
+    with pytest.raises(DataError, match=r"d: published: images \(6, .*, but 50 are declared"):
+        check("d", own("image_folder", **sizes), tmp_path)
+
+
+def test_names_of_classes_may_be_composed_otherwise(tmp_path: Path) -> None:
+    """A file system has the letter and its accent, the declaration one letter, or the reverse."""
+    COLOUR["image folder"][1](splits(), tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / split / CLASSES[0]).rename(tmp_path / split / "cafe\u0301")
+    check("d", own("image_folder", classes=("caf\u00e9", *CLASSES[1:])), tmp_path)
+    assert label_numbers(["caf\u00e9"], [("here", "cafe\u0301")]) == {"cafe\u0301": 0}
+
+
+def test_a_broken_link_among_pictures_is_seen_when_planned(tmp_path: Path) -> None:
+    COLOUR["image folder"][1](splits(), tmp_path)
+    picture = next((tmp_path / "train" / CLASSES[0]).glob("[0-9]*.png"))
+    picture.unlink()
+    picture.symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(DataError, match=f"{picture.name}: no picture that can be read"):
+        check("d", own("image_folder"), tmp_path)
+
+
+def test_a_reader_of_ones_own_may_return_tensors(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import torch\n\n\ndef read(dataset, folder):\n"
+        "    counts = {'train': dataset.train, 'test': dataset.test}\n"
+        "    return {k: (torch.zeros(n, 3, 32, 32, dtype=torch.uint8), torch.arange(n) % 3)\n"
+        "            for k, n in counts.items()}\n"
+    )
+    dataset = own(f"{tmp_path}/own.py:read", path=str(tmp_path))
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").train_labels.tolist()[:4] == [0, 1, 2, 0]
 
 
 def test_a_picture_with_two_labels_is_refused(tmp_path: Path) -> None:

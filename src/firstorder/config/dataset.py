@@ -152,8 +152,14 @@ class Dataset(Strict):
             raise ValueError(f"mean and std need one value for each of the {channels} channels")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
+        for name in {"train", "test"} & set(self.extra_tests):
+            raise ValueError(f"extra_tests: {name} is no further test set; give it another name")
+        if self.test_from == "test" and "published" in self.extra_tests:
+            raise ValueError("extra_tests: published is for test_from: train; else it is the test")
         if isinstance(self.asymmetric, dict):
             for pair in self.asymmetric.items():
+                if pair[0] == pair[1]:
+                    raise ValueError(f"asymmetric: {pair[0]} -> {pair[1]} changes nothing")
                 if not all(0 <= label < classes for label in pair):
                     raise ValueError(
                         f"asymmetric: {pair[0]} -> {pair[1]}: labels end at {classes - 1}"

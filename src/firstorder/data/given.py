@@ -36,7 +36,7 @@ def matrix(path: str | Path, dataset: Dataset) -> np.ndarray:
     Lines of a CSV file that begin with `#` are passed over. Raises DataError unless each row has K
     probabilities that sum to one.
     """
-    path, classes = Path(path).expanduser(), len(dataset.classes)
+    path, classes = _plain(path), len(dataset.classes)
     rows = dict(_array_rows(path) if path.suffix.lower() == ".npy" else _text_rows(path))
     for where, row in rows.items():
         if len(row) != classes:
@@ -50,6 +50,13 @@ def matrix(path: str | Path, dataset: Dataset) -> np.ndarray:
         raise DataError(f"{path}: {len(rows)} rows for the {classes} classes")
     found = np.array(list(rows.values()))
     return found / found.sum(1, keepdims=True)
+
+
+def _plain(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if path.suffix.lower() == ".npz":
+        raise DataError(f"{path}: save its array alone, as .npy, or as text")
+    return path
 
 
 def _array_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
@@ -78,7 +85,7 @@ def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
     A `.npy` of integers, or a text with one class name or label number a line. Raises DataError
     unless there are `count`, all of the dataset's classes.
     """
-    path, classes = Path(path).expanduser(), len(dataset.classes)
+    path, classes = _plain(path), len(dataset.classes)
     if path.suffix.lower() == ".npy":
         found = read_npy(path)
         if found.dtype.kind not in "iu" or found.ndim != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -54,14 +55,19 @@ def label_numbers(classes: Sequence[str], found: Iterable[tuple[str, str]]) -> d
     another. DataError at the first that fits neither.
     """
     found = list(found)
-    names = {name: label for label, name in enumerate(classes)}
+    names = {composed(name): label for label, name in enumerate(classes)}
     numbers = {str(label): label for label in names.values()}
     for known in (names, numbers):
-        if all(label in known for _, label in found):
-            return known
-    known = names if any(label in names for _, label in found) else numbers
-    where, label = next(each for each in found if each[1] not in known)
+        if all(composed(label) in known for _, label in found):
+            return {label: known[composed(label)] for _, label in found}
+    known = names if any(composed(label) in names for _, label in found) else numbers
+    where, label = next(each for each in found if composed(each[1]) not in known)
     raise DataError(f"{where}: {label[:60]!r} is no class of the dataset")
+
+
+def composed(name: str) -> str:
+    """A name with its letters and accents as one: file systems and editors differ in that."""
+    return unicodedata.normalize("NFC", name)
 
 
 def inside(path: str, where: str) -> str:

@@ -131,7 +131,7 @@ def corrupt(
     elif noise.kind == "instance":
         if images is None or len(images) != len(clean):
             raise DataError(f"{dataset.title}: instance-dependent noise needs the training images")
-        _check_instance_rate(noise.rate, what)
+        check_instance_rate(noise.rate, what)
         noisy = _by_instance(clean, images, noise.rate, dataset, generator)
     else:
         if human is None:
@@ -163,7 +163,7 @@ def realised_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> n
     return counts / counts.sum(1, keepdims=True)
 
 
-def _check_instance_rate(rate: float, what: str) -> None:
+def check_instance_rate(rate: float, what: str) -> None:
     """Refuse a rate that the cut of `_by_instance` moves by more than TOLERANCE."""
     if rate == 0 or abs(_cut_mean(rate) - rate) <= TOLERANCE:
         return

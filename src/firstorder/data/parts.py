@@ -39,7 +39,7 @@ def wanted(dataset: Dataset) -> tuple[str, ...]:
 
 def published(dataset: Dataset) -> dict[str, int]:
     """How many examples the splits have from which `dataset` is made, as far as it says."""
-    if dataset.test_from == "train":
+    if dataset.test_from == "train":  # of the test images it takes the first ones
         others = {name: n for name, n in dataset.extra_tests.items() if name != EXTRA}
         return {"train": dataset.train + dataset.test, **others}
     return {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}

@@ -42,6 +42,7 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
     counts = {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
     for key, count in counts.items():
         problem = _images_problem(splits.get(key), (count, *dataset.shape))
+        problem = problem or _labels_problem(splits[key], count, dataset.classes)
         if problem is not None:
             raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
@@ -56,15 +57,21 @@ def check(name: str, dataset: Dataset, raw_folder: Path) -> None:
 
 
 def _check_lists(name: str, dataset: Dataset, source: Source, published: dict[str, Split]) -> None:
-    """Refuse splits without the declared number of images, a label each, of all classes."""
+    """Refuse splits without the declared number of images, a label each, and those that leave a
+    class without a training image."""
     for key, count in parts.published(dataset).items():
         problem = _labels_problem(published.get(key), count, dataset.classes)
         if problem is None and key == "train":
-            there = set(published[key].labels.tolist())
+            labels = published[key].labels
+            there = set(labels[parts.train_indices(dataset, labels)].tolist())
             absent = [each for label, each in enumerate(dataset.classes) if label not in there]
-            problem = f"no image of {', '.join(absent)}" if absent else None
+            problem = f"no image of {', '.join(absent)} to train on" if absent else None
         if problem is not None:
             raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
+    asked, test = dataset.extra_tests.get(parts.EXTRA, 0), published.get("test")
+    if test is not None and test.images.shape[:1] < (asked,):
+        problem = f"images {test.images.shape} of the test split, but {asked} are declared"
+        raise DataError(f"{name}: {parts.EXTRA}: {problem}; {_mend(source)}")
 
 
 def _images_problem(split: Split | None, declared: tuple[int, ...]) -> str | None:

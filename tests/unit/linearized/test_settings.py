@@ -58,6 +58,7 @@ def test_the_project_s_own_configuration_is_accepted(scale: str) -> None:
         (SMOKE, "families/binary/support", None, r"binary\.support: missing; name one of photo"),
         (SMOKE, "families/binary/tasks", [50, 1401], "at most 1400"),
         (SMOKE, "families/binary/recipe", "tangent-shrt", "recipe 'tangent-shrt' is unknown"),
+        (SMOKE, "families/binary/recipe", "cifar10", "recipe: cifar10 has weight_decay; a linear"),
         (SMOKE, "families/binary/models", ["mpl"], "model 'mpl' is unknown; did you mean 'mlp'"),
         (SMOKE, "families/eigenfunctions/tasks", [30, 201], "at most 200: as many eigenvectors are"
          " kept; raise eigenvectors"),

@@ -117,10 +117,10 @@ def _checked(name: str, found: object) -> dict[str, Split]:
             raise DataError(f"reader {name}: {key}: return a pair (images, labels)")
         images, labels = value
         try:
-            if not (hasattr(images, "shape") and hasattr(images, "dtype")):
+            if not isinstance(getattr(images, "dtype", None), np.dtype):
                 images = np.asarray(images)
             labels = np.asarray(labels)
-        except ValueError as error:  # of lists of several lengths
+        except (ValueError, TypeError) as error:  # of lists of several lengths
             raise DataError(f"reader {name}: {key}: not an array ({error})") from None
         if images.dtype == object:
             raise DataError(f"reader {name}: {key}: images are not an array of numbers")

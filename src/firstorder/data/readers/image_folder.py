@@ -15,7 +15,7 @@ import numpy as np
 
 from firstorder.config import Dataset
 from firstorder.data import parts
-from firstorder.data.lists import is_clutter
+from firstorder.data.lists import composed, is_clutter
 from firstorder.data.pictures import SUFFIXES, pictures_of
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, only, reader
@@ -58,6 +58,8 @@ def _split(dataset: Dataset, folder: Path) -> Split:
                 continue
             if path.suffix.lower() not in SUFFIXES:
                 raise DataError(f"{path}: neither {' nor '.join(SUFFIXES)}; move it away")
+            if not path.is_file():
+                raise DataError(f"{path}: no picture that can be read; replace it, or its link")
             examples.append((path, label))
     examples = in_order(examples)
     labels = np.array([label for _, label in examples], dtype=np.int64)
@@ -66,15 +68,16 @@ def _split(dataset: Dataset, folder: Path) -> Split:
 
 def _class_folders(dataset: Dataset, folder: Path) -> list[Path]:
     """The folder of every class in label order: by its name, or by its label."""
-    found = {path.name: path for path in folder.iterdir() if not is_clutter(path.name)}
+    found = {composed(path.name): path for path in folder.iterdir() if not is_clutter(path.name)}
+    classes = tuple(map(composed, dataset.classes))
     for path in found.values():
         if not path.is_dir():
             raise DataError(f"{path}: not a folder of a class; move it away")
-    for names in (dataset.classes, tuple(map(str, range(len(dataset.classes))))):
+    for names in (classes, tuple(map(str, range(len(classes))))):
         if set(found) == set(names):
             return [found[name] for name in names]
-    missing = [name for name in dataset.classes if name not in found]
-    extra = sorted(found.keys() - set(dataset.classes))
+    missing = [name for name in classes if name not in found]
+    extra = sorted(found.keys() - set(classes))
     raise DataError(
         f"{folder}: one folder a class is expected: missing {', '.join(missing) or 'none'}; "
         f"not declared {', '.join(extra) or 'none'}"

@@ -205,7 +205,13 @@ def _check_support(config: Config, support: Support, where: str) -> None:
 def _check_family(config: Config, family: Family, where: str) -> None:
     study: LinearizedStudy = config.studies["linearized"].declared
     scale: LinearizedScale = config.studies["linearized"].scale
-    lookup(config.recipes, family.recipe, "recipe", where)
+    recipe = lookup(config.recipes, family.recipe, "recipe", where)
+    for key in ("weight_decay", "clip", "augment"):
+        if getattr(recipe, key):
+            raise ConfigError(
+                f"{where}.recipe: {family.recipe} has {key}; a linearization, which is trained in "
+                "function space, takes plain momentum only"
+            )
     networks = [lookup(study.models, model, "model", where) for model in family.models]
     channels = 1
     if family.kind == "nads":

@@ -14,11 +14,14 @@ from firstorder.config import (
     Claim,
     Config,
     ConfigError,
+    Dataset,
     Noise,
+    Recipe,
     check_noise,
     choose,
     lookup,
 )
+from firstorder.errors import DataError
 from firstorder.jobs import functions, signature
 from firstorder.publish import declared as drawn
 from firstorder.studies.symmetrization import grid, selection
@@ -141,16 +144,38 @@ def _check_settings(config: Config, file: Path) -> None:
             continue
         if not dataset.classes:
             problems.append(f"{key}: dataset {setting.dataset!r} has no labels")
+        elif len(dataset.classes) == 1:
+            problems.append(f"{key}: dataset {setting.dataset!r} has one class")
         if recipe.model is None:
             problems.append(f"{key}: recipe {setting.recipe!r} names no model")
         else:
             functions.check_channels(recipe.model, dataset.shape[0], f"{file}: {key}")
-        if recipe.train is not None and recipe.train > dataset.train:
+        for key, reason in _misfits(recipe, dataset):
             raise ConfigError(
-                f"{config.root}/recipes.yaml: {setting.recipe}.train: {recipe.train} is not "
-                f"allowed: {setting.dataset} has {dataset.train} training examples"
+                f"{config.root}/recipes.yaml: {setting.recipe}.{key} is not allowed: "
+                f"{setting.dataset} has {reason}"
             )
     _refuse(problems, file)
+
+
+def _misfits(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Keys of a recipe, with their values, that the images of a dataset do not allow; and why."""
+    channels, *sides = dataset.shape
+    if recipe.train is not None and recipe.train > dataset.train:
+        yield f"train: {recipe.train}", f"{dataset.train} training examples"
+    if recipe.train is not None and recipe.train < len(dataset.classes):
+        yield f"train: {recipe.train}", f"{len(dataset.classes)} classes"
+    for key, values in (("mean", recipe.mean), ("std", recipe.std)):
+        if values is not None and len(values) != channels:
+            yield f"{key}: {list(values)}", f"{channels} channels"
+    if "jitter" in recipe.augment and channels != 3:
+        yield f"augment.jitter: {recipe.augment['jitter']}", f"{channels} channels, it takes 3"
+    if int(recipe.augment.get("resized-crop", 0)) > min(sides):
+        height, width = sides
+        yield (
+            f"augment.resized-crop: {recipe.augment['resized-crop']}",
+            (f"images of {height} x {width} pixels"),
+        )
 
 
 def _check_cells(config: Config, file: Path) -> None:
@@ -175,6 +200,13 @@ def _check_noise(config: Config, setting: str, name: str, where: str) -> None:
         from firstorder.data import given  # with numpy, which few configurations need
 
         given.check(noise, config.datasets[dataset], where)
+    if noise.kind == "instance":
+        from firstorder.data.noise import check_instance_rate  # with scipy
+
+        try:
+            check_instance_rate(noise.rate, f"{where}: {name}")
+        except DataError as error:
+            raise ConfigError(str(error)) from None
 
 
 def _noise_at(config: Config, name: str, where: str) -> Noise:
