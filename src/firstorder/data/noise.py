@@ -17,14 +17,12 @@ from scipy.special import ndtr, ndtri, softmax
 from firstorder.config import Dataset, Noise, check_noise
 from firstorder.data import given, samplers
 from firstorder.data import human as human_labels
-from firstorder.data.rates import TOLERANCE, check_rate
+from firstorder.data.declarable import SPREAD, check_instance_rate
+from firstorder.data.rates import check_rate
 from firstorder.errors import DataError
 from firstorder.streams import numpy_stream
 
 log = logging.getLogger("firstorder")
-
-SPREAD = 0.1
-"""Standard deviation of the flip probability of instance-dependent noise."""
 
 BLOCK = 2**24
 """Pixels that instance-dependent noise holds at a time, as float64."""
@@ -161,26 +159,6 @@ def realised_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> n
     empty = counts.sum(1) == 0
     counts[empty, empty] = 1
     return counts / counts.sum(1, keepdims=True)
-
-
-def check_instance_rate(rate: float, what: str) -> None:
-    """Refuse a rate that the cut of `_by_instance` moves by more than TOLERANCE."""
-    if rate == 0 or abs(_cut_mean(rate) - rate) <= TOLERANCE:
-        return
-    can = [each / 1000 for each in range(1, 1000)]
-    can = [each for each in can if abs(_cut_mean(each) - each) <= TOLERANCE]
-    raise DataError(
-        f"{what}: a rate of {rate:g} cannot be realised: its rates are normal with standard "
-        f"deviation {SPREAD} about it, cut at 0 and 1, and their mean is {_cut_mean(rate):.3f}; "
-        f"the nearest that can is {min(can, key=lambda each: abs(each - rate)):g}"
-    )
-
-
-def _cut_mean(rate: float) -> float:
-    """Mean of Normal(rate, SPREAD^2) truncated to [0, 1]."""
-    ends = (np.array([0.0, 1.0]) - rate) / SPREAD
-    density = np.exp(-(ends**2) / 2) / np.sqrt(2 * np.pi)
-    return float(rate - SPREAD * np.diff(density)[0] / np.diff(ndtr(ends))[0])
 
 
 def _by_instance(

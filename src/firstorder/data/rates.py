@@ -7,11 +7,10 @@ import math
 import numpy as np
 
 from firstorder.config import Noise
+from firstorder.data.declarable import TOLERANCE
 from firstorder.data.samplers import CHANGED
 from firstorder.errors import DataError
 
-TOLERANCE = 0.01
-"""By how much the realised rate may differ from the declared one."""
 CANDIDATES = 2_000
 """Declared rates that are tried for the nearest that can be realised."""
 

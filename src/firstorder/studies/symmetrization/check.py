@@ -21,6 +21,7 @@ from firstorder.config import (
     choose,
     lookup,
 )
+from firstorder.data.declarable import check_instance_rate
 from firstorder.errors import DataError
 from firstorder.jobs import functions, signature
 from firstorder.publish import declared as drawn
@@ -201,8 +202,6 @@ def _check_noise(config: Config, setting: str, name: str, where: str) -> None:
 
         given.check(noise, config.datasets[dataset], where)
     if noise.kind == "instance":
-        from firstorder.data.noise import check_instance_rate  # with scipy
-
         try:
             check_instance_rate(noise.rate, f"{where}: {name}")
         except DataError as error:
