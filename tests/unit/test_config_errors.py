@@ -225,6 +225,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             "the nearest that can is 0.17",
         ],
     ),
+    "one class": (
+        "datasets.yaml",
+        {"digits.classes": ["zero"], "digits.asymmetric": {}},
+        ["settings.digits: dataset 'digits' has one class"],
+    ),
     "unknown initialisation": (
         "recipes.yaml",
         {"digits.model_parameters": {"init": "foo"}},
@@ -530,7 +535,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 NAMED_ELSEWHERE = dict.fromkeys(
     ("two spellings of a noise", "two losses with one label", "two datasets with one title"), STUDY
-) | dict.fromkeys(("no map", "no labels", "a coloured network on grey images"), SMOKE)
+) | dict.fromkeys(("no map", "no labels", "one class", "a coloured network on grey images"), SMOKE)
 """Cases whose message names another file than the changed one: that which cannot be any more."""
 
 
@@ -660,6 +665,20 @@ def test_noise_of_ones_own_is_read_when_it_is_planned(
     Path("noise.csv").write_text(text)
     with pytest.raises(
         ConfigError, match=rf"smoke\.yaml: cells\.symmetric\.noises: noise\.csv: {reason}"
+    ):
+        load(root)
+
+
+@pytest.mark.parametrize("kind", ["matrix", "labels"])
+def test_noise_in_an_archive_of_arrays_is_told_how_to_save(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    own = {"noises.own": {"kind": kind, "path": "noise.npz"}}
+    root: Path = edited(SMOKE, {**own, "cells.symmetric.noises": ["own"]})
+    monkeypatch.chdir(root.parent)
+    Path("noise.npz").write_bytes(b"PK")
+    with pytest.raises(
+        ConfigError, match=r"noise\.npz: save its array alone, as \.npy, or as text"
     ):
         load(root)
 
