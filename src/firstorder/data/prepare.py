@@ -41,8 +41,8 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
         splits = {key: _fitted(split, dataset.shape[1:]) for key, split in splits.items()}
     counts = {"train": dataset.train, "test": dataset.test, **dataset.extra_tests}
     for key, count in counts.items():
-        problem = _images_problem(splits.get(key), (count, *dataset.shape))
-        problem = problem or _labels_problem(splits[key], count, dataset.classes)
+        problem = _labels_problem(splits.get(key), count, dataset.classes)
+        problem = problem or _images_problem(splits[key].images, (count, *dataset.shape))
         if problem is not None:
             raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
@@ -74,10 +74,7 @@ def _check_lists(name: str, dataset: Dataset, source: Source, published: dict[st
         raise DataError(f"{name}: {parts.EXTRA}: {problem}; {_mend(source)}")
 
 
-def _images_problem(split: Split | None, declared: tuple[int, ...]) -> str | None:
-    if split is None:
-        return "the raw files have no such images"
-    images = split.images
+def _images_problem(images: Pixels, declared: tuple[int, ...]) -> str | None:
     if images.shape != declared or images.dtype != np.uint8:
         return f"images {images.shape} of {images.dtype}, but {declared} of uint8 are declared"
     return None

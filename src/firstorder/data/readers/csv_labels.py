@@ -47,17 +47,19 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     known = label_numbers(dataset.classes, labels)
     return {
         split: Split(
-            pictures_of(dataset, tuple(_there(files[split].parent, *line) for line in each)),
+            pictures_of(
+                dataset, tuple(_there(files[split].parent / path, at) for at, path, _ in each)
+            ),
             np.array([known[label] for _, _, label in each], dtype=np.int64),
         )
         for split, each in lists.items()
     }
 
 
-def _there(folder: Path, where: str, path: str, label: str) -> Path:
-    if not (folder / path).is_file():
-        raise DataError(f"{where}: {folder / path}: no such picture")
-    return folder / path
+def _there(picture: Path, where: str) -> Path:
+    if not picture.is_file():
+        raise DataError(f"{where}: {picture}: no such picture")
+    return picture
 
 
 def _listed(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
