@@ -184,8 +184,12 @@ def outcomes(slurm: Cluster, project: Project) -> list[tuple[str, str]]:
 
 
 def resumed(project: Project) -> int:
-    """After how many steps the training last went on from a checkpoint."""
-    found = re.findall(r"after (\d+) steps", (project.folder / LOGS / "ce.log").read_text())
+    """After how many steps the training last went on from a checkpoint; 0 before it says so."""
+    try:
+        log = (project.folder / LOGS / "ce.log").read_text()
+    except FileNotFoundError:  # Snakemake removes the log of an attempt when the next one begins.
+        return 0
+    found = re.findall(r"after (\d+) steps", log)
     return int(found[-1]) if found else 0
 
 
