@@ -2,6 +2,9 @@
 
 DENSE = 12_000
 """Largest number of examples whose kernel is decomposed as a whole, and in float64."""
+LEAVE_THE_SPAN = ("weight_decay", "clip", "augment")
+"""Keys of a recipe that no linearization trained in function space can have: they take it out of
+the span of its training Jacobian."""
 
 
 def krylov_dimensions(k: int) -> int:

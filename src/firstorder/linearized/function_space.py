@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from firstorder import streams
 from firstorder.errors import ConfigError
+from firstorder.linearized import LEAVE_THE_SPAN
 from firstorder.linearized.gemm import full_precision, gram
 from firstorder.training.data import Batching, batch_sizes
 from firstorder.training.schedule import THRESHOLDS, Schedule, learning_rate
@@ -103,11 +104,12 @@ def train(
     `test_targets` (M, T) are 0 or 1. Zero outputs give the linearization without f_0. Measured
     are every so many epochs, and the last. Raises ConfigError for a recipe that leaves the span.
     """
-    if recipe.weight_decay or recipe.clip or recipe.augment:
-        raise ConfigError(
-            "recipe of a linearized training: weight_decay, clip and augment are not allowed: "
-            "function space is exact for plain momentum only"
-        )
+    for key in LEAVE_THE_SPAN:
+        if getattr(recipe, key):
+            raise ConfigError(
+                f"recipe of a linearized training: it has {key}; function space is exact for plain "
+                "momentum only"
+            )
     with full_precision():
         return _train(
             kernel,

@@ -25,6 +25,7 @@ from firstorder.config import (
 )
 from firstorder.config.validation import read
 from firstorder.jobs import functions
+from firstorder.linearized import LEAVE_THE_SPAN
 
 Kind = Literal["eigenfunctions", "inductive", "binary", "nads"]
 """Of tasks: signs of eigenfunctions of the initial kernel of all examples; of that of the training
@@ -206,7 +207,7 @@ def _check_family(config: Config, family: Family, where: str) -> None:
     study: LinearizedStudy = config.studies["linearized"].declared
     scale: LinearizedScale = config.studies["linearized"].scale
     recipe = lookup(config.recipes, family.recipe, "recipe", where)
-    for key in ("weight_decay", "clip", "augment"):
+    for key in LEAVE_THE_SPAN:
         if getattr(recipe, key):
             raise ConfigError(
                 f"{where}.recipe: {family.recipe} has {key}; a linearization, which is trained in "
