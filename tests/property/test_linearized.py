@@ -282,18 +282,6 @@ def test_cumulative_energy_rises_monotonically_to_one() -> None:
     assert float(energy[-1]) == pytest.approx(1, abs=1e-12)
 
 
-def test_kernel_distance_ignores_scale_and_vanishes_only_for_proportional_kernels() -> None:
-    a, b = heavy_tailed(15), heavy_tailed(15, seed=1)
-    assert float(alignment.distance(a, 3 * a)) == pytest.approx(0, abs=1e-12)
-    assert 0 < float(alignment.distance(a, b)) < 1
-    assert float(alignment.distance(a, b)) == pytest.approx(float(alignment.distance(b, a)))
-
-
-def test_spike_is_one_for_a_kernel_that_only_grew() -> None:
-    initial = torch.tensor([3.0, 2.0, 1.0])
-    assert torch.allclose(alignment.spike(7 * initial, initial), torch.ones(3))
-
-
 def dense_mixed_derivative(module: nn.Module, x: Tensor) -> Tensor:
     """M (P, d): every second derivative by backpropagating a gradient, averaged over x."""
     f, start = function(module), parameters_of(module)

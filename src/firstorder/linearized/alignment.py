@@ -61,15 +61,3 @@ def energy(vectors: Tensor, target: Tensor) -> Tensor:
     """
     target = target.to(vectors.dtype)
     return (vectors @ target).square().cumsum(0) / target.square().sum()
-
-
-def spike(trained: Tensor, initial: Tensor) -> Tensor:
-    """Growth A_T / A_0 of every vector over the median growth of all (k,)."""
-    growth = trained / initial
-    return growth / growth.median()
-
-
-def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Kernel distance 1 - <A, B> / (|A| |B|) in Frobenius products: 0 for proportional kernels."""
-    a, b = a.double(), b.double()
-    return 1 - (a * b).sum() / (a.norm() * b.norm())
