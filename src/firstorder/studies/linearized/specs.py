@@ -39,12 +39,18 @@ def tasks_spec(config: Config, family: Family, seed: str) -> dict[str, Any]:
     """The tasks of a family, how they are trained, and the seed of subsets and batches."""
     recipe = config.recipes[family.recipe]
     return {
+        **(_classes(config, family.support) if family.kind == "binary" and family.support else {}),
         "kind": family.kind,
         "tasks": list(family.tasks),
         "steps": family.steps,
         "recipe": recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
         "seed": seed_of(seed),
     }
+
+
+def _classes(config: Config, support: str) -> dict[str, int]:
+    """How many classes the dataset of a support has, be they among its examples or not."""
+    return {"classes": len(config.datasets[support_of(config, support).dataset].classes)}
 
 
 def inductive(config: Config, model: str, support: str) -> int:

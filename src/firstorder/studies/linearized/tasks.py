@@ -63,7 +63,7 @@ def _binary(spec: Spec, classes: Tensor) -> list[Task]:
     from firstorder.linearized.tasks import Task, coarse_labels
 
     train, seed = spec["support"]["train"], spec["seed"]
-    labels = coarse_labels(classes, int(classes.max()) + 1)
+    labels = coarse_labels(classes, spec["classes"])
     return [
         Task(
             size,

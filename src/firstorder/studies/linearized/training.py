@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from firstorder.linearized.tasks import Task
 
 DECIDING = (
-    "model", "model_parameters", "shape", "support", "directions", "kind", "recipe", "steps",
-    "seed", "threads",
+    "model", "model_parameters", "shape", "support", "directions", "kind", "classes", "recipe",
+    "steps", "seed", "threads",
 )  # fmt: skip
 """What a spec says that decides the training of one of its tasks."""
-DECIDING_SOLVED = ("support", "kind", "tasks", "seed", "threads")
+DECIDING_SOLVED = ("support", "kind", "classes", "tasks", "seed", "threads")
 """What a spec says that decides the linear models of its tasks that are solved for."""
 DECIDING_TRAINED = (*DECIDING_SOLVED, "recipe", "steps")
 """And those that are trained."""
@@ -163,7 +163,7 @@ def once(
     from firstorder.linearized.outcome import Outcome
     from firstorder.training.checkpoint import Checkpoint
 
-    own = {name: spec[name] for name in deciding}
+    own = {name: spec[name] for name in deciding if name in spec}
     entry = f"{run.__module__}:{run.__name__}"
     identity = context.identity({"arms": list(arms), **own}, inputs, entry)
     checkpoint = Checkpoint(context.checkpoint(identity), identity, context.checkpoint_seconds)
