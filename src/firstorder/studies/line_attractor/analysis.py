@@ -21,8 +21,8 @@ from firstorder.studies.line_attractor import negation, points
 from firstorder.studies.line_attractor import network as networks
 from firstorder.studies.line_attractor.network import Network
 from firstorder.studies.line_attractor.points import Read, finite
+from firstorder.studies.line_attractor.words import CLASSES
 
-CLASSES = ("positive", "negative", "neutral", "strong_positive", "strong_negative")
 DRAWN = CLASSES[:3]
 NOT = "not"
 BINS = 60

@@ -9,6 +9,7 @@ from firstorder import files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.line_attractor.grid import FOUND, READ
+from firstorder.studies.line_attractor.words import CLASSES
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,7 @@ def linearize_dynamics(spec: Spec, inputs: Files, outputs: Files, context: Conte
     device = context.torch_device(1)
     words, splits = documents.load(inputs["documents"])
     with np.load(inputs["words"], allow_pickle=False) as stored:
-        chosen = {name: stored[name] for name in analysis.CLASSES}
+        chosen = {name: stored[name] for name in CLASSES}
     for seed in spec["seeds"]:
         own = {name: outputs[f"{seed}/{name}"] for name in READ}
         part = {"cell": spec["cell"], "search": spec["search"], "seed": seed}

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
@@ -37,19 +39,19 @@ def labels_of(results: Results) -> dict[str, str]:
     return {each["loss"]: each["label"] for each in results.spec["definitions"]}
 
 
-def _scores(classes: int, spread: float = 3.0, examples: int = 200) -> Any:
-    import torch
-
-    drawn = numpy_stream(0, "claims").normal(size=(examples, classes))
-    return torch.from_numpy(spread * drawn)
+def random_scores(classes: int, spread: float = 3.0, examples: int = 200) -> np.ndarray:
+    """Normal scores (examples, classes), the same in every call."""
+    return spread * numpy_stream(0, "claims").normal(size=(examples, classes))
 
 
 @claim("decomposes")
 def decomposes(results: Results, *, classes: int = 10) -> Verdict:
     """D1: every loss is a symmetric part plus a part without label, in one way only (Prop. 4.1)."""
+    import torch
+
     from firstorder.losses.decomposition import decomposition
 
-    scores, found, free = _scores(classes), {}, 0
+    scores, found, free = torch.from_numpy(random_scores(classes)), {}, 0
     for name, loss in losses_of(results, classes):
         parts = decomposition(loss, scores)
         found[name] = max(parts.class_sum, parts.label, parts.unique)

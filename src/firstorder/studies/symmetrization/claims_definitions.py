@@ -9,8 +9,13 @@ import numpy as np
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, combine, exact, not_run
-from firstorder.streams import numpy_stream, torch_stream
-from firstorder.studies.symmetrization.claims_certain import ROUNDING, labels_of, losses_of
+from firstorder.streams import torch_stream
+from firstorder.studies.symmetrization.claims_certain import (
+    ROUNDING,
+    labels_of,
+    losses_of,
+    random_scores,
+)
 
 if TYPE_CHECKING:
     from firstorder.losses.registry import Loss
@@ -28,16 +33,12 @@ def _gradients(loss: Loss, scores: np.ndarray) -> np.ndarray:
     return torch.stack(columns, dim=1).numpy()
 
 
-def _scores(classes: int, scale: float, examples: int = 200) -> np.ndarray:
-    return scale * numpy_stream(0, "claims").normal(size=(examples, classes))
-
-
 @claim("constant-gradient")
 def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
     """P10: the unhinged gradient is 1/K − e_y whatever the scores; MAE's depends on them."""
     from firstorder.losses import build
 
-    scores = _scores(classes, 3.0)
+    scores = random_scores(classes)
     gradients = {
         name: _gradients(build(name, num_classes=classes), scores)
         for name in ("unhinged", "mae", "ce")
@@ -119,7 +120,7 @@ def noise_identity(results: Results, *, classes: int = 10, rate: float = 0.4) ->
     """
     from firstorder.losses import build, is_symmetric
 
-    scores = _scores(classes, 2.0, examples=50)
+    scores = random_scores(classes, 2.0, examples=50)
     truth = np.arange(len(scores)) % classes
     weights = np.full((len(scores), classes), rate / (classes - 1))
     weights[np.arange(len(scores)), truth] = 1 - rate

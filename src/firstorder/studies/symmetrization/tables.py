@@ -21,6 +21,7 @@ from firstorder.studies.symmetrization.tables_accuracy import (
     diverged_note,
     in_sections,
 )
+from firstorder.studies.symmetrization.variants import NORMS
 
 
 def capital(title: str) -> str:
@@ -212,7 +213,6 @@ SURE = (
     "Declared: in config/losses.yaml and config/recipes.yaml, as published where that is known."
 )
 AXES = {**grid.SYMBOLS, "lr": "learning rate", "score_norm": "normalisation"}
-NORMS = {"none": "none", "l2": "Euclidean", "bn": "batch norm"}
 
 
 def _value(name: str, value: Any) -> str:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("firstorder")
 
-OUTPUTS = ("history.csv", "summary.json", "weights.safetensors", "correct.npz")
-
 
 def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Train a cell for every seed; write history, summary, weights and correctness of each.
@@ -37,7 +35,12 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     if "tuned" in inputs:
         loss = with_chosen(loss, read_tuned(inputs["tuned"])["chosen"])
     for seed in spec["seeds"]:
-        own = {name: outputs[f"{seed}/{name}"] for name in OUTPUTS}
+        of_seed = f"{seed}/"
+        own = {
+            key.removeprefix(of_seed): path
+            for key, path in outputs.items()
+            if key.startswith(of_seed)
+        }
         training = part(spec, loss, seed)
         read = inputs_of(inputs, seed)
         identity = context.identity(training, read)
