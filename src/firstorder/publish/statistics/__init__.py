@@ -1,6 +1,7 @@
 """How sure a published number is: intervals, verdicts, paired tests, choices.
 
-numpy, scipy and pandas only. Nothing here knows a study, a configuration or a path.
+numpy and scipy only, and matplotlib for a diagram. Nothing here knows a study, a configuration or a
+path.
 
     cells = {"sgce": Cell(bits, seeds=(1, 2, 3)), "gce": Cell(other, seeds=(1, 2, 3))}
     drawn = resample(cells)
