@@ -297,8 +297,8 @@ def _covered(module: nn.Module, x: Tensor, outputs: Outputs) -> tuple[set[str], 
         raise
     except RuntimeError:  # the hooks are in the way of something that the network does
         return set(), 0, alone.shape[1]
-    scale = float(alone.abs().max())
-    if not torch.allclose(values.detach(), alone, rtol=1e-3, atol=1e-3 * scale, equal_nan=True):
+    scale = 1e-3 * _largest(alone)
+    if not torch.allclose(values.detach(), alone, rtol=1e-3, atol=scale, equal_nan=True):
         raise KernelError(
             f"{type(module).__name__} gives an example another output in a batch than alone, so it "
             "has no kernel: batch norm needs running statistics (track_running_stats=True)"
@@ -312,6 +312,11 @@ def _covered(module: nn.Module, x: Tensor, outputs: Outputs) -> tuple[set[str], 
             right.update(names.values())
     kept = {p: f for p, f in factors.layers.items() if set(rules[p][1].values()) <= right}
     return right, Factors(len(x), kept).bytes, alone.shape[1]
+
+
+def _largest(values: Tensor) -> float:
+    """The largest magnitude of what is finite: a network that diverged has a kernel, of NaN."""
+    return float(values.abs().nan_to_num(0, 0, 0).max())
 
 
 def _weights(outputs: Tensor) -> Tensor:
@@ -341,7 +346,7 @@ def _agrees(own: Tensor | None, exact: list[Tensor | None]) -> bool:
             if present is not None and bool(present.any()):
                 return False
             continue
-        tolerance = AGREEMENT.get(row.dtype, 1e-2) * float(gradient.abs().max())
+        tolerance = AGREEMENT.get(row.dtype, 1e-2) * _largest(gradient)
         if not torch.allclose(row, gradient, rtol=0, atol=tolerance, equal_nan=True):
             return False
     return True

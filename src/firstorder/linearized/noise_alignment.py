@@ -32,7 +32,19 @@ def noise_part(clean: Tensor, noisy: Tensor, num_classes: int) -> Tensor:
     return rest
 
 
+def alignments(
+    kernel: Tensor, clean: Tensor, noisy: Tensor, num_classes: int
+) -> tuple[float, float]:
+    """A(Z) and A(E) of `kernel`, (N, N) or (N, N, K, K), for labels (N,) int64.
+
+    Raises ValueError where there is no noise.
+    """
+    parts = centred_one_hot(clean, num_classes), noise_part(clean, noisy, num_classes)
+    own, other = (alignment(kernel, part) for part in parts)
+    return own, other
+
+
 def rho(kernel: Tensor, clean: Tensor, noisy: Tensor, num_classes: int) -> float:
-    """A(Z) / A(E) of `kernel`, (N, N) or (N, N, K, K), for labels (N,) int64."""
-    clean_part = centred_one_hot(clean, num_classes)
-    return alignment(kernel, clean_part) / alignment(kernel, noise_part(clean, noisy, num_classes))
+    """A(Z) / A(E), as `alignments` has them; NaN of a kernel without any of the noise."""
+    own, other = alignments(kernel, clean, noisy, num_classes)
+    return own / other if other else float("nan")

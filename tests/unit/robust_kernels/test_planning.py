@@ -43,6 +43,15 @@ def test_an_artefact_of_a_part_that_the_scale_lacks_is_not_available(tmp_path: P
     assert [name for name, there in available.items() if not there] == ["rotation"]
 
 
+def test_a_claim_on_networks_is_judged_again_when_the_code_of_a_loss_changes(
+    tmp_path: Path,
+) -> None:
+    config = configuration(tmp_path)
+    selection = config.studies[NAME].declared.claims["R7"].select
+    code = find(NAME).select(config, selection, ("rotation.csv",)).code
+    assert {entry.rpartition(":")[2] for entry in code} >= {"ce", "mae"}
+
+
 def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
     spec = STEPS["follow_rotation"].job(configuration(tmp_path), "tiny", "mae").spec
     assert set(spec["loss"]) == {"function", "parameters", "score_norm"}
@@ -53,7 +62,10 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
     [
         (SMOKE, {"networks.digits.rate": 0.6}, r"networks\.digits\.rate: two classes"),
         (SMOKE, {"networks.digits.positive": [12]}, r"positive: name some of the classes 0 to 9"),
-        (SMOKE, {"networks.digits.epochs": [500]}, "recipe digits has 80 epochs"),
+        (SMOKE, {"networks.digits.epochs": [500]}, r"last epoch, which is 80 of recipe digits"),
+        (SMOKE, {"networks.digits.epochs": [0, 10]}, r"last epoch, which is 80 of recipe digits"),
+        (SMOKE, {"networks.digits.points": 1401}, "points: 1401 of 1400 training examples"),
+        (SMOKE, {"kernels.digits.seeds": [0]}, r"kernels\.digits\.seeds"),
         (SMOKE, {"kernels.digits.train": 5000}, "train: digits has 1400, not 5000"),
         (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
         (STUDY, {"models.mlp.model_parameters.init": "foo"}, r"init: 'foo' is not allowed"),

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from firstorder.config import Config
+from firstorder.config import Config, ConfigError
 from firstorder.data.noise import realised_matrix
 from firstorder.jobs.context import Context
 from firstorder.jobs.study import steps
 from firstorder.publish import judge
-from firstorder.studies.robust_kernels import examples
+from firstorder.studies.robust_kernels import examples, noise, rotation
 from firstorder.studies.robust_kernels.rotation import Margin
 from firstorder.studies.robust_kernels.settings import NAME
 
@@ -77,6 +77,51 @@ def test_a_kernel_is_measured_in_the_epochs_asked_for(finished: Config) -> None:
     rho = made.dropna(subset=["rho"])
     assert list(rho["epoch"]) == [0, 2, 0, 2] and list(rho["seed"]) == [1, 1, 2, 2]
     np.testing.assert_allclose(rho["rho"], rho["clean_alignment"] / rho["noise_alignment"])
+
+
+def test_a_kernel_of_dead_units_has_no_rho_and_ends_no_job() -> None:
+    from firstorder import models
+
+    module = models.build("mlp", 2, (1, 2, 2), generator=torch.Generator().manual_seed(1), hidden=5)
+    clean = torch.arange(6) % 2
+    given = clean.clone()
+    given[0] = 1 - given[0]
+    images = torch.rand(6, 1, 2, 2)
+    assert None not in rotation._alignments(module, images, clean, given, 1.0).values()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(-1e4)
+    found = rotation._alignments(module, images, clean, given, 1.0)
+    assert found == {"clean_alignment": 0, "noise_alignment": 0, "rho": None}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(float("nan"))
+    found = rotation._alignments(module, images, clean, given, 1.0)
+    assert set(found.values()) == {None}
+
+
+def test_points_without_a_wrong_label_are_refused_before_the_training(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    write_images(config)
+    (network,) = config.studies[NAME].scale.networks.values()
+    alone = configuration(
+        tmp_path, networks={"tiny": network.model_copy(update={"points": 1, "rate": 0.05})}
+    )
+    with pytest.raises(ConfigError, match="none of the first 1 training examples"):
+        perform(alone, "follow_rotation", "tiny", "ce")
+
+
+def test_kernels_of_two_seeds_have_other_noise(tmp_path: Path) -> None:
+    clean = torch.arange(500) % 10
+    spec = {"classes": 10, "draws": 3}
+    drawn = [
+        noise._given(clean, {**spec, "seed": seed}, 0.4, "iid", draw).tolist()
+        for seed in (1, 2)
+        for draw in (1, 2, 3)
+    ]
+    assert len({tuple(each) for each in drawn}) == 6
+    assert drawn[0] == examples.noisy(clean, 0.4, 10, "iid", 1).tolist()
 
 
 def test_all_losses_start_from_one_network_and_one_noise(finished: Config) -> None:

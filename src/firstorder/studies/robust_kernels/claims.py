@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,16 +18,21 @@ from firstorder.studies.robust_kernels import frames
 
 EXACT = 1e-8
 """Largest relative error of what is exact, in float64."""
+NO_END = "has no ρ at its end: it diverged, or its kernel became zero"
 
 
 @claim("equal-first-step", reads=("first_step.csv",))
 def equal_first_step(results: Results, *, cosine: float = 0.9999) -> Verdict:
     """The first step of every loss that treats equal scores equally is the mean classifier."""
     frame = frames.of_kernels(results, "first_step.csv", frames.FIRST)
-    labels = frames.labels(results)
+    labels, names = frames.labels(results), frames.kernels(results, "title")
     fair = frame[~frame["breaks_ties"].astype(bool)]
     effects = [
-        exact(row["cosine"], cosine, name=f"{labels[row['loss']]}, {row['title']}")
+        exact(
+            row["cosine"],
+            cosine,
+            name=f"{labels[row['loss']]}, {names[row['kernel'], row['seed']]}",
+        )
         for row in fair.to_dict("records")
     ]
     lowest = fair["cosine"].min()
@@ -45,9 +51,9 @@ def equal_first_step(results: Results, *, cosine: float = 0.9999) -> Verdict:
 @claim("unhinged-constant", reads=("noise.json", "exact.json"))
 def unhinged_constant(results: Results) -> Verdict:
     """The unhinged loss changes no prediction after its first step; C_T is closed form."""
-    known = frames.statements(results).to_dict("records")
-    effects = [exact(row["error"], EXACT, "below", name=row["title"]) for row in known]
-    effects += [exact(row["changed"], 0.5, "below", name=row["title"]) for row in known]
+    known = _statements(results)
+    effects = [exact(row["error"], EXACT, "below", name=row["name"]) for row in known]
+    effects += [exact(row["changed"], 0.5, "below", name=row["name"]) for row in known]
     worst, changed = max(row["error"] for row in known), sum(row["changed"] for row in known)
     steps = max(row["steps"] for row in known)
     return combine(
@@ -62,15 +68,17 @@ def unhinged_constant(results: Results) -> Verdict:
 def noise_identity(results: Results, *, within: float = 0.02) -> Verdict:
     """Independent symmetric noise of K classes multiplies the expected scores by
     1 - eta K / (K - 1)."""
-    known = frames.statements(results).to_dict("records")
-    effects = [exact(row["identity_error"], EXACT, "below", name=row["title"]) for row in known]
+    known = _statements(results)
+    effects = [exact(row["identity_error"], EXACT, "below", name=row["name"]) for row in known]
     classes = {row["kernel"]: row["classes"] for row in results.spec["rows"]}
+    names = frames.kernels(results)
     frame = frames.of_kernels(results, "factors.csv", frames.FACTORS)
     for key, own in frame.groupby(["kernel", "seed", "rate"], sort=False):
         kernel, rate = str(key[0]), float(key[2])  # type: ignore[arg-type]
         if rate:
             told = noise_factor(rate, classes[kernel])
-            effects.append(_offset(own["factor"], told, within, f"η = {rate:g}, {kernel}"))
+            name = f"η = {rate:g}, {names[kernel, str(key[1])]}"
+            effects.append(_offset(own["factor"], told, within, name))
     measured = [each for each in effects if each.low != each.high]
     largest = max((abs(each.value) for each in measured), default=float("nan"))
     worst = max(row["identity_error"] for row in known)
@@ -90,16 +98,25 @@ def moment_prediction(results: Results, *, most: float = 0.8, points: float = 2.
     predicted = frames.of_kernels(results, "predicted.csv", frames.PREDICTED)
     keys = ["kernel", "seed", "sampler", "rate"]
     told = dict(predicted.set_index(keys)["accuracy"].items())
+    names = frames.kernels(results)
     effects = []
     for key, own in measured.groupby(keys, sort=False):
-        kernel, _, sampler, rate = (*map(str, key[:3]), float(key[3]))  # type: ignore[arg-type]
+        kernel, seed, sampler, rate = (*map(str, key[:3]), float(key[3]))  # type: ignore[arg-type]
         if rate <= most + 1e-9:
-            name = f"η = {rate:g}, {frames.SAMPLERS[sampler]}, {kernel}"
+            name = f"η = {rate:g}, {frames.SAMPLERS[sampler]}, {names[kernel, seed]}"
             values, expected = 100 * own["accuracy"], 100 * told[key]
             effects.append(_offset(values, expected, points, name, "points"))
     largest = max(effects, key=lambda each: abs(each.value))
     value = f"{largest.value:.2f}".replace("-", "−")
     return combine(effects, "all", f"Largest error {value} points ({largest.name}).")
+
+
+def _statements(results: Results) -> list[dict[Hashable, Any]]:
+    """The exact statements of every kernel, and its `name`."""
+    names = frames.kernels(results, "title")
+    known = frames.statements(results)
+    called = [names[key] for key in zip(known["kernel"], known["seed"], strict=True)]
+    return known.assign(name=called).to_dict("records")
 
 
 def _offset(values: pd.Series, told: float, within: float, name: str, unit: str = "") -> Effect:
@@ -121,8 +138,8 @@ def _offset(values: pd.Series, told: float, within: float, name: str, unit: str 
 @claim("infinite-ridge", reads=("noise.json", "exact.json"))
 def infinite_ridge(results: Results, *, cosine: float = 0.9999) -> Verdict:
     """Ridge regression with a penalty of 10^6 mean diagonal entries is the mean classifier."""
-    known = frames.statements(results).to_dict("records")
-    effects = [exact(row["ridge_cosine"], cosine, name=row["title"]) for row in known]
+    known = _statements(results)
+    effects = [exact(row["ridge_cosine"], cosine, name=row["name"]) for row in known]
     lowest = min(each.value for each in effects)
     return combine(effects, "all", f"Lowest cosine {lowest:.9f}.")
 
@@ -131,15 +148,15 @@ def infinite_ridge(results: Results, *, cosine: float = 0.9999) -> Verdict:
 def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdict:
     """Spearman's correlation of rho and test accuracy at the end, over losses.
 
-    The losses are taken as a sample of all. Seeds of one loss end alike: they measure it more
-    precisely and are no further losses.
+    The losses are taken as a sample of all. Seeds measure a loss more precisely, its rho and its
+    accuracy together, and are no further losses.
     """
     end, labels = frames.ends(results), frames.labels(results)
     effects = []
-    for name, losses in frames.diverged(results, end).items():
+    for name, losses in frames.without_end(results, end).items():
         if losses:
             named = ", ".join(labels[loss] for loss in losses)
-            effects.append(missing(f"A training with {named} diverged.", name))
+            effects.append(missing(f"A training with {named} {NO_END}.", name))
         else:
             effects.append(_correlation(results, end[end["network"] == name], name, least))
     text = f"Over {end['loss'].nunique()} losses, {len(end)} trainings."
@@ -147,14 +164,16 @@ def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdi
 
 
 def _correlation(results: Results, end: pd.DataFrame, network: str, least: float) -> Effect:
-    cells, numbers = {}, []
+    losses = list(dict.fromkeys(end["loss"]))
+    cells = {}
     for loss, own in end.groupby("loss", sort=False):
         seeds = tuple(own["seed"])
         right = [frames.correct(results, network, str(loss), seed) for seed in seeds]
-        cells[loss] = Cell(np.stack(right), seeds)
-        numbers.append(own["rho"].mean())
+        cells[loss, "accuracy"] = Cell(np.stack(right), seeds)
+        cells[loss, "rho"] = _by_seed(own)
     return rank_correlation(
-        resample(cells), list(cells), numbers=numbers, threshold=least, name=network,
+        resample(cells), [(loss, "accuracy") for loss in losses],
+        cells=[(loss, "rho") for loss in losses], threshold=least, name=network,
         indices="sampled",
     )  # fmt: skip
 
@@ -172,12 +191,12 @@ def symmetric_turn_less(results: Results, *, reference: str = "ce") -> Verdict:
         if losses.is_symmetric(losses.build(each["function"], 2, **each["parameters"]))
     ]
     effects = []
-    for network, without in frames.diverged(results, end).items():
+    for network, without in frames.without_end(results, end).items():
         own = end[end["network"] == network]
         for loss in chosen:
             name = f"{labels[loss]}, {network}"
             if {loss, reference} & set(without):
-                effects.append(missing("A training diverged.", name))
+                effects.append(missing(f"A training {NO_END}.", name))
                 continue
             drawn = resample({key: _by_seed(own[own["loss"] == key]) for key in (loss, reference)})
             effects.append(effect(drawn, difference(loss, reference), threshold=0, name=name))

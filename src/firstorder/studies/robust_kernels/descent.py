@@ -36,7 +36,7 @@ def follow_paths(spec: Spec, inputs: Files, outputs: Files, context: Context) ->
     rate = _step_size(kernel)
     rows: list[dict[str, Any]] = []
     for eta in spec["rates"]:
-        given = examples.noisy(clean, eta, classes, "remainder", 1)
+        given = examples.noisy(clean, eta, classes, "remainder", spec["seed"])
         runs = {
             name: multiclass.equal_first_step(loss.values, given, classes)
             for name, loss in losses.items()
@@ -54,7 +54,7 @@ def follow_paths(spec: Spec, inputs: Files, outputs: Files, context: Context) ->
     size = spec["exact"]
     part = Part(kernel[:size, :size].double(), clean[:size])
     tested = Part(test[:, :size].double(), true)
-    given = examples.noisy(part.labels, spec["rates"][0], classes, "remainder", 1)
+    given = examples.noisy(part.labels, spec["rates"][0], classes, "remainder", spec["seed"])
     first = _first_steps(part, given, losses, classes)
     files.write_csv(outputs["first_step.csv"], first)
     exact = _constant(part, tested, given, classes, spec["steps"])

@@ -12,9 +12,6 @@ from firstorder import streams
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SAMPLERS = ("remainder", "iid")
-"""How labels are drawn: exact counts, and one by one."""
-
 
 def network(spec: Mapping[str, Any], outputs: int, seed: int) -> nn.Module:
     """The initial network of a spec."""

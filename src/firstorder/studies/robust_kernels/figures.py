@@ -122,10 +122,10 @@ def rotation(results: Results) -> Drawing:
     seeds = frame.groupby(["title", "loss"], sort=False)["seed"].nunique()
     said = f"left: {style.seeds(seeds, 'mean and range')}; right: one mark a seed"
     without = dict.fromkeys(
-        each for losses in frames.diverged(results, last).values() for each in losses
+        each for losses in frames.without_end(results, last).values() for each in losses
     )
     if without:
-        said += f"; diverged: {', '.join(labels[loss] for loss in without)}"
+        said += f"; without ρ at the end: {', '.join(labels[loss] for loss in without)}"
     style.legend_below(drawn, axes.flat, said)
     return Drawing(drawn, frame)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,19 @@ def of_kernels(results: Results, name: str, columns: tuple[str, ...]) -> pd.Data
     return pd.concat(frames, ignore_index=True)
 
 
+def kernels(results: Results, by: str = "kernel") -> dict[tuple[str, str], str]:
+    """How the kernel of every (kernel, seed) is called: by one of its keys, and by its seed where
+    there are several of that name."""
+    rows = results.spec["rows"]
+    several = {name for name, n in Counter(row[by] for row in rows).items() if n > 1}
+    return {
+        (row["kernel"], row["seed"]): f"{row[by]}, seed {row['seed']}"
+        if row[by] in several
+        else row[by]
+        for row in rows
+    }
+
+
 def of_networks(results: Results) -> pd.DataFrame:
     """rotation.csv of every network and loss, with `network`, `loss` and `title` in front."""
     found = []
@@ -43,14 +57,15 @@ def of_networks(results: Results) -> pd.DataFrame:
 
 
 def ends(results: Results) -> pd.DataFrame:
-    """The kernel and the test accuracy at the end of every training that did not diverge."""
+    """rho and the test accuracy at the end of every training that has both."""
     last = {row["network"]: row["last"] for row in results.spec["rows"]}
     frame = of_networks(results).dropna(subset=["rho", "test_accuracy"])
     return frame[frame["epoch"] == frame["network"].map(last)].reset_index(drop=True)
 
 
-def diverged(results: Results, end: pd.DataFrame) -> dict[str, list[str]]:
-    """The losses of every network with which a training is not among the `ends`."""
+def without_end(results: Results, end: pd.DataFrame) -> dict[str, list[str]]:
+    """The losses of every network with which a training is not among the `ends`: it diverged, or
+    its kernel became zero."""
     reached = end.groupby(["network", "loss"]).size()
     found: dict[str, list[str]] = {row["network"]: [] for row in results.spec["rows"]}
     for row in results.spec["rows"]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from firstorder.config import Config
+from firstorder.jobs import functions
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Selected
 from firstorder.publish.protocol import Row, examples, trained
@@ -84,9 +85,13 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     losses = [
         {"loss": slug} | loss(config, slug, dataset).model_dump(include=read) for slug in slugs
     ]
+    # Claims on networks ask of every loss whether it is symmetric.
+    built = () if of_kernels else losses
+    entries = (entry for each in built for entry in functions.entries("losses", each["function"]))
     return Selected(
         spec={"rows": rows, "losses": losses},
         files=files,
+        code=tuple(dict.fromkeys(entries)),
         data="; ".join(dict.fromkeys(_data(config, each) for each in declared_here.values())),
         datasets=tuple(
             dict.fromkeys(config.datasets[each.dataset].title for each in declared_here.values())

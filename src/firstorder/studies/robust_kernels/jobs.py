@@ -54,6 +54,7 @@ def _noise_job(config: Config, kernel: str, seed: str) -> Job:
         key=(kernel, seed),
         spec={
             **_labels(config, found),
+            "seed": int(seed),
             "rates": list(at_scale.rates),
             "draws": at_scale.draws,
             "ridge_draws": at_scale.ridge_draws,
@@ -79,6 +80,7 @@ def _paths_job(config: Config, kernel: str, seed: str) -> Job:
         key=(kernel, seed),
         spec={
             **_labels(config, found),
+            "seed": int(seed),
             "rates": list(at_scale.paths.rates),
             "steps": at_scale.paths.steps,
             "exact": at_scale.exact,

@@ -11,7 +11,7 @@ from firstorder.data import support
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.robust_kernels import examples
-from firstorder.studies.robust_kernels.examples import SAMPLERS, accuracy, noisy, symmetric
+from firstorder.studies.robust_kernels.examples import accuracy, noisy, symmetric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
     kernel, test = (each.to(device) for each in examples.read_kernels(inputs))
     clean, true = (each.to(device) for each in support.labels(inputs["dataset"], spec))
     spectrum = decompose(kernel, spec["eigenpairs"] or len(kernel), device)
-    cells = [(each, noisy(clean, each[0], spec["classes"], *each[1:])) for each in _cells(spec)]
+    cells = [(each, _given(clean, spec, *each)) for each in _cells(spec)]
     ridge = [(each, given) for each, given in cells if _has_ridge(spec, each)]
     fitted = _ridge_scores(kernel, test, [given for _, given in ridge], spectrum, spec)
     of_ridge = dict(zip([each for each, _ in ridge], fitted, strict=True))
@@ -67,9 +67,14 @@ def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Con
 def _cells(spec: Spec) -> Iterator[tuple[float, str, int]]:
     """Rate, sampler, draw; without noise there is one draw."""
     for rate in spec["rates"]:
-        for sampler in SAMPLERS:
+        for sampler in ("remainder", "iid"):
             for draw in range(1, (spec["draws"] if rate else 1) + 1):
                 yield rate, sampler, draw
+
+
+def _given(clean: Tensor, spec: Spec, rate: float, sampler: str, draw: int) -> Tensor:
+    """Labels (N,) of a draw; those of the kernels of other seeds are other draws."""
+    return noisy(clean, rate, spec["classes"], sampler, (spec["seed"] - 1) * spec["draws"] + draw)
 
 
 def _mean_scores(test: Tensor, given: Tensor, spec: Spec) -> Tensor:
@@ -117,7 +122,7 @@ def _predicted(test: Tensor, clean: Tensor, true: Tensor, spec: Spec) -> Iterato
 
     classes = spec["classes"]
     for rate in spec["rates"]:
-        given = noisy(clean, rate, classes, "remainder", 1)
+        given = _given(clean, spec, rate, "remainder", 1)
         counted = realised_matrix(clean.cpu().numpy(), given.cpu().numpy(), classes)
         for sampler, kind, matrix in (
             ("remainder", "count", counted),

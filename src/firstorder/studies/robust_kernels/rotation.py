@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from firstorder import files
-from firstorder.config import Recipe
+from firstorder.config import ConfigError, Recipe
 from firstorder.data import support
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
@@ -39,8 +40,9 @@ class Margin(nn.Module):
 def follow_rotation(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Train one network per seed with a loss on two classes, 0 and 1, some labels being wrong.
 
-    All losses have the first step of cross-entropy: the recipe's learning rate times the ratio of
-    their slopes at equal scores. rotation.csv: epochs in which the test set or the kernel was
+    Every loss has the recipe's learning rate times the ratio of cross-entropy's slope at equal
+    scores to its own, without normalised scores: first steps would be alike if initial scores were
+    equal, and are so roughly. rotation.csv: epochs in which the test set or the kernel was
     measured. correct.npz: which test examples are right at the end, `seedN` (M,) bool.
     """
     began = time.perf_counter()
@@ -85,6 +87,11 @@ def _train(
     recipe = Recipe.model_validate(part["recipe"])
     ratio = reference / first_slope(loss.values, 2)
     points = slice(0, part["points"])
+    if bool((clean[points] == given[points]).all()):
+        raise ConfigError(
+            f"networks: none of the first {part['points']:,} training examples has a wrong label, "
+            "and rho needs some; raise `points`"
+        )
     watched = train[points].to(device)
 
     def turn(epoch: int, module: nn.Module, row: Any) -> dict[str, float | int | None]:
@@ -105,7 +112,12 @@ def _train(
         on_epoch=turn,
         record_start=True,
     )
-    kept = [row for row in result.history if row["test_accuracy"] is not None or row["rho"]]
+    measured = set(part["epochs"])
+    kept = [
+        row
+        for row in result.history
+        if row["test_accuracy"] is not None or row["epoch"] in measured
+    ]
     right = np.zeros(0, bool) if result.correct is None else result.correct.cpu().numpy()
     return {
         "rows": [{name: row[name] for name in COLUMNS} for row in kept],
@@ -117,14 +129,20 @@ def _train(
 def _alignments(
     module: nn.Module, watched: Tensor, clean: Tensor, given: Tensor, memory_gib: float
 ) -> dict[str, float | int | None]:
-    """Of the kernel of the margin s_1 - s_0, without its mean, with clean labels and noise."""
+    """Of the kernel of the margin s_1 - s_0, without its mean, with clean labels and noise.
+
+    None for what is not finite: a diverged network's, and rho of a kernel that is zero, as where
+    all hidden units are dead.
+    """
     from firstorder.linearized import noise_alignment, normalised
     from firstorder.linearized.kernel import ntk
-    from firstorder.linearized.mean_classifier import centred_one_hot
 
     margin = Margin(module).eval()
     kernel = ntk(margin, watched, memory_gib=memory_gib)
     normalised.centre_(kernel)
-    own = noise_alignment.alignment(kernel, centred_one_hot(clean, 2))
-    other = noise_alignment.alignment(kernel, noise_alignment.noise_part(clean, given, 2))
-    return {"clean_alignment": own, "noise_alignment": other, "rho": own / other}
+    own, other = noise_alignment.alignments(kernel, clean, given, 2)
+    found = (own, other, own / other if other else math.nan)
+    return {
+        name: value if math.isfinite(value) else None
+        for name, value in zip(ALIGNMENTS, found, strict=True)
+    }

@@ -84,6 +84,9 @@ class Examples(Strict):
 class Kernel(Examples):
     """A kernel of the initial network with one output, centred."""
 
+    seeds: Some[Annotated[Seed, Field(ge=1)]]
+    """Of the network, and of the noise, which no two kernels share."""
+
 
 class Network(Examples):
     """Trainings of a network with two outputs, whose kernel is measured on the way."""
@@ -94,9 +97,15 @@ class Network(Examples):
     """Of symmetric noise, exact counts."""
     recipe: str
     epochs: Some[Annotated[int, Field(ge=0)]]
-    """After which the kernel is computed; 0: before the training."""
+    """After which the kernel is computed, the last of them among them; 0: before the training."""
     points: Count
-    """Training examples on which it is."""
+    """The first so many training examples: on them it is."""
+
+    @model_validator(mode="after")
+    def _points_are_trained(self) -> Network:
+        if self.points > self.train:
+            raise ValueError(f"points: {self.points} of {self.train} training examples")
+        return self
 
 
 class Paths(Strict):
@@ -198,8 +207,11 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
         classes = len(config.datasets[network.dataset].classes)
         if not set(network.positive) < set(range(classes)):
             raise ConfigError(f"{where}.positive: name some of the classes 0 to {classes - 1}")
-        if max(network.epochs) > recipe.epochs:
-            raise ConfigError(f"{where}.epochs: recipe {network.recipe} has {recipe.epochs} epochs")
+        if max(network.epochs) != recipe.epochs:
+            raise ConfigError(
+                f"{where}.epochs: the largest must be the last epoch, which is {recipe.epochs} of "
+                f"recipe {network.recipe}"
+            )
         if not 0 < network.rate < 0.5:
             raise ConfigError(f"{where}.rate: two classes take rates between 0 and 0.5")
 
