@@ -123,14 +123,6 @@ def chosen(config: Config) -> Iterator[Study]:
     return (find(name) for name in config.settings.studies)
 
 
-def artefacts(config: Config) -> Iterator[tuple[str, str, Any]]:
-    """Every (study, name, artefact) of which the scale runs anything."""
-    for study in chosen(config):
-        for name, artefact in config.studies[study.name].declared.artefacts.items():
-            if study.select(config, artefact.select, ()).available:
-                yield study.name, name, artefact
-
-
 SHARED = ("firstorder.data.steps", "firstorder.publish.steps")
 """Modules with the steps that every study needs (STEPS) and what they check of a configuration
 (`check`); found by name, like studies."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firstorder.config import Config, ConfigError, choose, study_files
+from firstorder.config import Artefact, Config, ConfigError, choose, study_files
 from firstorder.jobs import code, signature
 from firstorder.jobs import study as studies
 from firstorder.jobs.study import Selected
@@ -78,6 +79,14 @@ def resolve(
     """The function of an artefact or a claim, and the results that it draws on."""
     found = function(study, kind, name, study)
     return found, studies.find(study).select(config, select, found.reads)
+
+
+def artefacts(config: Config) -> Iterator[tuple[str, str, Artefact[Any]]]:
+    """Every (study, name, artefact) of which the scale runs what it reads."""
+    for study in studies.chosen(config):
+        for name, each in config.studies[study.name].declared.artefacts.items():
+            if resolve(config, study.name, each.kind, each.draw, each.select)[1].available:
+                yield study.name, name, each
 
 
 def spec(found: Source, selected: Selected, options: dict[str, Any]) -> dict[str, Any]:

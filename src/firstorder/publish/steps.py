@@ -89,7 +89,7 @@ def _job(config: Config, study: str, name: str, artefact: Any) -> Job:
 
 def _every(kind: str) -> Any:
     def every(config: Config) -> Iterator[tuple[str, str]]:
-        for study, name, artefact in studies.artefacts(config):
+        for study, name, artefact in declared.artefacts(config):
             if artefact.kind == kind:
                 yield study, name
 
@@ -98,7 +98,7 @@ def _every(kind: str) -> Any:
 
 def artefact_jobs(config: Config) -> list[Job]:
     """The jobs of all tables and figures, in the order of their declaration."""
-    return [_job(config, *each) for each in studies.artefacts(config)]
+    return [_job(config, *each) for each in declared.artefacts(config)]
 
 
 def _once(config: Config) -> Iterator[tuple[str, ...]]:

@@ -74,9 +74,20 @@ def test_directions_have_files_of_their_own(tiny: Config) -> None:
 
 
 def test_an_artefact_without_its_family_is_absent(tiny: Config) -> None:
-    names = {name for _, name, _ in studies.artefacts(without(tiny, "width"))}
+    names = {name for _, name, _ in declared.artefacts(without(tiny, "width"))}
     assert "models" not in names  # though `eigenfunctions`, which it also takes, is there
-    assert {name for _, name, _ in studies.artefacts(tiny)} - names == {"models"}
+    assert {name for _, name, _ in declared.artefacts(tiny)} - names == {"models"}
+
+
+def test_a_figure_of_watched_tasks_is_absent_where_none_is_watched(tiny: Config) -> None:
+    scale = tiny.studies["linearized"].scale
+    families = {
+        name: family.model_copy(update={"watch": ()}) for name, family in scale.families.items()
+    }
+    unwatched = with_study(tiny, scale=scale.model_copy(update={"families": families}))
+    watched = {name for _, name, _ in declared.artefacts(tiny)}
+    gone = watched - {name for _, name, _ in declared.artefacts(unwatched)}
+    assert gone == {"kernel-evolution"}
 
 
 def test_a_family_that_the_scale_lacks_is_not_available(tiny: Config) -> None:

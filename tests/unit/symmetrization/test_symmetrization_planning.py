@@ -81,7 +81,7 @@ def test_all_unknown_names_of_a_scale_are_named_at_once(tiny: Config) -> None:
 
 def test_a_group_that_a_scale_leaves_out_is_empty(tiny: Config) -> None:
     config = made_up.edit(SCALE, {"cells": {}})
-    assert list(studies.artefacts(config)) == []
+    assert list(declared.artefacts(config)) == []
     (train,) = (step for step in studies.find(NAME).steps if step.name == "train")
     assert list(train.every(config)) == []
 

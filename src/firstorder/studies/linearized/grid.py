@@ -45,6 +45,8 @@ FILES = {
     ),
 }  # fmt: skip
 """The files that each step writes, for every key the same."""
+WATCHED = {"evolution.csv", "energy.csv"}
+"""Those of them that say nothing where no task of a family is watched."""
 OF_SPECTRUM = {"eigenfunctions": "spectrum.npz", "inductive": "inductive.npz"}
 """The kinds of tasks that are signs of eigenfunctions, and the file of `decompose` with these."""
 OF_A_START = ("compute_kernel", "decompose")
@@ -115,6 +117,9 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     # one, for which others stand only where any on a dataset will do.
     first = bool(runs(config, selection, selection.family))
     if not own or not (first or selection.dataset or isinstance(selection, Judged)):
+        return Selected(available=False)
+    families_here = scale_of(config).families
+    if WATCHED & set(reads) and not any(families_here[run.family].watch for run in own):
         return Selected(available=False)
     anywhere = selection.model_copy(update={"dataset": None})
     others = runs(config, anywhere, *selection.baselines)
