@@ -230,11 +230,13 @@ def percent(axes: Axes, axis: str = "y", low: float = 0.0, high: float = 1.0) ->
 
 
 def accuracies(axes: Iterable[Axes], mean: pd.Series, std: pd.Series | None = None) -> None:
-    """Accuracy axes that hold mean ± std, from a whole ten percent to another."""
+    """Accuracy axes that hold mean ± std, from a whole ten percent to another; all of 0 to 100
+    where there is none."""
     around = 0.0 if std is None else std.fillna(0.0)
     least = float((mean - around).min())
     low = np.floor(10.0 * least - 0.1) / 10.0 if np.isfinite(least) else 0.0
-    high = np.ceil(10.0 * float((mean + around).max()) + 0.1) / 10.0
+    most = float((mean + around).max())
+    high = np.ceil(10.0 * most + 0.1) / 10.0 if np.isfinite(most) else 1.0
     for each in axes:
         percent(each, low=max(low, 0.0), high=min(high, 1.0))
 
