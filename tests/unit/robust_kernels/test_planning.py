@@ -52,6 +52,33 @@ def test_a_claim_on_networks_is_judged_again_when_the_code_of_a_loss_changes(
     assert {entry.rpartition(":")[2] for entry in code} >= {"ce", "mae"}
 
 
+def test_kernels_of_one_model_and_dataset_are_printed_by_their_names(tmp_path: Path) -> None:
+    (own,) = configuration(tmp_path).studies[NAME].scale.kernels.values()
+    more = own.model_copy(update={"train": 40})
+    config = configuration(tmp_path, kernels={"tiny": own, "tinier": more})
+    selection = config.studies[NAME].declared.artefacts["accuracy"].select
+    rows = find(NAME).select(config, selection, ("accuracy.csv",)).spec["rows"]
+    assert [row["title"].rpartition(" ")[2] for row in rows] == ["(tiny)", "(tinier)"]
+
+
+def test_what_shows_no_loss_is_not_made_again_for_one(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    artefacts = config.studies[NAME].declared.artefacts
+    for name, read in (("accuracy", "accuracy.csv"), ("paths", "paths.csv")):
+        found = find(NAME).select(config, artefacts[name].select, (read,))
+        assert bool(found.spec["losses"]) == (name == "paths")
+
+
+def test_the_order_of_epochs_changes_no_training(tmp_path: Path) -> None:
+    (own,) = configuration(tmp_path).studies[NAME].scale.networks.values()
+    turned = own.model_copy(update={"epochs": own.epochs[::-1]})
+    specs = [
+        STEPS["follow_rotation"].job(configuration(tmp_path, networks={"tiny": each}), "tiny", "ce")
+        for each in (own, turned)
+    ]
+    assert specs[0].spec == specs[1].spec
+
+
 def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
     spec = STEPS["follow_rotation"].job(configuration(tmp_path), "tiny", "mae").spec
     assert set(spec["loss"]) == {"function", "parameters", "score_norm"}
@@ -67,6 +94,8 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
         (SMOKE, {"networks.digits.points": 1401}, "points: 1401 of 1400 training examples"),
         (SMOKE, {"kernels.digits.seeds": [0]}, r"kernels\.digits\.seeds"),
         (SMOKE, {"kernels.digits.train": 5000}, "train: digits has 1400, not 5000"),
+        (SMOKE, {"kernels.digits.train": 9}, "digits has 10 classes, and each needs an example"),
+        (SMOKE, {"threads": 10**6}, r"threads: 1000000 is not allowed"),
         (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
         (STUDY, {"models.mlp.model_parameters.init": "foo"}, r"init: 'foo' is not allowed"),
         (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from firstorder.config import Config
@@ -26,6 +27,8 @@ FILES = {
     "follow_rotation": ("rotation.csv", "correct.npz", "rotation.json"),
 }
 """The files that each step writes, for every key the same."""
+OF_LOSSES = {"paths.csv", "first_step.csv", "rotation.csv", "correct.npz"}
+"""Those of them that have rows of losses."""
 
 
 def kernel_files(config: Config, step: str, kernel: str, seed: str | int) -> dict[str, str]:
@@ -55,8 +58,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """All results of a part of the study.
 
     `spec` has `rows` (kernel, seed, title, classes) or (network, loss, title, seeds, last epoch),
-    and `losses` (loss, label, function, parameters) in the study's order. `files` names a file
-    KERNEL/SEED/NAME or NETWORK/LOSS/NAME.
+    and `losses` (loss, label, function, parameters) in the study's order, where any are read.
+    `files` names a file KERNEL/SEED/NAME or NETWORK/LOSS/NAME.
     """
     of_kernels = selection.part == "kernels"
     declared_here: dict[str, Any] = dict(
@@ -66,11 +69,12 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         return Selected(available=False)
     keys = kernel_keys(config) if of_kernels else network_keys(config)
     second = "seed" if of_kernels else "loss"
+    titles = _titles(config, declared_here)
     rows, files = [], {}
     for name, other in keys:
         own = declared_here[name]
         row: dict[str, Any] = {selection.part[:-1]: name, second: other}
-        row["title"] = _title(config, own)
+        row["title"] = titles[name]
         if of_kernels:
             row["classes"] = len(config.datasets[own.dataset].classes)
         else:
@@ -83,7 +87,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     (dataset, *_) = (each.dataset for each in declared_here.values())
     read = {"label", "function", "parameters"}
     losses = [
-        {"loss": slug} | loss(config, slug, dataset).model_dump(include=read) for slug in slugs
+        {"loss": slug} | loss(config, slug, dataset).model_dump(include=read)
+        for slug in (slugs if OF_LOSSES & set(reads) else ())
     ]
     # Claims on networks ask of every loss whether it is symmetric.
     built = () if of_kernels else losses
@@ -107,9 +112,15 @@ def _file(config: Config, name: str, other: str, file: str, of_kernels: bool) ->
     return kernel_files(config, step, name, other)[file]
 
 
-def _title(config: Config, examples: Examples) -> str:
-    model, dataset = declared(config).models[examples.model], config.datasets[examples.dataset]
-    return f"{model.label}, {dataset.title}"
+def _titles(config: Config, named: Mapping[str, Examples]) -> dict[str, str]:
+    """How kernels or networks are printed: by model and data; several of both also by name."""
+    models, datasets = declared(config).models, config.datasets
+    titles = {
+        name: f"{models[each.model].label}, {datasets[each.dataset].title}"
+        for name, each in named.items()
+    }
+    count = Counter(titles.values())
+    return {name: f"{t} ({name})" if count[t] > 1 else t for name, t in titles.items()}
 
 
 def _data(config: Config, examples: Examples) -> str:

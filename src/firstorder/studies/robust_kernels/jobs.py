@@ -115,7 +115,8 @@ def _rotation_job(config: Config, network: str, slug: str) -> Job:
         key=(network, slug),
         spec={
             **_network(config, found),
-            **found.model_dump(mode="json", include={"rate", "epochs", "points", "seeds"}),
+            **found.model_dump(mode="json", include={"rate", "points", "seeds"}),
+            "epochs": sorted(found.epochs),
             "positive": sorted(found.positive),
             "recipe": recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
             "loss": {

@@ -22,6 +22,7 @@ from firstorder.config import (
     Slug,
     Some,
     Strict,
+    Threads,
     check_noise,
     lookup,
 )
@@ -136,7 +137,7 @@ class Scale(Strict):
     """Training examples at most on which the exact statements are measured, in float64."""
     paths: Paths = Paths(rates=(0.4,), steps=100)
     networks: dict[Slug, Network] = {}
-    threads: Count = 1
+    threads: Threads = 1
     memory_gib: Annotated[float, Field(gt=0)] = 2.0
     """Memory that blocks of kernels may take; sums depend on it in the last digit."""
     minutes: Count = 10
@@ -222,6 +223,11 @@ def _check_examples(config: Config, examples: Examples, where: str) -> None:
     if not dataset.classes:
         raise ConfigError(f"{where}.dataset: {examples.dataset} has no labels")
     functions.check_channels(model.model, dataset.shape[0], f"{where}.model")
+    if examples.train < len(dataset.classes):
+        raise ConfigError(
+            f"{where}.train: {examples.train}; {examples.dataset} has {len(dataset.classes)} "
+            "classes, and each needs an example"
+        )
     for part in ("train", "test"):
         asked, there = getattr(examples, part), getattr(dataset, part)
         if asked > there:
