@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
-from projects import Project
+from projects import ROOT, Project
 
 
 def test_a_finished_run_has_no_orphans(made_toy: Project) -> None:
@@ -23,6 +25,33 @@ def test_files_of_what_was_removed_are_listed_and_deleted(made_toy: Project) -> 
     assert made_toy.firstorder("orphans", "--delete").stdout.splitlines() == listed
     gone = set(before) - set(made_toy.tree("results/smoke"))
     assert {f"results/smoke/{each}" for each in gone} == set(listed)
+
+
+@pytest.mark.parametrize("chosen", ["robust_kernels", "toy"])
+def test_results_of_a_study_that_is_not_chosen_now_are_nobodys_orphans(
+    made_toy: Project, chosen: str
+) -> None:
+    """Studies may be run one by one into one folder of results."""
+    other = "config/studies/robust_kernels"
+    shutil.copytree(ROOT / other, made_toy.folder / other)
+    shutil.copytree(ROOT / "config/published", made_toy.folder / "config/published")
+    studies = ("--set", f"studies=[{chosen}]")
+    before = made_toy.tree("results/smoke")
+    assert made_toy.firstorder("orphans", "--delete", *studies).stdout == ""
+    assert made_toy.tree("results/smoke") == before
+    (made_toy.folder / "results/smoke/toy/dropped.json").touch()
+    listed = made_toy.firstorder("orphans", *studies).stdout.splitlines()
+    assert listed == ["results/smoke/toy/dropped.json"]
+
+
+def test_nothing_is_deleted_while_a_study_that_is_not_chosen_cannot_be_planned(
+    made_toy: Project,
+) -> None:
+    shutil.copytree(made_toy.folder / "config/studies/toy", made_toy.folder / "config/studies/own")
+    (made_toy.folder / "results/smoke/toy/dropped.json").touch()
+    done = made_toy.firstorder("orphans", "--delete", check=False)
+    assert done.returncode == 1 and done.stderr.startswith("firstorder: study 'own' has no code")
+    assert (made_toy.folder / "results/smoke/toy/dropped.json").is_file()
 
 
 def test_a_target_that_nobody_makes_is_one_line_of_snakemake(made_toy: Project) -> None:
