@@ -42,9 +42,10 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and self.get_command(context, args[0]) is None:
             from firstorder.config import choose
+            from firstorder.jobs.study import unusable
 
-            known = self.list_commands(context)
-            raise click.UsageError(f"no such command {args[0]!r}; {choose(args[0], known)}")
+            hints = (choose(args[0], self.list_commands(context)), *unusable())
+            raise click.UsageError(f"no such command {args[0]!r}; {'; '.join(hints)}")
         return super().resolve_command(context, args)
 
 

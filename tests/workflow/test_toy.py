@@ -74,6 +74,31 @@ def test_it_is_listed_explained_verified_and_forecast(finished_toy: Project) -> 
     assert "DATASET" in finished_toy.firstorder("measure", "--help").stdout
 
 
+def test_it_may_be_chosen_on_the_command_line(toy: Project) -> None:
+    toy.edit("config.yaml", lambda value: value.update(studies=["symmetrization"]))
+    toy.snakemake("--config", "studies=[toy]", "--", MEAN)
+    (toy.folder / MEAN).unlink()
+    toy.firstorder("measure", "digits", "--set", "studies=[toy]")
+    assert (toy.folder / MEAN).is_file()
+
+
+def test_a_verb_of_a_study_that_cannot_be_imported_is_told_why_it_is_unknown(toy: Project) -> None:
+    toy.edit("config.yaml", lambda value: value.update(studies=["symmetrization"]))
+    (toy.folder / "toy/__init__.py").write_text("import no_such_module")
+    done = toy.firstorder("measure", "digits", "--set", "studies=[toy]", check=False)
+    assert done.returncode == 2 and "no such command 'measure'; " in done.stderr
+    assert "study 'toy': toy cannot be imported: ModuleNotFoundError" in done.stderr
+    assert "prepare " in toy.firstorder("--help").stdout, "an unfinished study hides no other verb"
+
+
+def test_rules_that_are_missing_are_one_line(toy: Project) -> None:
+    (toy.folder / "toy/rules.smk").unlink()
+    done = toy.snakemake("--dry-run", check=False)
+    said = [each for each in done.stderr.splitlines() if not each.startswith("Using workflow")]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    assert said[0].startswith("firstorder: study 'toy' has no rules: write workflow/rules/toy.smk")
+
+
 def test_nothing_runs_twice_however_the_folder_is_spelled(finished_toy: Project) -> None:
     for results in ("results", "./results", "results/", f"{finished_toy.folder}/results"):
         assert finished_toy.planned("--config", f"results={results}") == {}, results

@@ -37,7 +37,13 @@ wildcard_constraints:
 def rules_of(study):
     """The rules of a study: of this workflow, or `rules.smk` of a user's own package."""
     own = Path(workflow.basedir) / "workflow" / "rules" / f"{study}.smk"
-    return str(own if own.is_file() else Path(study, "rules.smk").absolute())
+    rules = own if own.is_file() else Path(study, "rules.smk").absolute()
+    if not rules.is_file():
+        sys.exit(
+            f"firstorder: study {study!r} has no rules: write workflow/rules/{study}.smk, or "
+            f"{study}/rules.smk as in tests/workflow/toy"
+        )
+    return str(rules)
 
 
 def job(step):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
@@ -17,7 +18,6 @@ from pkgutil import iter_modules
 from typing import Any
 
 from firstorder.config import Config, ConfigError, Strict
-from firstorder.config.validation import read
 from firstorder.jobs.job import Files, Job, Spec
 from firstorder.own import importing
 
@@ -143,21 +143,37 @@ def steps(config: Config) -> dict[str, Step]:
 
 @cache
 def known_steps() -> dict[str, Step]:
-    """The steps of all studies of this package and of those that `config/` chooses besides."""
-    import firstorder.studies
+    """The steps of all studies of this package and of those that `config/` declares besides.
 
-    names = [each.name for each in iter_modules(firstorder.studies.__path__) if each.ispkg]
+    Not of the chosen ones only: which are chosen may be said after the verb, or by a plan. One of
+    the user's own that cannot be imported has none; `unusable` says why.
+    """
     data, publish = (import_module(name).STEPS for name in SHARED)
-    own = (step for name in (*names, *_others(names)) for step in find(name).steps)
+    studies = [find(name) for name in _packaged()]
+    for name in _own():
+        with suppress(ConfigError):
+            studies.append(find(name))
+    own = (step for study in studies for step in study.steps)
     return {step.name: step for step in (*data, *own, *publish)}
 
 
-def _others(names: list[str]) -> list[str]:
-    """Studies that config.yaml chooses and that are not of this package."""
-    try:
-        chosen = read(Path("config/config.yaml")).get("studies", [])
-    except ConfigError:
-        return []
-    if not isinstance(chosen, list):  # what is wrong with it is said where it is loaded
-        return []
-    return [name for name in chosen if isinstance(name, str) and name not in names]
+def unusable() -> Iterator[str]:
+    """Why studies that `config/` declares have no steps."""
+    for name in _own():
+        try:
+            find(name)
+        except ConfigError as error:
+            yield str(error)
+
+
+def _packaged() -> list[str]:
+    """The studies of this package."""
+    import firstorder.studies
+
+    return [each.name for each in iter_modules(firstorder.studies.__path__) if each.ispkg]
+
+
+def _own() -> list[str]:
+    """The studies that `config/` declares and that are not of this package."""
+    declared = sorted(path.parent.name for path in Path("config/studies").glob("*/study.yaml"))
+    return [name for name in declared if name not in _packaged()]
