@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from firstorder.cli import commands
 from firstorder.errors import UserError
+from firstorder.files import sha256
 from firstorder.publish import compare
 
 Folder = Callable[..., Path]
@@ -45,7 +46,10 @@ def folder(tmp_path: Path) -> Folder:
         job = {"spec": "1", "code": "2", "inputs": [], "outputs": ["digits"]}
         jobs = {"prepare/digits": {**job, **manifest.pop("job", {})}}
         value = {"scale": "smoke", "commit": "f", "device": "cpu", "packages": {"torch": "2"}}
-        value |= {"files": {"digits": manifest.pop("data", "ab")}, "jobs": jobs, **manifest}
+        made = (root / "claims.csv", root / "tables/a.csv", root / "tables/cost.csv")
+        hashes = {f"results/smoke/{path.relative_to(root)}": sha256(path) for path in made}
+        hashes["digits"] = manifest.pop("data", "ab")
+        value |= {"files": hashes, "jobs": jobs, **manifest}
         (root / "manifest.json").write_text(json.dumps(value))
         return root
 
@@ -119,6 +123,28 @@ def test_what_differs_in_the_making_is_told(folder: Folder) -> None:
         "torch: 2 and 3",
         "code of 1 jobs: prepare (1)",
         "data: prepare/digits made other files",
+    ]
+
+
+@pytest.mark.parametrize("changed", ["claims.csv", "tables/a.csv"])
+def test_a_manifest_of_an_earlier_run_explains_nothing(folder: Folder, changed: str) -> None:
+    one, other = folder("one"), folder("two")
+    text = (other / changed).read_text()
+    (other / changed).write_text(text.replace("80.0", "81.0").replace("holds", "fails"))
+    found = compare.compare(str(one), str(other))
+    assert found.reasons == [
+        f"{other}/manifest.json does not describe {changed}; run the workflow to its end"
+    ]
+
+
+def test_files_that_a_manifest_does_not_describe_are_counted(folder: Folder) -> None:
+    one, other = folder("one"), folder("two", device="cuda")
+    for name in ("a", "cost"):
+        (other / f"tables/{name}.csv").rename(other / f"tables/{name}2.csv")
+    assert compare.compare(str(one), str(other)).reasons == [
+        f"{other}/manifest.json does not describe tables/a2.csv and 1 more; run the workflow to "
+        "its end",
+        "device: cpu and cuda",
     ]
 
 

@@ -28,6 +28,7 @@ ONE_SEED = 0.05
 """Relative: how far numbers without a spread may lie apart."""
 UNSURE = 0.05
 """A verdict that flips in this share of resamples may be another one in another run."""
+ALL_SAME = "scale, commit, device, packages, data, spec and code are the same"
 KEYS = ("section", "row", "column")
 DECIDING = ("python", "torch", "numpy", "scipy")
 """The packages whose versions are compared; the manifests have all."""
@@ -70,7 +71,9 @@ def compare(first: str, second: str) -> Comparison:
     for name in _tables(first) | _tables(second):
         _numbers(found, name, _table(first, name), _table(second, name))
     _claims(found, _judged(first), _judged(second))
-    found.reasons = list(reasons(_manifest(first), _manifest(second)))
+    manifests = {folder: _manifest(folder) for folder in dict.fromkeys((first, second))}
+    stale = [line for folder, manifest in manifests.items() for line in _stale(folder, manifest)]
+    found.reasons = stale + list(_reasons(manifests[first], manifests[second])) or [ALL_SAME]
     return found
 
 
@@ -252,16 +255,32 @@ def verdict(a: pd.Series, b: pd.Series) -> str | None:
     return WITHIN if "not resolved" in statuses or unsure else DIFFERS
 
 
-def reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
-    """What differs in how two folders were made: scale, commit, device, packages, data, spec, code.
+def _stale(folder: str, manifest: dict[str, Any]) -> Iterator[str]:
+    """Whether what is compared was made after the manifest, which then does not say how.
 
-    No difference in any of them is said as well.
+    Files are known by their names below the folder: that may have been moved since. A reference
+    that was kept has no hashes.
     """
-    said = list(_reasons(first, second))
-    yield from said or ["scale, commit, device, packages, data, spec and code are the same"]
+    hashes = manifest.get("files") or {}
+    compared = [f"tables/{name}" for name in sorted(_tables(folder))]
+    if Path(folder, "claims.csv").is_file():
+        compared.insert(0, "claims.csv")
+    other = [
+        name
+        for name in compared
+        if files.sha256(Path(folder, name))
+        not in (digest for path, digest in hashes.items() if path.endswith(f"/{name}"))
+    ]
+    if hashes and other:
+        more = f" and {len(other) - 1} more" if len(other) > 1 else ""
+        yield (
+            f"{folder}/manifest.json does not describe {other[0]}{more}; run the workflow to its "
+            "end"
+        )
 
 
 def _reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
+    """What differs in how two folders were made."""
     for name in ("scale", "commit", "device"):
         if first.get(name) != second.get(name):
             yield f"{name}: {first.get(name)} and {second.get(name)}"
