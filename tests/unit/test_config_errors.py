@@ -10,6 +10,7 @@ import pytest
 import yaml
 from projects import Project, load
 
+from firstorder.config.validation import parse
 from firstorder.errors import ConfigError
 from firstorder.jobs import plan
 from firstorder.jobs.study import find, known_steps
@@ -599,6 +600,11 @@ MULTIPLIED_LISTS, MULTIPLIED_MERGES = (
         (MULTIPLIED_MERGES, r"line \d: its references stand for more than 1000000 values"),
         ("ce: &a [*a]\n", r"line 1: \*a stands within what it refers to"),
         ("ce: &a\n  <<: *a\n", r"line 2: \*a stands within what it refers to"),
+        ("ce: { weight_decay: 010 }\n", r"line 1: '010' is read as an octal number .*: write 10$"),
+        ("ce:\n  weight_decay: -0_7\n", r"line 2: '-0_7' is read as an octal .*: write -7$"),
+        ("010: {}\n", r"line 1: '010' is read as an octal number by YAML 1.1: write 10$"),
+        ("ce: [1:30]\n", r"line 1: '1:30' is read as a number to the base 60 .*: write a decimal"),
+        ("ce: [3, 1:30.5]\n", r"line 1: '1:30.5' is read as a number to the base 60"),
         ('"a\\nb": {}\n', r"'a\\nb' is not allowed as a name"),
     ],
 )
@@ -608,6 +614,11 @@ def test_a_file_that_is_not_yaml_names_the_line(edited: Any, text: str, expected
     with pytest.raises(ConfigError, match=expected) as caught:
         load(root)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_that_mean_what_they_look_like_are_read() -> None:
+    text = "[0, 0.5, 10, -3, 1_000, 0x10, 0b11, 1e-3, '010', '1:30']"
+    assert parse(text, "") == [0, 0.5, 10, -3, 1000, 16, 3, 0.001, "010", "1:30"]
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "losses.yaml", STUDY])

@@ -29,13 +29,20 @@ Model = TypeVar("Model", bound=BaseModel)
 Value = TypeVar("Value")
 
 
-class Loader(SafeLoader):
-    """YAML without two of its traps: keys given twice, and `1e-3` read as text.
+class TrapError(yaml.MarkedYAMLError):
+    """YAML, but not what whoever wrote it will have meant."""
 
-    What only looks like a number or a date (`0x_`, `2020-99-99`) is an error with its line.
+
+class Loader(SafeLoader):
+    """YAML without its traps: keys given twice, `1e-3` read as text, `010` as 8, `1:30` as 90.
+
+    `0x10`, `0b1` and `1_000` stay: they mean what they look like. What only looks like a number or
+    a date (`0x_`, `2020-99-99`) is an error with its line.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if problem := _misread(node):
+            raise TrapError(problem=problem, problem_mark=node.start_mark)
         try:
             found = super().construct_object(node, deep)
             str(found if isinstance(found, int) else "")  # too many digits to be shown
@@ -55,11 +62,26 @@ class Loader(SafeLoader):
                     problem="a key must be a text or a number", problem_mark=key.start_mark
                 )
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(
+                raise TrapError(
                     problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
                 )
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+
+def _misread(node: yaml.Node) -> str | None:
+    """What is wrong with a number of YAML 1.1 that nobody else reads so."""
+    if node.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+        return None
+    if octal := re.fullmatch(r"([-+]?)0[0-7_]+", node.value):
+        number = octal[1] + (node.value.lstrip("-+0_") or "0")
+        return f"{node.value!r} is read as an octal number by YAML 1.1: write {number}"
+    if ":" in node.value:
+        return (
+            f"{node.value!r} is read as a number to the base 60 by YAML 1.1: write a decimal "
+            "number, or quote a text"
+        )
+    return None
 
 
 Loader.add_implicit_resolver(
@@ -100,7 +122,8 @@ def parse(text: str, where: str | Path) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         twice = error.problem == "second occurrence"  # then the context says of what
         reason = str(error.context).partition(";")[0] if twice else error.problem
-        raise ConfigError(f"{where}: line {line}: not YAML: {reason}") from None
+        what = "" if isinstance(error, TrapError) else "not YAML: "
+        raise ConfigError(f"{where}: line {line}: {what}{reason}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     except UnicodeEncodeError:  # bytes of the command line that are no text
