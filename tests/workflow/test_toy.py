@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from projects import ROOT, Project
 
+from firstorder.errors import ConfigError
 from firstorder.jobs import plan
 
 MEAN = "results/smoke/toy/digits.json"
@@ -207,6 +208,11 @@ def test_a_raw_file_that_is_not_what_its_receipt_says_is_not_used(with_raw_file:
     done = with_raw_file.firstorder("prepare", "raw", check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"{RAW}: not the file that {RECEIPT} names" in done.stderr
+
+
+def test_a_table_of_an_unknown_study_is_told_which_are_known(toy: Project) -> None:
+    with pytest.raises(ConfigError, match=r"studies: study 'nope' is unknown; allowed: toy$"):
+        plan.make("config", {}).job("table", "nope", "pixels")
 
 
 @pytest.mark.parametrize("study", ["studies", "artefacts.pixels.options.digit", "no code"])

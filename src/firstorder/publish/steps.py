@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from firstorder.config import Config, ConfigError, choose
+from firstorder.config import Config, ConfigError, choose, lookup
 from firstorder.jobs import provenance
 from firstorder.jobs import study as studies
 from firstorder.jobs.code import code
@@ -35,12 +35,8 @@ def _artefact_outputs(kind: str) -> Any:
 
 def _artefact_job(kind: str) -> Any:
     def job(config: Config, study: str, artefact: str) -> Job:
-        own = config.studies.get(study)
-        known = {
-            name: each
-            for name, each in (own.declared.artefacts.items() if own else ())
-            if each.kind == kind
-        }
+        own = lookup(config.studies, study, "study", f"{config.root}/config.yaml: studies")
+        known = {name: each for name, each in own.declared.artefacts.items() if each.kind == kind}
         if artefact not in known:
             raise ConfigError(
                 f"{study} has no {kind} {artefact!r}; {choose(artefact, sorted(known))}"
