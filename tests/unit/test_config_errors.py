@@ -114,7 +114,17 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "no seeds": (
         SMOKE,
         {"seeds": []},
-        ["seeds: []", "at least 1 item"],
+        ["seeds: [] is not allowed: give at least one"],
+    ),
+    "a number for a list": (
+        SMOKE,
+        {"seeds": 3},
+        ["seeds: 3 is not allowed: should be a list such as [a, b]"],
+    ),
+    "a scale that is called as the file of a study": (
+        "scales.yaml",
+        {"study": {"data": "mine", "hardware": "any"}},
+        ["scales.yaml: 'study' is not allowed as a name: ", "name the scale otherwise"],
     ),
     "negative seed": (SMOKE, {"seeds": [-1]}, ["seeds.0: -1"]),
     "name of an entry": (
@@ -605,6 +615,8 @@ MULTIPLIED_LISTS, MULTIPLIED_MERGES = (
         ("010: {}\n", r"line 1: '010' is read as an octal number by YAML 1.1: write 10$"),
         ("ce: [1:30]\n", r"line 1: '1:30' is read as a number to the base 60 .*: write a decimal"),
         ("ce: [3, 1:30.5]\n", r"line 1: '1:30.5' is read as a number to the base 60"),
+        ("ce: { no: 1 }\n", r"line 1: key 'no' is read as true or false by YAML 1.1: quote it$"),
+        ("on: {}\n", r"line 1: key 'on' is read as true or false by YAML 1.1: quote it$"),
         ('"a\\nb": {}\n', r"'a\\nb' is not allowed as a name"),
     ],
 )
@@ -729,17 +741,28 @@ def test_a_study_that_cannot_be_imported_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("folder", ["taken", "taken/below/it"])
+@pytest.mark.parametrize("folder", ["Taken", "Taken/below/it"])
 def test_a_folder_that_is_a_file_is_named(
     edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     root: Path = edited("config.yaml", {"results": folder})
     monkeypatch.chdir(root.parent)
-    Path("taken").touch()
+    Path("Taken").touch()
     with pytest.raises(
-        ConfigError, match=f"results: '{folder}' is not allowed: taken is a file; name a folder"
+        ConfigError, match=f"results: '{folder}' is not allowed: Taken is a file; name a folder"
     ):
         load(root)
+
+
+@pytest.mark.parametrize("folder", ["config", "src/out", ".git", ".", "./", "{here}/config"])
+def test_results_do_not_lie_among_the_projects_own_files(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    root: Path = edited()
+    monkeypatch.chdir(root.parent)
+    with pytest.raises(ConfigError, match=r"results: .* is not allowed: the project's own files"):
+        load(root, {"results": folder.format(here=root.parent)})
+    assert load(root, {"results": "config-results"}).settings.results == "config-results"
 
 
 def test_a_step_of_a_study_that_is_not_chosen_is_named(toy: Project) -> None:

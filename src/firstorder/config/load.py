@@ -44,6 +44,11 @@ def load(
     where = f"{root}/config.yaml" + (" or the command line" if overrides else "")
     settings = check(Settings, main, where)
     scales = check_entries(Scale, root / "scales.yaml")
+    if "study" in scales:
+        raise ConfigError(
+            f"{root}/scales.yaml: 'study' is not allowed as a name: studies/NAME/study.yaml is "
+            "what a study publishes; name the scale otherwise"
+        )
     scale = lookup(scales, settings.scale, "scale", where)
     known = sorted(path.parent.name for path in (root / "studies").glob("*/study.yaml"))
     for name in settings.studies:

@@ -11,7 +11,7 @@ from pydantic import Field
 from firstorder.config.dataset import Dataset
 from firstorder.config.loss import Loss
 from firstorder.config.recipe import Recipe
-from firstorder.config.values import Folder, Slug, Some, Strict
+from firstorder.config.values import Apart, Folder, Slug, Some, Strict
 
 
 class Settings(Strict):
@@ -21,7 +21,7 @@ class Settings(Strict):
     studies: Some[str]
     """Folders of `config/studies/`, in the order in which they are published."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    results: Folder = "results"
+    results: Apart = "results"
     resources: Folder = "resources"
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A training writes a checkpoint at least this often."""

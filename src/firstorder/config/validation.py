@@ -34,7 +34,7 @@ class TrapError(yaml.MarkedYAMLError):
 
 
 class Loader(SafeLoader):
-    """YAML without its traps: keys given twice, `1e-3` read as text, `010` as 8, `1:30` as 90.
+    """YAML without its traps: keys twice, the key `no`, `1e-3` as text, `010` as 8, `1:30` as 90.
 
     `0x10`, `0b1` and `1_000` stay: they mean what they look like. What only looks like a number or
     a date (`0x_`, `2020-99-99`) is an error with its line.
@@ -60,6 +60,11 @@ class Loader(SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.MarkedYAMLError(
                     problem="a key must be a text or a number", problem_mark=key.start_mark
+                )
+            if key.tag == "tag:yaml.org,2002:bool":
+                raise TrapError(
+                    problem=f"key {key.value!r} is read as true or false by YAML 1.1: quote it",
+                    problem_mark=key.start_mark,
                 )
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 raise TrapError(
@@ -227,7 +232,14 @@ def _key(value: Any, location: tuple[int | str, ...], kind: str) -> list[int | s
 
 
 def _message(text: str) -> str:
-    text = text.removeprefix("Value error, ").removeprefix("Input ")
+    """What pydantic says, in words of YAML. What our own checks say stays: it may begin a name."""
+    if text.startswith("Value error, "):
+        return text.removeprefix("Value error, ")
+    text = text.removeprefix("Input ")
+    if few := re.search(r"should have at least (\d+) items? after validation", text):
+        return f"give at least {'one' if few[1] == '1' else few[1]}"
+    if text.startswith("should be a valid tuple"):
+        return "should be a list such as [a, b]"
     if "match pattern" in text and SLUG.pattern in text:
         return RULE
     if text.startswith("should be a valid dictionary"):

@@ -80,6 +80,18 @@ def _folder(name: str) -> str:
 
 Folder = Annotated[str, AfterValidator(_folder)]
 """A folder, from the project's or absolute."""
+OWN = (".", ".git", "config", "paper", "src", "tests", "workflow")
+"""What a project is made of."""
+
+
+def _apart(name: str) -> str:
+    if name.partition("/")[0] in OWN:
+        raise ValueError("the project's own files lie there; name another folder")
+    return name
+
+
+Apart = Annotated[Folder, AfterValidator(_apart)]
+"""A folder for what is made: deleting it deletes no source."""
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$", max_length=LONGEST // 2)]
 """A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
 Item = TypeVar("Item")
