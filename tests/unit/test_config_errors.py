@@ -489,7 +489,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "two networks with one label": (
         "studies/linearized/study.yaml",
         {"models.twin": {"label": "MLP", "model": "mlp"}},
-        ["models.twin.label: 'MLP'", "mlp has it too"],
+        ["models 'mlp' and 'twin' are both printed as 'MLP'"],
     ),
     # numbers that are none, sizes that no machine has
     "not a number": ("recipes.yaml", {"digits.lr": float("nan")}, ["digits.lr: nan", "finite"]),

@@ -21,7 +21,7 @@ from firstorder.config.load import check_losses, load, of_plain, plain, study_fi
 from firstorder.config.loss import TUNED, Loss, LossChange
 from firstorder.config.recipe import Recipe
 from firstorder.config.settings import Config, Scale, Settings, StudyConfig
-from firstorder.config.validation import SLUG, choose, lookup
+from firstorder.config.validation import SLUG, check_printed, choose, lookup
 from firstorder.config.values import (
     Count,
     Distinct,
@@ -68,6 +68,7 @@ __all__ = [
     "Threads",
     "check_losses",
     "check_noise",
+    "check_printed",
     "choose",
     "is_allowed_url",
     "is_loopback",

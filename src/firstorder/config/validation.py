@@ -6,7 +6,7 @@ The line names the file, the key, the value and what is allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -275,6 +275,21 @@ def choose(given: str, known: list[str]) -> str:
     shown = known if len(known) <= MANY else get_close_matches(given, known, n=FEW, cutoff=0.0)
     more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
     return f"{hint}allowed: {', '.join(shown) or 'none'}{more}"
+
+
+def check_printed(printed: Iterable[tuple[str, str, str]], where: str | Path) -> None:
+    """Refuse two of a kind that would be printed as one, at `where`.
+
+    Of each: its kind (such as `losses`), its text as printed, and its name.
+    """
+    names: dict[tuple[str, str], str] = {}
+    for kind, text, name in printed:
+        other = names.setdefault((kind, text), name)
+        if other != name:
+            raise ConfigError(
+                f"{where}: {kind} {other!r} and {name!r} are both printed as {text!r}; "
+                "give one another name or leave it out"
+            )
 
 
 def lookup(known: dict[str, Value], name: str, what: str, where: str | Path = "") -> Value:

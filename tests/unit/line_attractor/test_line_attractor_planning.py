@@ -94,6 +94,7 @@ def test_titles_and_times_are_in_no_spec() -> None:
         (STUDY, {"artefacts.pair.select.corpora": ["yelpp"]}, "'yelpp' is unknown"),
         (STUDY, {"corpora.imdb.content": None}, "content: missing: what is in place"),
         (STUDY, {"corpora.sst.files": []}, "0 given; the reader sst reads 3"),
+        (STUDY, {"cells.vanilla": "GRU"}, "cells 'gru' and 'vanilla' are both printed as 'GRU'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_one_line(
@@ -105,6 +106,14 @@ def test_what_cannot_be_meant_is_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert Path(file).name in str(caught.value)
+
+
+def test_corpora_with_one_title_are_refused_where_both_are_run(edited: Any) -> None:
+    root = edited(STUDY, {"corpora.imdb.title": "SST", "cells.lstm": "GRU"})
+    assert load(root, {"scale": "smoke", "studies": ["line_attractor"]})
+    edited(STUDY, {"cells.lstm": "LSTM"})
+    with pytest.raises(ConfigError, match="corpora 'imdb' and 'sst' are both printed as 'SST'"):
+        load(root, {"scale": "paper", "studies": ["line_attractor"]})
 
 
 def test_a_recipe_of_the_configuration_is_that_of_the_training() -> None:

@@ -103,6 +103,7 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
         (STUDY, {"on_kernels": ["nonesuch"]}, "loss 'nonesuch' is unknown"),
         (STUDY, {"losses.sgce.parameters": {}}, r"losses\.sgce\.parameters: one is tuned"),
         (STUDY, {"losses.sgce.parameters": {"p": 1.0, "q": 0.4}}, r"parameters\.p"),
+        (STUDY, {"losses.sgce.label": "CE"}, "losses 'ce' and 'sgce' are both printed as 'CE'"),
     ],
 )
 def test_a_mistake_is_one_line_with_file_and_key(edited, file, change, said) -> None:
@@ -110,6 +111,12 @@ def test_a_mistake_is_one_line_with_file_and_key(edited, file, change, said) -> 
     with pytest.raises(ConfigError, match=said) as caught:
         plan.make(root, {"studies": [NAME]})
     assert "\n" not in str(caught.value) and Path(file).name in str(caught.value)
+
+
+def test_what_no_scale_compares_may_be_printed_alike(edited) -> None:
+    plan.make(edited(STUDY, {"models.lenet.label": "MLP"}), {"studies": [NAME]})
+    root = edited(STUDY, {"losses.unhinged-l2.label": "Unhinged"})
+    plan.make(root, {"studies": [NAME]})
 
 
 def test_a_coloured_network_on_grey_images_is_refused(edited) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from firstorder.config import Config, ConfigError, lookup
+from firstorder.config import Config, ConfigError, check_printed, lookup
 from firstorder.jobs.paths import paths
-from firstorder.studies.line_attractor.settings import Corpus, Set, declared, scale
+from firstorder.studies.line_attractor import grid
+from firstorder.studies.line_attractor.settings import Corpus, Select, Set, declared, scale
 
 FILES = {"synthetic": 0, "sst": 3, "imdb": 1, "yelp": 1, "csv": 2}
 """How many raw files each reader reads."""
@@ -33,6 +35,17 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
             _check_own(config, name, corpus, f"{study_file}: corpora.{name}")
         for cell in chosen.cells:
             lookup(cells, cell, "cell", f"{where}.cells")
+    for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
+        for name, entry in entries.items():
+            check_printed(_printed(config, entry.select), f"{study_file}: {kind}.{name}.select")
+
+
+def _printed(config: Config, select: Select) -> Iterator[tuple[str, str, str]]:
+    """What a selection prints: (`corpora` or `cells`, the text, the name of one)."""
+    study = declared(config)
+    for corpus, cell in grid.networks(config, select):
+        yield "corpora", study.corpora[corpus].title, corpus
+        yield "cells", study.cells[cell], cell  # type: ignore[index]
 
 
 def _check_corpus(corpus: Corpus, where: str) -> None:

@@ -21,6 +21,7 @@ from firstorder.config import (
     Some,
     Strict,
     Threads,
+    check_printed,
     lookup,
 )
 from firstorder.config.validation import read
@@ -176,16 +177,11 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
     """Refuse what does not fit together, in one line that names file, key and mend."""
     study: LinearizedStudy = config.studies["linearized"].declared
     scale: LinearizedScale = config.studies["linearized"].scale
-    labels: dict[str, str] = {}
     for name, network in study.models.items():
         functions.check_model(
             network.model, network.model_parameters, f"{study_file}: models.{name}"
         )
-        if labels.setdefault(network.label, name) != name:
-            raise ConfigError(
-                f"{study_file}: models.{name}.label: {network.label!r} is not allowed: "
-                f"{labels[network.label]} has it too, and both would be printed as one"
-            )
+    check_printed((("models", each.label, n) for n, each in study.models.items()), study_file)
     for name, support in scale.supports.items():
         _check_support(config, support, f"{scale_file}: supports.{name}")
     for name, family in scale.families.items():

@@ -24,6 +24,7 @@ from firstorder.config import (
     Strict,
     Threads,
     check_noise,
+    check_printed,
     lookup,
 )
 from firstorder.jobs import functions, signature
@@ -235,7 +236,9 @@ def _check_examples(config: Config, examples: Examples, where: str) -> None:
 
 
 def _check_losses(config: Config, slugs: tuple[str, ...], dataset: str, study_file: Path) -> None:
-    """Parameters must fit the loss's function, and each must have a value."""
+    """Parameters must fit the loss's function, and each must have a value; labels must differ."""
+    labels = (("losses", loss(config, slug, dataset).label, slug) for slug in slugs)
+    check_printed(labels, study_file)
     for slug in slugs:
         found, where = loss(config, slug, dataset), f"{study_file}: losses.{slug}.parameters"
         if TUNED in found.parameters.values():

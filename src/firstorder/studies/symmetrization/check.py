@@ -18,6 +18,7 @@ from firstorder.config import (
     Noise,
     Recipe,
     check_noise,
+    check_printed,
     choose,
     lookup,
 )
@@ -231,14 +232,8 @@ def _check_printed(config: Config, file: Path) -> None:
     study = declared(config)
     for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
         for name, entry in entries.items():
-            where = f"{file}: {kind}.{name}.select"
-            printed: dict[tuple[str, ...], str] = {}
-            for what, text, own in selection.printed(config, entry.select):
-                if printed.setdefault((what, *text), own) != own:
-                    raise ConfigError(
-                        f"{where}: {what} {printed[what, *text]!r} and {own!r} are both printed as "
-                        f"{', '.join(text)!r}; give one another name or leave it out"
-                    )
+            printed = selection.printed(config, entry.select)
+            check_printed(printed, f"{file}: {kind}.{name}.select")
 
 
 def _selected(config: Config, select: Select, key: str) -> Iterator[str]:

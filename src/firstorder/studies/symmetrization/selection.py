@@ -111,15 +111,15 @@ def _heading(config: Config, setting: str) -> str:
     return f"{capital} ({setting})"
 
 
-def printed(config: Config, selection: Select) -> Iterator[tuple[str, tuple[str, ...], str]]:
+def printed(config: Config, selection: Select) -> Iterator[tuple[str, str, str]]:
     """What a selection prints: (`settings`, `noises` or `losses`, the text, the name of one)."""
     rows = (_row(config, *each) for each in dict.fromkeys(grid.selected_cells(config, selection)))
     for row in rows:
-        yield "settings", (row["heading"],), row["setting"]
-        yield "noises", (row["kind"], row["noise_label"]), row["noise"]
+        yield "settings", row["heading"], row["setting"]
+        yield "noises", f"{row['kind']}, {row['noise_label']}", row["noise"]
     if selection.losses is not None:
         known = losses(config)
-        yield from (("losses", (known[n].label,), n) for n in group(config, selection.losses))
+        yield from (("losses", known[n].label, n) for n in group(config, selection.losses))
 
 
 def _noise_label(config: Config, name: str) -> str:
