@@ -27,6 +27,7 @@ VARIANTS = {
     "slug": "{loss}-q{value}",
     "label": "{label}, q = {value}",
 }
+CLAIM = {"title": "t", "where": "w", "predicate": "memorises", "select": {}}
 CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     # unknown keys, at every depth
     "top": ("config.yaml", {"skale": "smoke"}, ["skale: unknown key", "did you mean 'scale'?"]),
@@ -456,6 +457,24 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"artefacts.accuracy-symmetric.published": "nowhere"},
         ["artefacts.accuracy-symmetric.published: ", "nowhere.csv does not exist"],
     ),
+    # claims
+    "a claim without a name": (
+        STUDY,
+        {"claims": {"": CLAIM}},
+        ["claims.: '' is not allowed: use letters, digits"],
+    ),
+    "a claim named by signs": (
+        STUDY,
+        {"claims": {"T/ 1é<b>": CLAIM}},
+        ["claims.T/ 1é<b>: 'T/ 1é<b>' is not allowed: use letters, digits"],
+    ),
+    "a claim named by a number": (STUDY, {"claims": {"12": CLAIM}}, ["'12' is not allowed"]),
+    "a day in words": (
+        STUDY,
+        {"claims.P1.since": "tomorrow"},
+        ["claims.P1.since: 'tomorrow' is not allowed: write a date as YYYY-MM-DD"],
+    ),
+    "a day that no month has": (STUDY, {"claims.P1.since": "2026-02-30"}, ["YYYY-MM-DD"]),
     # names twice
     "a seed twice": (SMOKE, {"seeds": [1, 1]}, ["seeds: [1, 1]", "1 stands there twice"]),
     "a seed of a family twice": (

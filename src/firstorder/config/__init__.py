@@ -23,6 +23,7 @@ from firstorder.config.recipe import Recipe
 from firstorder.config.settings import Config, Scale, Settings, StudyConfig
 from firstorder.config.validation import SLUG, check_printed, choose, lookup
 from firstorder.config.values import (
+    ClaimId,
     Count,
     Distinct,
     Place,
@@ -43,6 +44,7 @@ __all__ = [
     "TUNED",
     "Artefact",
     "Claim",
+    "ClaimId",
     "Config",
     "ConfigError",
     "Content",

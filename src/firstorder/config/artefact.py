@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
-from firstorder.config.values import Slug, Strict
+from firstorder.config.values import Day, Slug, Strict
 
 Selection = TypeVar("Selection", bound=Strict)
 
@@ -48,7 +48,7 @@ class Claim(Strict, Generic[Selection]):
     where: str
     by: Literal["paper", "peer", "project"] = "project"
     """Who says it: the paper, a peer's table suggests it, or this project expects it."""
-    since: str = ""
+    since: Day = ""
     """Date of its first declaration, YYYY-MM-DD."""
     history: tuple[str, ...] = ()
     """What was changed since, each with its date."""

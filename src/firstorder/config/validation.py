@@ -25,6 +25,9 @@ except ImportError:  # PyYAML without libyaml
 SLUG = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 """A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
 
+CLAIM = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+"""A claim's name; a letter first, for a table of names alone is not to be read as numbers."""
+
 Model = TypeVar("Model", bound=BaseModel)
 Value = TypeVar("Value")
 
@@ -191,6 +194,7 @@ def check_entries(model: type[Model], path: Path) -> dict[str, Model]:
 
 
 RULE = "use lower-case letters, digits, '.', '_', '+' and '-', a letter or digit first"
+RULES = {SLUG: RULE, CLAIM: "use letters, digits, '.', '_' and '-', a letter first"}
 
 
 def explain(model: type[BaseModel], value: Any, error: ValidationError, entry: str = "") -> str:
@@ -240,8 +244,8 @@ def _message(text: str) -> str:
         return f"give at least {'one' if few[1] == '1' else few[1]}"
     if text.startswith("should be a valid tuple"):
         return "should be a list such as [a, b]"
-    if "match pattern" in text and SLUG.pattern in text:
-        return RULE
+    if "match pattern" in text:
+        text = next((rule for each, rule in RULES.items() if f"^{each.pattern}$" in text), text)
     if text.startswith("should be a valid dictionary"):
         return "expected `key: value` lines"
     return text[0].lower() + text[1:]

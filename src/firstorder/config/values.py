@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os.path
+from datetime import date
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from firstorder.config.validation import SLUG
+from firstorder.config.validation import CLAIM, SLUG
 from firstorder.files import in_the_way
 
 Scalar = bool | int | float | str
@@ -94,6 +95,7 @@ Apart = Annotated[Folder, AfterValidator(_apart)]
 """A folder for what is made: deleting it deletes no source."""
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$", max_length=LONGEST // 2)]
 """A name that is also a folder: lower case, digits, `.`, `_`, `+` and `-`."""
+ClaimId = Annotated[str, Field(pattern=f"^{CLAIM.pattern}$", max_length=LONGEST // 2)]
 Item = TypeVar("Item")
 
 
@@ -111,6 +113,19 @@ Distinct = Annotated[tuple[Item, ...], AfterValidator(_distinct)]
 Some = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
 """The same with at least one item."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _day(text: str) -> str:
+    try:
+        if text and date.fromisoformat(text).isoformat() != text:
+            raise ValueError
+    except ValueError:
+        raise ValueError("write a date as YYYY-MM-DD") from None
+    return text
+
+
+Day = Annotated[str, AfterValidator(_day)]
+"""A date, or nothing."""
 
 
 class Strict(BaseModel):

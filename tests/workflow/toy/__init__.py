@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from firstorder.config import Artefact, Claim, Config, Strict, lookup
+from firstorder.config import Artefact, Claim, ClaimId, Config, Strict, lookup
 from firstorder.jobs.job import Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import Selected, Step, Study
@@ -16,7 +16,7 @@ class Declared(Strict):
     title: str
     paper: str
     artefacts: dict[str, Artefact[Select]]
-    claims: dict[str, Claim[Select]]
+    claims: dict[ClaimId, Claim[Select]]
 
 
 class Scale(Strict):

@@ -9,6 +9,7 @@ from pydantic import Field
 from firstorder.config import (
     Artefact,
     Claim,
+    ClaimId,
     Config,
     Count,
     File,
@@ -65,7 +66,7 @@ class Declared(Strict):
     """How every cell is printed, in the order of tables."""
     corpora: dict[Slug, Corpus]
     artefacts: dict[Slug, Artefact[Select]]
-    claims: dict[str, Claim[Select]] = {}
+    claims: dict[ClaimId, Claim[Select]] = {}
 
 
 class Text(Strict):

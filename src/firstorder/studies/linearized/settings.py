@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from firstorder.config import (
     Artefact,
     Claim,
+    ClaimId,
     Config,
     ConfigError,
     Count,
@@ -75,7 +76,7 @@ class LinearizedStudy(Strict):
     paper: str
     models: dict[Slug, Network]
     artefacts: dict[Slug, Artefact[Select]]
-    claims: dict[str, Claim[Judged]] = {}
+    claims: dict[ClaimId, Claim[Judged]] = {}
 
 
 class Support(Strict):

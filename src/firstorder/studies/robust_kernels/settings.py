@@ -11,6 +11,7 @@ from firstorder.config import (
     TUNED,
     Artefact,
     Claim,
+    ClaimId,
     Config,
     ConfigError,
     Count,
@@ -70,7 +71,7 @@ class Declared(Strict):
     on_networks: Some[Slug]
     """Those that networks are trained with."""
     artefacts: dict[Slug, Artefact[Select]]
-    claims: dict[str, Claim[Select]] = {}
+    claims: dict[ClaimId, Claim[Select]] = {}
 
 
 class Examples(Strict):

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from firstorder.config import (
     Artefact,
     Claim,
+    ClaimId,
     Config,
     Distinct,
     Noise,
@@ -61,7 +62,7 @@ class Declared(Strict):
     variants: dict[str, Variants] = {}
     """Families of losses; each is also a group under its own name."""
     artefacts: dict[Slug, Artefact[Select]]
-    claims: dict[str, Claim[Select]] = {}
+    claims: dict[ClaimId, Claim[Select]] = {}
 
 
 class Setting(Strict):
