@@ -85,6 +85,9 @@ def test_the_project_s_own_configuration_is_accepted(scale: str) -> None:
         (STUDY, "claims/E17/options/tasks", [3], r"claims\.E17\.options\.tasks"),
         (STUDY, "claims/E17/predicate", "spikes", "'spikes' is unknown; did you mean 'spike'"),
         (STUDY, "artefacts/training-metrics/options/epoch", [5], r"training-metrics\.options"),
+        (STUDY, "artefacts/rotated-kernel/options/model", "lenett",
+         r"rotated-kernel\.options\.model: model 'lenett' is unknown; did you mean 'lenet'"),
+        (STUDY, "artefacts/rotated-kernel/options/model", 3, r"options\.model: 3 is not allowed"),
         (STUDY, "artefacts/nads/select/files", ["nads.npz"], "files: unknown key"),
     ],
 )  # fmt: skip

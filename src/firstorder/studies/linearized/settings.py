@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -255,3 +255,13 @@ def _check_selections(
                 lookup(config.datasets, chosen.dataset, "dataset", f"{where}.dataset")
             for family in chosen.families:
                 lookup(declared, family, "family", where)
+            _check_options(study, entry.options, f"{study_file}: {part}.{name}.options")
+
+
+def _check_options(study: LinearizedStudy, options: dict[str, Any], where: str) -> None:
+    """Refuse unknown models. What is no text is checked against the function's signature."""
+    for key in ("model", "models"):
+        named = options.get(key)
+        for model in named if isinstance(named, list) else [named]:
+            if isinstance(model, str):
+                lookup(study.models, model, "model", f"{where}.{key}")
