@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from torch import nn
 
 from firstorder import models
 from firstorder.errors import ConfigError
+from firstorder.jobs import functions
 from firstorder.models.initialisers import fan_in, truncated_normal
-from firstorder.models.layers import activation, same_padding
+from firstorder.models.layers import Activation, activation, same_padding
+from firstorder.models.resnet import Padding
 
 COLOUR, GREY, DIGITS = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 
@@ -212,3 +215,33 @@ def test_unknown_names_are_answered_with_the_allowed_ones(
 def test_an_image_too_small_for_the_poolings_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 8 pixels"):
         models.build("cnn8", 10, (3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("mlp", {"hidden": 0}),
+        ("mlp", {"depth": -1}),
+        ("mlp", {"activation": "rellu"}),
+        ("lenet", {"width": 0.0}),
+        ("cnn4", {"activation": "tanh"}),
+        ("cnn8", {"activation": "tanh"}),
+        ("resnet18", {"width": -1.0}),
+        ("resnet34", {"padding": "some"}),
+        ("resnet50", {"zero_init_residual": "yes"}),
+    ],
+)
+def test_a_parameter_that_no_network_can_have_is_refused_when_planned(
+    name: str, parameters: dict[str, Any]
+) -> None:
+    (key,) = parameters
+    with pytest.raises(ConfigError, match=rf"here\.model_parameters\.{key}: .* is not allowed"):
+        functions.check_model(name, parameters, "here")
+
+
+def test_planning_allows_the_activations_and_paddings_that_networks_have() -> None:
+    for name in get_args(Activation):
+        functions.check_model("mlp", {"activation": name, "depth": 0}, "here")
+        assert isinstance(activation(name), nn.Module)
+    for padding in get_args(Padding):
+        models.build("resnet18", 2, DIGITS, padding=padding, width=0.02)

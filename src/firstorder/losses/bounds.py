@@ -1,4 +1,4 @@
-"""What a parameter of a loss may be, said in its type hint."""
+"""What a parameter of a loss or a network may be, said in its type hint."""
 
 from __future__ import annotations
 

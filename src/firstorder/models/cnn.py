@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from torch import nn
 
+from firstorder.models.layers import Activation, flat_size
 from firstorder.models.layers import activation as activation_module
-from firstorder.models.layers import flat_size
 from firstorder.models.registry import Shape, register
 
 
 @register("cnn4")
-def cnn4(num_classes: int, shape: Shape, *, activation: str = "relu") -> nn.Module:
+def cnn4(num_classes: int, shape: Shape, *, activation: Activation = "relu") -> nn.Module:
     """Two convolutions, each followed by a pooling, and two linear layers (section 6.2)."""
     return _stages(((32,), (64,)), 128, num_classes, shape, activation)
 
 
 @register("cnn8")
-def cnn8(num_classes: int, shape: Shape, *, activation: str = "relu") -> nn.Module:
+def cnn8(num_classes: int, shape: Shape, *, activation: Activation = "relu") -> nn.Module:
     """Three pairs of convolutions, each followed by a pooling, and two linear layers (6.1)."""
     return _stages(((64, 64), (128, 128), (196, 196)), 256, num_classes, shape, activation)
 

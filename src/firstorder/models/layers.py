@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from torch import nn
 
 from firstorder.errors import ConfigError
+from firstorder.losses.bounds import Bound
+
+Activation = Literal["gelu", "relu"]
+"""What `activation` knows, and a configuration may name."""
+Width = Annotated[float, Bound(gt=0)]
+"""Factor of all numbers of channels and units."""
 
 
 def activation(name: str) -> nn.Module:

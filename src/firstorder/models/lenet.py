@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from firstorder.models.layers import Activation, Width, flat_size
 from firstorder.models.layers import activation as activation_module
-from firstorder.models.layers import flat_size
 from firstorder.models.registry import Shape, register
 
 
 @register("lenet")
 def lenet(
-    num_classes: int, shape: Shape, *, activation: str = "relu", width: float = 1.0
+    num_classes: int, shape: Shape, *, activation: Activation = "relu", width: Width = 1.0
 ) -> nn.Module:
     """Two 5 x 5 convolutions (6 and 16 channels), then 120 and 84 units, all times `width`.
 

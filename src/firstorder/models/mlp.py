@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
+from firstorder.losses.bounds import Bound
+from firstorder.models.layers import Activation
 from firstorder.models.layers import activation as activation_module
 from firstorder.models.registry import Shape, register
 
 
 @register("mlp")
 def mlp(
-    num_classes: int, shape: Shape, *, hidden: int = 100, depth: int = 2, activation: str = "relu"
+    num_classes: int,
+    shape: Shape,
+    *,
+    hidden: Annotated[int, Bound(ge=1)] = 100,
+    depth: Annotated[int, Bound(ge=0)] = 2,
+    activation: Activation = "relu",
 ) -> nn.Module:
     """`depth` hidden layers of `hidden` units (arXiv:2106.06770: 100, 100)."""
     layers: list[nn.Module] = [nn.Flatten()]

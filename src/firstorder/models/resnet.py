@@ -7,12 +7,17 @@ n = B H W values a channel, 1.00001 for a batch of 128 images of 32 x 32 and 1.0
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from firstorder.errors import ConfigError
+from firstorder.models.layers import Activation, Width, same_padding
 from firstorder.models.layers import activation as activation_module
-from firstorder.models.layers import same_padding
 from firstorder.models.registry import Shape, register
+
+Padding = Literal["same", "torch"]
+"""Of strided convolutions, see `ResNet`."""
 
 
 @register("resnet18")
@@ -20,10 +25,10 @@ def resnet18(
     num_classes: int,
     shape: Shape,
     *,
-    activation: str = "relu",
+    activation: Activation = "relu",
     zero_init_residual: bool = False,
-    padding: str = "torch",
-    width: float = 1.0,
+    padding: Padding = "torch",
+    width: Width = 1.0,
 ) -> nn.Module:
     """Four stages of two blocks (arXiv:2106.06770, section 4.3)."""
     return ResNet((2, 2, 2, 2), num_classes, shape, activation, zero_init_residual, padding, width)
@@ -34,10 +39,10 @@ def resnet34(
     num_classes: int,
     shape: Shape,
     *,
-    activation: str = "relu",
+    activation: Activation = "relu",
     zero_init_residual: bool = False,
-    padding: str = "torch",
-    width: float = 1.0,
+    padding: Padding = "torch",
+    width: Width = 1.0,
 ) -> nn.Module:
     """Stages of 3, 4, 6 and 3 blocks (arXiv:2605.20347, section 6.3)."""
     return ResNet((3, 4, 6, 3), num_classes, shape, activation, zero_init_residual, padding, width)
