@@ -132,6 +132,21 @@ def test_a_network_that_diverges_in_its_first_epoch_is_no_measurement(tiny: Conf
         assert verdicts["verdict"][claim] == "no seed finished an epoch"
 
 
+def test_states_that_never_change_have_a_record(tiny: Config) -> None:
+    path = Path("config/studies/line_attractor/tiny.yaml")
+    scale = yaml.safe_load(path.read_text())
+    scale["corpora"]["synthetic"]["recipe"] |= {"gate_bias": 1e30}
+    path.write_text(yaml.safe_dump(scale))
+    config = small.config(Path.cwd())
+    for step in ("train_rnn", "find_fixed_points", "linearize_dynamics"):
+        job = small.run(config, step, *NETWORK)
+    numbers = record(job, "1/dynamics.json")["numbers"]
+    assert numbers["untrained_dimension"] is None and numbers["untrained_share"] == 0
+    small.run(config, "figure", "line_attractor", "modifiers")
+    verdicts = pd.read_csv(small.run(config, "claims").outputs["csv"]).set_index("claim")
+    assert verdicts["status"]["L1-untrained"] == "not run"
+
+
 def test_points_whose_modes_are_all_complex_are_too_few() -> None:
     drawn = recurrent.initialise("vanilla", 5, 3, 2, torch.Generator().manual_seed(0))
     drawn["U"] = torch.tensor([[0.1, -0.9], [0.9, 0.1]])  # a rotation
@@ -239,3 +254,25 @@ def test_texts_that_are_not_the_published_ones_are_refused(tiny: Config, tmp_pat
     spec = {"reader": "imdb", "files": ["reviews.tar"], "content": "0" * 64}
     with pytest.raises(DataError, match="not the published texts; move it away"):
         read_text(spec, {"reviews.tar": "receipt.json"}, {}, Context())
+    spec |= {"content": None, "train": None, "test": None, "validation": 0.5, "max_size": None}
+    with pytest.raises(DataError, match=r"no word occurs 9 times in .*; lower text\.min_count"):
+        read_text(spec | {"min_count": 9}, {"reviews.tar": "receipt.json"}, {}, Context())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bag": 1}, r"the first 1 training documents, .* have one label; raise text\.bag"),
+        ({"class_min_count": 10**6}, r"fewer than three words occur 1000000 times in .*; lower"),
+    ],
+)
+def test_texts_that_no_bag_of_words_can_be_read_of_are_one_line(
+    tiny: Config, changed: dict[str, int], said: str
+) -> None:
+    from firstorder.jobs.context import Context
+    from firstorder.studies.line_attractor.words import count_words
+
+    job = small.job(tiny, "count_words", "synthetic")
+    spec = {"valences": False, "bag": 500, "classes": 100, "class_min_count": 10} | changed
+    with pytest.raises(DataError, match=rf"documents\.npz: {said}"):
+        count_words(spec, job.inputs, job.outputs, Context())

@@ -182,10 +182,10 @@ def _states(subject: Subject, states: Tensor, plane: Principal) -> tuple[Arrays,
         "state_pc1": float(shares[0]),
         "state_pc2": float(shares[1]),
         "state_pc3": float(shares[2]),
-        "state_dimension": plane.participation,
+        "state_dimension": finite(plane.participation),
         "untrained_pc1": float(other[0]),
         "untrained_pc2": float(other[1]),
-        "untrained_dimension": control.participation,
+        "untrained_dimension": finite(control.participation),
     }
 
 
@@ -335,7 +335,7 @@ def _context(subject: Subject, found: Read, theta: Tensor) -> tuple[Arrays, dict
     known = negation.candidates(subject.documents.tokens, classed, len(subject.words), token)
     tokens, strengths, plane = negation.modifiers(network, found, theta, known, asked)
     listed = [
-        {"word": subject.words[each], "strength": float(strength)}
+        {"word": subject.words[each], "strength": finite(strength)}
         for each, strength in zip(tokens, strengths, strict=True)
     ]
     arrays |= {"negation": later, "negation_before": before, "modifiers": plane}

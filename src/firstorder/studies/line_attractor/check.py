@@ -80,7 +80,8 @@ def _check_set(corpus: Corpus, chosen: Set, where: str) -> None:
         raise ConfigError(f"{where}.text: say how many documents to draw: train and test")
     if corpus.reader == "sst" and text.model_fields_set & {"train", "test", "validation"}:
         raise ConfigError(f"{where}.text: SST has splits of its own; leave train, test, validation")
-    if corpus.reader != "sst" and not 0 < text.validation < 1:
+    if corpus.reader != "sst" and text.train is not None and text.train * text.validation < 1:
         raise ConfigError(
-            f"{where}.text.validation: {text.validation:g} is not allowed; between 0 and 1"
+            f"{where}.text.validation: {text.validation:g} of {text.train} documents is less than "
+            "one; raise it or train"
         )

@@ -65,7 +65,7 @@ def measured(
     for _, whole in numbers[applies].groupby(["corpus", "cell"], sort=False):
         part = whole[values[whole.index].notna()]
         if part.empty:
-            trained = whole["state_dimension"].notna().any()
+            trained = whole["state_pc1"].notna().any()
             effects.append(missing(NO_POINTS if trained else NOT_TRAINED, name(whole.iloc[0])))
             continue
         left = "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds {having})"

@@ -99,7 +99,7 @@ def modifiers(results: Results) -> Drawing:
     moved = frames.arrays(results, keys, "modifiers")["modifiers"]
     figure, axes = style.panels(1, 2, height=3.0)
     left, right = axes[0]
-    strengths = np.array([each["strength"] for each in listed])
+    strengths = np.array([each["strength"] for each in listed], float)
     words = [each["word"] for each in listed]
     place = np.arange(len(words))[::-1]
     left.barh(place, strengths, color="#555555", height=0.7)

@@ -118,7 +118,7 @@ def grid(network: Network, fixed: FixedPoints, states: Tensor) -> list[dict[str,
         if len(points) >= FEWEST:
             along = points @ readout
             row |= {
-                "span": float(along.max() - along.min()) / across,
+                "span": float(along.max() - along.min()) / across if across else None,
                 "share": float(dynamics.principal(points).shares[0]),
             }
             few = read(network, points[:: -(-len(points) // AT_MOST)])

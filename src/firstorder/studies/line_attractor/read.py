@@ -32,6 +32,7 @@ def read_text(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     """
     from firstorder.data.steps import raw_file
     from firstorder.data.text import documents
+    from firstorder.data.text.words import RESERVED
 
     paths = {name: Path(raw_file(inputs[name])) for name in spec["files"]}
     if spec["reader"] == "synthetic":
@@ -46,6 +47,11 @@ def read_text(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
                     f"{', '.join(map(str, paths.values()))}: no {name} documents of {given} "
                     "training ones and those for testing; give more"
                 )
+        if len(words) == len(RESERVED):
+            raise DataError(
+                f"{', '.join(map(str, paths.values()))}: no word occurs {spec['min_count']} times "
+                "in the training documents; lower text.min_count"
+            )
     record: dict[str, Any] = {"words": len(words), "splits": {}}
     for name, split in splits.items():
         cut = split if spec["longest"] is None else split.up_to(spec["longest"])

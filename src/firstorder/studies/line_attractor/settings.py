@@ -13,7 +13,6 @@ from firstorder.config import (
     Config,
     Count,
     File,
-    Rate,
     Seed,
     Sha256,
     Slug,
@@ -24,6 +23,8 @@ from firstorder.config import (
 NAME = "line_attractor"
 CellName = Literal["vanilla", "ugrnn", "gru", "lstm"]
 Positive = Annotated[float, Field(gt=0)]
+Several = Annotated[int, Field(ge=2, le=10**12)]
+"""Documents of which both labels may be: one has one label."""
 
 
 class Select(Strict):
@@ -72,21 +73,21 @@ class Declared(Strict):
 class Text(Strict):
     """How much of a corpus is read, and which of its words are known."""
 
-    train: Count | None = None
+    train: Several | None = None
     """Training documents, the first of a fixed shuffle; all when absent. How many to draw, of the
     synthetic corpus."""
     test: Count | None = None
-    validation: Rate = 0.1
+    validation: Annotated[float, Field(ge=0.001, lt=1)] = 0.1
     """Share of the training documents that is held out, where the corpus has no such split."""
     min_count: Count = 1
     """A word that is known occurs at least so often in the training documents."""
-    max_size: Count | None = None
+    max_size: Annotated[int, Field(ge=3, le=10**12)] | None = None
     """Words and the two reserved tokens at most, the most frequent first."""
     longest: Count | None = None
     """Documents are cut to their first so many tokens."""
     classes: Count = 100
     """Words of each class: positive, negative, neutral."""
-    bag: Count | None = None
+    bag: Several | None = None
     """Training documents that the bag of words is fitted on, the first; all when absent."""
     class_min_count: Count = 10
     """Words of a class occur at least so often in the training documents."""
@@ -96,7 +97,8 @@ class Recipe(Strict):
     """A network and its training: `training.sequence_recipe`."""
 
     embedding: Count = 128
-    units: Count = 256
+    units: Annotated[int, Field(ge=3, le=10**12)] = 256
+    """Three at least: so many principal components and time constants are reported."""
     epochs: Count = 4
     batch: Count = 64
     lr: Positive = 1e-3
@@ -104,7 +106,7 @@ class Recipe(Strict):
     decay: Positive = 0.2
     decay_steps: Count = 1000
     clip: Positive | None = 5.0
-    word_dropout: Rate = 0.0
+    word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gate_bias: float = 0.0
     embedding_norm: Positive | None = None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from firstorder import files
+from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 
@@ -30,12 +31,22 @@ def count_words(spec: Spec, inputs: Files, outputs: Files, context: Context) -> 
     words, splits = documents.load(inputs["documents"])
     train = splits["train"]
     fewer = train.take(np.arange(len(train))[: spec["bag"]])
+    if len(set(fewer.labels.tolist())) < 2:
+        raise DataError(
+            f"{inputs['documents']}: the first {len(fewer)} training documents, of which the bag "
+            "of words is fitted, have one label; raise text.bag or text.train"
+        )
     fitted = bag_of_words.fit(len(words), fewer, splits["validation"], splits["test"])
     classes = (
         valence_classes()
         if spec["valences"]
         else chosen(fitted.coefficients, splits["train"], spec["classes"], spec["class_min_count"])
     )
+    if not any(map(len, classes.values())):
+        raise DataError(
+            f"{inputs['documents']}: fewer than three words occur {spec['class_min_count']} times "
+            "in the training documents; lower text.class_min_count"
+        )
     arrays = {"coefficients": fitted.coefficients, "correct": fitted.correct, **classes}
     with files.replacing(outputs["words.npz"]) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
