@@ -21,7 +21,7 @@ from firstorder.jobs import code
 
 
 def _bound(**limits: Any) -> Any:
-    """`firstorder.losses.bounds.Bound` for pydantic: losses do not import it."""
+    """`firstorder.bounds.Bound` for pydantic: losses do not import it."""
     limits.pop("finite", None)  # nothing from a file may be infinite
     return Field(**limits)
 

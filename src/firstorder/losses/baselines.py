@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from firstorder.losses.bounds import (
+from firstorder.bounds import (
     AboveOne,
     Copies,
     Exponent,

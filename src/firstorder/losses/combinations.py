@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from firstorder.bounds import AboveOne, Positive, Probability, Weight
 from firstorder.losses.baselines import (
     ael,
     agce,
@@ -25,7 +26,6 @@ from firstorder.losses.baselines import (
     nnfl,
     rce,
 )
-from firstorder.losses.bounds import AboveOne, Positive, Probability, Weight
 from firstorder.losses.registry import Loss, register
 
 

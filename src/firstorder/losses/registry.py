@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from firstorder import own
+from firstorder.bounds import refusal
 from firstorder.errors import LossError
-from firstorder.losses.bounds import refusal
 
 Scalar = bool | int | float | str
 

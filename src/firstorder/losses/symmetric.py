@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from firstorder.losses.bounds import Positive, Share
+from firstorder.bounds import Positive, Share
 from firstorder.losses.registry import Loss, register
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from torch import nn
 
+from firstorder.bounds import Bound
 from firstorder.errors import ConfigError
-from firstorder.losses.bounds import Bound
 
 Activation = Literal["gelu", "relu"]
 """What `activation` knows, and a configuration may name."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import nn
 
-from firstorder.losses.bounds import Bound
+from firstorder.bounds import Bound
 from firstorder.models.layers import Activation
 from firstorder.models.layers import activation as activation_module
 from firstorder.models.registry import Shape, register
