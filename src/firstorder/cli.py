@@ -74,6 +74,9 @@ def main() -> None:
     except UserError as error:
         click.echo(f"firstorder: {error}", err=True)
         sys.exit(1)
+    except UnicodeEncodeError as error:
+        click.echo(f"firstorder: {error.object!a}: no file can have this name", err=True)
+        sys.exit(1)
     except OSError as error:
         place = error.filename or "a file"
         click.echo(f"firstorder: {place}: {error.strerror or error}", err=True)

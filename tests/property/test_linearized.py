@@ -153,9 +153,9 @@ def test_first_steps_below_a_loss_are_recorded() -> None:
 def test_recipes_that_leave_the_span_are_refused() -> None:
     K, y = torch.eye(2), torch.tensor([[0], [1]])
     plain = Recipe(model="scalar", epochs=1, batch=2, lr=1.0)
-    for update in ({"weight_decay": 0.1}, {"clip": 1.0}):
-        recipe = plain.model_copy(update=update)
-        with pytest.raises(ConfigError, match="weight_decay, clip and augment"):
+    for key, value in {"weight_decay": 0.1, "clip": 1.0, "augment": {"flip": 0.5}}.items():
+        recipe = plain.model_copy(update={key: value})
+        with pytest.raises(ConfigError, match=f"it has {key}"):
             function_space.train(K, K[0], y, K, K[0], y, recipe, [])
 
 

@@ -22,6 +22,7 @@ from packaging.version import Version
 import firstorder
 from firstorder.config import load
 from firstorder.jobs import study
+from firstorder.publish.declared import artefacts
 
 
 @pytest.fixture(scope="module")
@@ -203,9 +204,7 @@ def test_the_readme_asks_for_figures_that_are_declared(project: Path) -> None:
     assert asked
     for scale, name in asked:
         loaded = load(project / "config", {"scale": scale}, study.find)
-        figures = {
-            f"{own}-{id}" for own, id, each in study.artefacts(loaded) if each.kind == "figure"
-        }
+        figures = {f"{own}-{id}" for own, id, each in artefacts(loaded) if each.kind == "figure"}
         assert name in figures
 
 

@@ -16,6 +16,7 @@ from firstorder.errors import DataError
 from firstorder.jobs import plan
 from firstorder.jobs import study as studies
 from firstorder.jobs.run import run
+from firstorder.publish.declared import artefacts
 from firstorder.studies.line_attractor import jobs
 from firstorder.studies.line_attractor.settings import Recipe
 from firstorder.training.sequence_recipe import SequenceRecipe
@@ -35,7 +36,7 @@ def test_every_scale_plans_its_networks_and_figures(
     steps = studies.steps(config)
     for name in ("train_rnn", "find_fixed_points", "linearize_dynamics"):
         assert len(list(steps[name].every(config))) == networks
-    drawn = [artefact for _, _, artefact in studies.artefacts(config) if artefact.kind == "figure"]
+    drawn = [artefact for _, _, artefact in artefacts(config) if artefact.kind == "figure"]
     assert len(drawn) == figures
 
 

@@ -16,8 +16,8 @@ from firstorder import dynamics, files
 from firstorder.config import Config
 from firstorder.errors import DataError
 from firstorder.jobs.job import Job
-from firstorder.jobs.study import artefacts
 from firstorder.models import recurrent
+from firstorder.publish.declared import artefacts
 from firstorder.studies.line_attractor import analysis, figures, figures_seeds, points, tables
 from firstorder.studies.line_attractor import network as networks
 

@@ -12,6 +12,7 @@ import yaml
 from firstorder.config import ConfigError, load
 from firstorder.jobs import study as studies
 from firstorder.publish import declared
+from firstorder.publish.declared import artefacts
 
 from .small import ROOT
 
@@ -111,7 +112,7 @@ def test_a_scale_may_leave_out_families_and_supports(tmp_path: Path) -> None:
     root = edited(tmp_path, SMOKE, "families", {})
     checked(root)
     config = load(root, {"scale": "smoke", "studies": ["linearized"]}, studies.find)
-    assert not list(studies.artefacts(config))
+    assert not list(artefacts(config))
 
 
 def test_families_may_have_any_name(tmp_path: Path) -> None:
