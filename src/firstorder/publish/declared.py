@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firstorder.config import Artefact, Config, ConfigError, choose, study_files
+from firstorder.config import Artefact, Claim, Config, ConfigError, choose, study_files
 from firstorder.jobs import code, signature
 from firstorder.jobs import study as studies
 from firstorder.jobs.study import Selected
@@ -66,6 +66,27 @@ def check(config: Config) -> None:
             where = f"{file}: claims.{name}"
             found = function(study.name, "claim", claim.predicate, f"{where}.predicate")
             signature.check(found.entry, claim.options, f"{where}.options")
+
+
+def named(
+    study: str, entry: Artefact[Any] | Claim[Any], kind: str
+) -> Iterator[tuple[str, list[str]]]:
+    """The options of an artefact or a claim that its function types as `kind`, with their texts.
+
+    Such as `LossName`, which is a text that names a loss, or nested lists of them.
+    """
+    called = (entry.kind, entry.draw) if isinstance(entry, Artefact) else ("claim", entry.predicate)
+    found = source(study, *called)
+    for option in signature.mentioning(found.entry, kind) if found else ():
+        if option in entry.options:
+            yield option, _texts(entry.options[option])
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts of nested lists. What is no text is checked against the function's signature."""
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []
 
 
 def published(config: Config, name: str) -> Path:

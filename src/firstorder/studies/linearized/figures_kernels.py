@@ -14,6 +14,7 @@ from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.labels import ARMS, by_model, target
+from firstorder.studies.linearized.settings import ModelName
 
 LOOKS = style.looks(ARMS)
 # One kernel has one colour.
@@ -175,7 +176,7 @@ SOLVED = {"converged0": "linear0", "retrained-converged": "retrained"}
            "converged0.csv", "retrained-converged.csv"),
 )  # fmt: skip
 def rotated_kernel(
-    results: Results, *, model: str | None = None, tasks: Sequence[int] | None = None
+    results: Results, *, model: ModelName | None = None, tasks: Sequence[int] | None = None
 ) -> Drawing:
     """Training loss and test accuracy per epoch: network, linear on initial and trained kernel.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -28,7 +28,10 @@ from firstorder.config import (
 from firstorder.config.validation import read
 from firstorder.jobs import functions
 from firstorder.linearized import LEAVE_THE_SPAN
+from firstorder.publish import declared as drawn
 
+ModelName = str
+"""The type of an option that names a model of the study, so that `check` refuses another."""
 Kind = Literal["eigenfunctions", "inductive", "binary", "nads"]
 """Of tasks: signs of eigenfunctions of the initial kernel of all examples; of that of the training
 examples, extended to the test examples; labelled images, the first against the last half of the
@@ -241,7 +244,8 @@ def _check_family(config: Config, family: Family, where: str) -> None:
 def _check_selections(
     config: Config, study: LinearizedStudy, scale: LinearizedScale, study_file: Path
 ) -> None:
-    """Refuse selections of unknown models, datasets, and families that no scale declares."""
+    """Refuse selections of unknown models, datasets, and families that no scale declares, and
+    options that name unknown models."""
     declared = {name: True for name in scale.families}
     for file in sorted(study_file.parent.glob("*.yaml")):
         families = {} if file == study_file else read(file).get("families")
@@ -255,13 +259,7 @@ def _check_selections(
                 lookup(config.datasets, chosen.dataset, "dataset", f"{where}.dataset")
             for family in chosen.families:
                 lookup(declared, family, "family", where)
-            _check_options(study, entry.options, f"{study_file}: {part}.{name}.options")
-
-
-def _check_options(study: LinearizedStudy, options: dict[str, Any], where: str) -> None:
-    """Refuse unknown models. What is no text is checked against the function's signature."""
-    for key in ("model", "models"):
-        named = options.get(key)
-        for model in named if isinstance(named, list) else [named]:
-            if isinstance(model, str):
-                lookup(study.models, model, "model", f"{where}.{key}")
+            for option, models in drawn.named("linearized", entry, "ModelName"):
+                for model in models:
+                    key = f"{study_file}: {part}.{name}.options.{option}"
+                    lookup(study.models, model, "model", key)

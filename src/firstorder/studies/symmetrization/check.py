@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from firstorder.config import (
     SLUG,
@@ -24,7 +23,7 @@ from firstorder.config import (
 )
 from firstorder.data.declarable import check_instance_rate
 from firstorder.errors import DataError
-from firstorder.jobs import functions, signature
+from firstorder.jobs import functions
 from firstorder.publish import declared as drawn
 from firstorder.studies.symmetrization import grid, selection
 from firstorder.studies.symmetrization.settings import NAME, Select, Variants, declared, scale
@@ -245,28 +244,17 @@ def _selected(config: Config, select: Select, key: str) -> Iterator[str]:
 
 def _optional(config: Config, entry: Artefact | Claim, key: str) -> Iterator[str]:
     """What is wrong with the options of a function that are typed as names of this study."""
-    called = (entry.kind, entry.draw) if isinstance(entry, Artefact) else ("claim", entry.predicate)
-    source = drawn.source(NAME, *called)
     names = {
         "LossName": ("loss", {*config.losses, *_variants_named(config)}),
         "FamilyName": ("family of variants", set(declared(config).variants)),
     }
     for kind, (what, known) in names.items():
-        typed = signature.mentioning(source.entry, kind) if source else ()
-        for name, value in entry.options.items():
-            if name in typed:
-                yield from _unknown(_texts(value), known, what, f"{key}.{name}")
+        for option, given in drawn.named(NAME, entry, kind):
+            yield from _unknown(given, known, what, f"{key}.{option}")
 
 
 def _given(name: str | None) -> list[str]:
     return [] if name is None else [name]
-
-
-def _texts(value: Any) -> list[str]:
-    """All texts of nested lists. What is no text is checked against the function's signature."""
-    if isinstance(value, list | tuple):
-        return [text for each in value for text in _texts(each)]
-    return [value] if isinstance(value, str) else []
 
 
 def _check_tuning(config: Config, file: Path) -> None:
