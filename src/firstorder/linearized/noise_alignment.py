@@ -7,6 +7,9 @@ outputs. A kernel that turns towards the noise in training has a falling rho.
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -32,19 +35,27 @@ def noise_part(clean: Tensor, noisy: Tensor, num_classes: int) -> Tensor:
     return rest
 
 
-def alignments(
-    kernel: Tensor, clean: Tensor, noisy: Tensor, num_classes: int
-) -> tuple[float, float]:
+class Alignments(NamedTuple):
+    """With clean labels and with noise."""
+
+    clean: float
+    noise: float
+
+    @property
+    def rho(self) -> float:
+        """A(Z) / A(E); NaN of a kernel without any of the noise."""
+        return self.clean / self.noise if self.noise else math.nan
+
+
+def alignments(kernel: Tensor, clean: Tensor, noisy: Tensor, num_classes: int) -> Alignments:
     """A(Z) and A(E) of `kernel`, (N, N) or (N, N, K, K), for labels (N,) int64.
 
     Raises ValueError where there is no noise.
     """
     parts = centred_one_hot(clean, num_classes), noise_part(clean, noisy, num_classes)
-    own, other = (alignment(kernel, part) for part in parts)
-    return own, other
+    return Alignments(*(alignment(kernel, part) for part in parts))
 
 
 def rho(kernel: Tensor, clean: Tensor, noisy: Tensor, num_classes: int) -> float:
-    """A(Z) / A(E), as `alignments` has them; NaN of a kernel without any of the noise."""
-    own, other = alignments(kernel, clean, noisy, num_classes)
-    return own / other if other else float("nan")
+    """A(Z) / A(E), as `alignments` has them."""
+    return alignments(kernel, clean, noisy, num_classes).rho

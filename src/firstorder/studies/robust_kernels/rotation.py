@@ -140,9 +140,8 @@ def _alignments(
     margin = Margin(module).eval()
     kernel = ntk(margin, watched, memory_gib=memory_gib)
     normalised.centre_(kernel)
-    own, other = noise_alignment.alignments(kernel, clean, given, 2)
-    found = (own, other, own / other if other else math.nan)
+    found = noise_alignment.alignments(kernel, clean, given, 2)
     return {
         name: value if math.isfinite(value) else None
-        for name, value in zip(ALIGNMENTS, found, strict=True)
+        for name, value in zip(ALIGNMENTS, (*found, found.rho), strict=True)
     }
