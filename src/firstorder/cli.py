@@ -58,6 +58,18 @@ def commands() -> None:
     """
 
 
+class Place(click.Path):
+    """A path; one that cannot be the name of a file is refused and not asked for."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        try:
+            return super().convert(value, param, context)
+        except UnicodeEncodeError:
+            self.fail(f"{value!a}: no file can have this name", param, context)
+
+
 def main() -> None:
     """Run the command line; what the user can mend is one line and exit status 1."""
     terminal.any_text()
@@ -73,9 +85,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except UserError as error:
         click.echo(f"firstorder: {error}", err=True)
-        sys.exit(1)
-    except UnicodeEncodeError as error:
-        click.echo(f"firstorder: {error.object!a}: no file can have this name", err=True)
         sys.exit(1)
     except OSError as error:
         place = error.filename or "a file"
@@ -216,7 +225,7 @@ def orphans(plan: Any, delete: bool) -> None:
 
 @commands.command()
 @planned
-@click.argument("path", type=click.Path(dir_okay=False))
+@click.argument("path", type=Place(dir_okay=False))
 def explain(plan: Any, path: str) -> None:
     """Print the chain from a result at PATH back to raw data.
 
@@ -235,8 +244,8 @@ def explain(plan: Any, path: str) -> None:
 
 
 @commands.command()
-@click.argument("first", type=click.Path(exists=True, file_okay=False))
-@click.argument("second", type=click.Path(file_okay=False))
+@click.argument("first", type=Place(exists=True, file_okay=False))
+@click.argument("second", type=Place(file_okay=False))
 @click.option("--keep", is_flag=True, help="Write what is compared of FIRST to SECOND instead.")
 def compare(first: str, second: str, keep: bool) -> None:
     """Compare two folders of results, number by number, claim by claim, and say why they differ.

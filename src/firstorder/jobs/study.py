@@ -175,5 +175,5 @@ def _packaged() -> list[str]:
 
 def _own() -> list[str]:
     """The studies that `config/` declares and that are not of this package."""
-    declared = sorted(path.parent.name for path in Path("config/studies").glob("*/study.yaml"))
-    return [name for name in declared if name not in _packaged()]
+    declared = {path.parent.name for path in Path("config/studies").glob("*/study.yaml")}
+    return sorted(declared.difference(_packaged()))
