@@ -103,6 +103,14 @@ def test_a_tuned_loss_without_a_protocol_is_refused(tiny: Config) -> None:
         tune.job(config, "images", "ce-tuned")
 
 
+def test_tuning_on_fewer_examples_than_classes_is_refused(tiny: Config) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    tune.job(made_up.edit(SCALE, {"tuning.train": 10}), "images", "ce-tuned")
+    config = made_up.edit(SCALE, {"tuning.train": 9})
+    with pytest.raises(ConfigError, match=r"tiny.yaml: tuning.train: 9 is not .* 10 classes"):
+        tune.job(config, "images", "ce-tuned")
+
+
 def test_planning_needs_neither_torch_nor_pandas() -> None:
     heavy = "{'torch', 'pandas', 'matplotlib', 'numpy', 'scipy'}"
     code = f"import sys, firstorder.studies.{NAME}; sys.exit(bool({heavy} & set(sys.modules)))"

@@ -20,9 +20,12 @@ from firstorder.errors import ConfigError, DataError
 from firstorder.publish.registry import Results
 from firstorder.studies.symmetrization import cost, frames
 from firstorder.studies.symmetrization.labels import wrong_shares
+from firstorder.studies.symmetrization.selection import select
+from firstorder.studies.symmetrization.settings import Select
 from firstorder.training import loop
 
 NOISE = ("cifar10", "symmetric-0.4")
+TUNED_CELL = {"tune": ("images", "ce-tuned"), "train": ("images", "symmetric-0.4", "ce-tuned")}
 
 
 def trained(config: Config, **where: str) -> dict[str, bytes]:
@@ -76,7 +79,7 @@ def test_a_new_seed_leaves_the_old_ones_as_they_were(
     assert "3/weights.safetensors" in after
 
 
-@pytest.mark.parametrize("changes", [{"validation": 0.4}, {"split_seed": 7}])
+@pytest.mark.parametrize("changes", [{"validation": 0.4}, {"split_seed": 7}, {"train": 50}])
 def test_a_changed_split_is_tuned_anew(small: Config, changes: dict[str, Any]) -> None:
     perform(small, "corrupt", "cifar10", "symmetric-0.8")
     before = content(perform(small, "tune", "images", "ce-tuned"))
@@ -89,6 +92,21 @@ def test_a_changed_split_is_tuned_anew(small: Config, changes: dict[str, Any]) -
     assert record["spec"] == job.spec
     clean = perform(config, "tune", "images", "ce-tuned", checkpoints="none before")
     assert content(job) == content(clean) != before
+
+
+def test_tuning_on_a_part_leaves_the_final_trainings_and_is_said(small: Config) -> None:
+    whole = {step: job_of(small, step, *key) for step, key in TUNED_CELL.items()}
+    assert whole["tune"].spec["recipe"]["train"] is None
+    for recipe, expected in ((None, 50), (80, 50), (30, 30)):
+        made_up.edit("recipes.yaml", {"short.train": recipe})
+        config = made_up.edit(SCALE, {"tuning": {**TUNING, "train": 50}})
+        jobs = {step: job_of(config, step, *key) for step, key in TUNED_CELL.items()}
+        assert jobs["tune"].spec["recipe"]["train"] == expected
+        assert jobs["train"].spec["recipe"]["train"] == recipe
+        selected = select(config, Select(cells="curves", losses="tuned"), ("summary.json",))
+        assert "tuned on at most 50 training images" in selected.data
+        untuned = select(config, Select(cells="curves", losses="comparison"), ("summary.json",))
+        assert "tuned" not in untuned.data
 
 
 def test_a_record_states_what_decided_it_and_which_examples_are_right(small: Config) -> None:

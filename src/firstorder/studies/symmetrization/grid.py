@@ -61,12 +61,34 @@ def tuning(config: Config, loss: str) -> Tuning:
     """The tuning protocol; ConfigError that names the loss which needs it when there is none."""
     protocol = scale(config).tuning
     if protocol is None:
-        name = config.settings.scale
         raise ConfigError(
-            f"loss {loss!r} is `tuned`, but scale {name!r} declares no tuning; add `tuning` to "
-            f"{config.root}/studies/{NAME}/{name}.yaml"
+            f"loss {loss!r} is `tuned`, but scale {config.settings.scale!r} declares no tuning; "
+            f"add `tuning` to {_file(config)}"
         )
     return protocol
+
+
+def _file(config: Config) -> str:
+    """Where the scale of the study is declared."""
+    return f"{config.root}/studies/{NAME}/{config.settings.scale}.yaml"
+
+
+def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
+    """The cell in which a loss is tuned: under the tuning noise, on as much data as it allows.
+
+    ConfigError where that is less than an example of each class.
+    """
+    protocol = tuning(config, loss)
+    found = cell(config, setting, protocol.noise, loss)
+    classes = len(config.datasets[found.dataset].classes)
+    if protocol.train is not None and protocol.train < classes:
+        raise ConfigError(
+            f"{_file(config)}: tuning.train: {protocol.train} is not allowed: {found.dataset} has "
+            f"{classes} classes"
+        )
+    counts = [count for count in (protocol.train, found.recipe.train) if count is not None]
+    part = {"train": min(counts, default=None)}
+    return found.model_copy(update={"recipe": found.recipe.model_copy(update=part)})
 
 
 def label_seeds(config: Config) -> tuple[int, ...]:

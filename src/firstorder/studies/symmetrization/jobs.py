@@ -167,7 +167,7 @@ def _tuned(config: Config, setting: str, loss: str) -> Files:
 
 def _tune_job(config: Config, setting: str, loss: str) -> Job:
     protocol = grid.tuning(config, loss)
-    found = cell(config, setting, protocol.noise, loss)
+    found = grid.tuned_cell(config, setting, loss)
     if not found.loss.tuned:
         raise ConfigError(f"loss {loss!r} has nothing that is `{TUNED}` on {found.dataset}")
     stages = candidates.stages(config, loss, found)

@@ -46,7 +46,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     if "tuning.json" in reads:
         protocol = scale(config).tuning
         spec["tuning_noise"] = protocol.noise if protocol else None
-    data = _data(config, selection.cells)
+    data = _data(config, selection.cells, tuned=any(row["tuned"] for row in spec["rows"]))
     return Selected(
         spec=spec,
         files=dict(_files(config, names, reads)),
@@ -238,11 +238,14 @@ def _files(
                 yield f"{setting}/{noise_name}/{loss}/{seed}/{file}", path
 
 
-def _data(config: Config, cells: str | None) -> str:
+def _data(config: Config, cells: str | None, *, tuned: bool) -> str:
     """The data behind a group of cells, in words, with what the scale says of it."""
     products = scale(config).cells.get(cells or "", ())
     titles = dict.fromkeys(_trained_on(config, name) for each in products for name in each.settings)
     notes = dict.fromkeys(each.note for each in products if each.note)
+    protocol = scale(config).tuning
+    if tuned and protocol is not None and protocol.train is not None:
+        notes[f"tuned on at most {protocol.train:,} training images"] = None
     return "; ".join((*titles, *notes))
 
 

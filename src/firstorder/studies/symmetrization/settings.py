@@ -11,6 +11,7 @@ from firstorder.config import (
     Claim,
     ClaimId,
     Config,
+    Count,
     Distinct,
     Noise,
     Scalar,
@@ -116,6 +117,9 @@ class Tuning(Strict):
     """
 
     noise: Slug = "symmetric-0.8"
+    train: Count | None = None
+    """Tune on at most this many of a recipe's training examples (class-stratified), validation
+    included; on all where absent."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.3
     split_seed: Seed = 42
     weight_decays: Some[Annotated[float, Field(ge=0)]]
