@@ -162,9 +162,21 @@ def test_a_reference_that_is_kept_again_holds_no_table_of_before(folder: Folder)
     target = source.parent / "kept"
     compare.keep(str(source), str(target))
     (source / "tables/a.csv").rename(source / "tables/b.csv")
+    path = source / "manifest.json"
+    path.write_text(path.read_text().replace("tables/a.csv", "tables/b.csv"))
     compare.keep(str(source), str(target))
     assert {path.name for path in (target / "tables").iterdir()} == {"b.csv", "cost.csv"}
     assert compare.compare(str(source), str(target)).alone == 0
+
+
+def test_results_that_their_manifest_does_not_describe_are_not_kept(folder: Folder) -> None:
+    source = folder("one")
+    (source / "tables/a.csv").rename(source / "tables/b.csv")
+    with pytest.raises(
+        UserError, match=r"does not describe tables/b\.csv; run the workflow to its"
+    ):
+        compare.keep(str(source), str(source.parent / "kept"))
+    assert not (source.parent / "kept").exists()
 
 
 def test_results_are_not_kept_in_their_own_folder(folder: Folder) -> None:
