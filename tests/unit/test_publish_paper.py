@@ -121,6 +121,11 @@ def test_the_chain_goes_from_a_table_to_raw_data(chain: Chain) -> None:
     assert text.endswith("5 files compared with their recorded hashes: all unchanged")
 
 
+@pytest.mark.parametrize("path", ["./table.csv", "seed1/..//table.csv", "{here}/table.csv"])
+def test_a_result_is_known_however_its_path_is_spelled(chain: Chain, path: str) -> None:
+    assert chain.explain(path.format(here=Path.cwd())) == chain.explain()
+
+
 @pytest.mark.parametrize("path", ["dataset", "seed2/summary.json", "table.csv", "raw.json"])
 def test_a_file_anywhere_in_the_chain_that_changed_is_told(chain: Chain, path: str) -> None:
     Path(path).write_text("[]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +131,7 @@ def explain(
     own = {
         provenance.relative(output): job for job in jobs.values() for output in job.outputs.values()
     }
-    start = provenance.relative(path)
+    start = provenance.relative(os.path.normpath(path))
     if start not in own:
         raise UserError(f"{path}: no job of this scale makes it; `firstorder list` names results")
     chain = Chain(own, _recorded(manifest), code)
