@@ -13,11 +13,13 @@ from made_up_trials import accuracy, trial
 from scipy import stats
 
 from firstorder.publish.statistics import (
+    FAILS,
     HOLDS,
     NOT_RESOLVED,
     NOT_RUN,
     Cell,
     average,
+    combine,
     difference,
     effect,
     judge,
@@ -220,6 +222,19 @@ def test_one_number_has_no_interval_and_is_not_resolved():
     found = effect(resample({"a": np.array([0.7])}), average("a"), threshold=0.5)
     assert judge(found).status == NOT_RESOLVED
     assert "One seed" in found.note
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.9])
+def test_one_seed_resolves_no_claim_however_many_its_examples_are(threshold: float) -> None:
+    bits = np.random.default_rng(3).random((2, 5000)) < 0.6
+    one, two = (
+        effect(resample({"a": seeds}), average("a"), threshold=threshold)
+        for seeds in (bits[:1], bits)
+    )
+    assert one.low < one.high < 0.9 and one.low > 0.2
+    assert judge(one).status == combine([one, one]).status == NOT_RESOLVED
+    assert combine([one, two], "all").status != HOLDS
+    assert combine([two, two]).status in (HOLDS, FAILS)
 
 
 def test_an_effect_is_limited_by_the_cells_that_it_reads_and_by_no_other():

@@ -20,7 +20,7 @@ from firstorder.publish.statistics.verdict import (
 JUDGED = (
     "A claim holds where its whole 95 % interval is on the claimed side of a threshold that was "
     "declared beforehand, fails where all of it is on the other side, and is not resolved in "
-    "between."
+    "between, nor by one seed, whose interval is of the test examples alone."
 )
 """What the verdicts mean."""
 TERMS = (

@@ -2,7 +2,8 @@
 
 A claim says on which side of a threshold an effect lies. It *holds* where the whole 95 % interval
 is on that side, *fails* where the whole interval is on the other side, is *not resolved* where
-the interval contains the threshold, and is *not run* where the effect could not be measured.
+the interval contains the threshold or lacks the spread over seeds (of one seed), and is *not run*
+where the effect could not be measured.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ class Effect:
         return not any(map(isnan, (self.value, self.low, self.high)))
 
     @property
+    def resolvable(self) -> bool:
+        """Whether the interval has all spreads that a claim about other seeds needs."""
+        return self.seeds != 1
+
+    @property
     def margin(self) -> float:
         """Distance from the threshold, positive on the side that is claimed."""
         if self.direction == "within":
@@ -115,7 +121,8 @@ class Effect:
 
         Without draws 0 or 1 for a number that is exact, and 1 for one of unknown spread.
         """
-        if not self.measured or (self.draws is None and self.low != self.high):
+        unknown = self.draws is None and self.low != self.high
+        if not self.measured or not self.resolvable or unknown:
             return 1.0
         draws = np.array([self.value]) if self.draws is None else self.draws
         beyond = int((draws <= threshold if above else draws >= threshold).sum())
@@ -190,6 +197,8 @@ def _claimed(effect: Effect) -> str:
 
 
 def _status(effect: Effect) -> Status:
+    if not effect.resolvable:
+        return NOT_RESOLVED
     if effect.direction == "within":
         limit = effect.threshold
         if -limit < effect.low and effect.high < limit:
