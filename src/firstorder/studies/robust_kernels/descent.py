@@ -134,7 +134,7 @@ def _constant(
 ) -> dict[str, float | int]:
     """The unhinged loss after one step and after all, against the closed form.
 
-    `changed`: test predictions that differ between the first step and any recorded later one;
+    `changed`: test predictions that differ between the first step and the last;
     `error`: relative, of the coefficients at the end.
     """
     from firstorder import losses

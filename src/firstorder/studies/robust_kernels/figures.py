@@ -27,7 +27,8 @@ def accuracy_under_noise(results: Results) -> Drawing:
     line = predicted.groupby(keys, sort=False)["accuracy"].mean().reset_index()
     titles = list(dict.fromkeys(measured["title"]))
     drawn, axes = style.panels(len(titles), 2, height=2.5, sharex=True, sharey=True)
-    looks = style.looks(frames.CLASSIFIERS.values())
+    names = frames.classifiers(results)
+    looks = style.looks(names.values())
     for row, title in zip(axes, titles, strict=True):
         for panel, (sampler, said) in zip(row, frames.SAMPLERS.items(), strict=True):
             own = mean[(mean["title"] == title) & (mean["sampler"] == sampler)]
@@ -36,7 +37,7 @@ def accuracy_under_noise(results: Results) -> Drawing:
                 told["rate"], told["accuracy"], color="#777777", linewidth=3.5, alpha=0.55,
                 label="mean classifier, predicted from two moments", solid_capstyle="round",
             )  # fmt: skip
-            for name, label in frames.CLASSIFIERS.items():
+            for name, label in names.items():
                 one = own[own["classifier"] == name]
                 more: dict[str, Any] = {"linestyle": "none"} if name == "mean" else {}
                 style.whiskers(

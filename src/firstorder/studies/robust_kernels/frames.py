@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.publish.numerals import number
 from firstorder.publish.reading import keyed, read_arrays, read_csv, read_json
 from firstorder.publish.registry import Results
 
@@ -18,11 +19,18 @@ PATHS = ("rate", "loss", "step", "test_accuracy", "wrong_fitted")
 FIRST = ("loss", "kappa", "breaks_ties", "cosine", "error")
 ROTATION = ("seed", "epoch", "test_accuracy", "wrong_fitted", "rho")
 SAMPLERS = {"remainder": "exact counts", "iid": "drawn one by one"}
-CLASSIFIERS = {
-    "mean": "mean classifier",
-    "best": "ridge, penalty by leaving one out",
-    "interpolating": "ridge, interpolating",
-}
+
+
+def classifiers(results: Results) -> dict[str, str]:
+    """How the classifiers of `noise.classify_under_noise` are printed, by name."""
+    said = results.spec["ridge"]
+    chosen = "leaving one out" if said["eigenpairs"] is None else "generalised cross-validation"
+    least = said["interpolation"]
+    return {
+        "mean": "mean classifier",
+        "best": f"ridge, penalty by {chosen}",
+        "interpolating": f"ridge, penalty {number(least)}" if least else "ridge, interpolating",
+    }
 
 
 def of_kernels(results: Results, name: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -58,7 +58,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """All results of a part of the study.
 
     `spec` has `rows` (kernel, seed, title, classes) or (network, loss, title, seeds, last epoch),
-    and `losses` (loss, label, function, parameters) in the study's order, where any are read.
+    and `losses` (loss, label, function, parameters) in the study's order, where any are read;
+    `ridge` (eigenpairs, interpolation) beside accuracies of classifiers.
     `files` names a file KERNEL/SEED/NAME or NETWORK/LOSS/NAME.
     """
     of_kernels = selection.part == "kernels"
@@ -93,8 +94,11 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     # Claims on networks ask of every loss whether it is symmetric.
     built = () if of_kernels else losses
     entries = (entry for each in built for entry in functions.entries("losses", each["function"]))
+    spec: dict[str, Any] = {"rows": rows, "losses": losses}
+    if "accuracy.csv" in reads:
+        spec["ridge"] = scale(config).model_dump(include={"eigenpairs", "interpolation"})
     return Selected(
-        spec={"rows": rows, "losses": losses},
+        spec=spec,
         files=files,
         code=tuple(dict.fromkeys(entries)),
         data="; ".join(dict.fromkeys(_data(config, each) for each in declared_here.values())),

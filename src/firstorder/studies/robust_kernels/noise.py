@@ -26,7 +26,7 @@ INFINITE = 1e6
 def classify_under_noise(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Test accuracies of every classifier, rate, sampler and draw, and their prediction.
 
-    accuracy.csv: classifier `mean`, `best` (ridge, penalty by leaving one out) or `interpolating`
+    accuracy.csv: classifier `mean`, `best` (ridge, penalty chosen, see `ridge`) or `interpolating`
     (ridge, the penalty of the spec, 0 for exactly). predicted.csv: of the mean classifier, from two
     moments of the labels. factors.csv: what every independent draw leaves of the clean scores.
     noise.json: the exact statements, in float64 on the first `exact` training examples.

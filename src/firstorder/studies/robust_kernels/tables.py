@@ -79,7 +79,7 @@ def accuracy(results: Results, *, rates: tuple[float, ...] = (0.0, 0.4, 0.8)) ->
     predicted = frames.of_kernels(results, "predicted.csv", frames.PREDICTED)
     told = predicted.assign(classifier="predicted")
     frame = pd.concat([measured, told], ignore_index=True)
-    names = {"mean": "", "predicted": "mean classifier, predicted", **frames.CLASSIFIERS}
+    names = {"mean": "", "predicted": "mean classifier, predicted", **frames.classifiers(results)}
     rows = []
     for title, own in frame.groupby("title", sort=False):
         for classifier, label in names.items():
