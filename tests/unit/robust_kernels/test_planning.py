@@ -9,6 +9,8 @@ import pytest
 from firstorder.config import ConfigError
 from firstorder.jobs import plan
 from firstorder.jobs.study import find
+from firstorder.publish.registry import Results
+from firstorder.studies.robust_kernels import frames
 from firstorder.studies.robust_kernels.settings import NAME
 
 from .made_up import configuration
@@ -61,6 +63,22 @@ def test_kernels_of_one_model_and_dataset_are_printed_by_their_names(tmp_path: P
     assert [row["title"].rpartition(" ")[2] for row in rows] == ["(tiny)", "(tinier)"]
 
 
+def test_ridge_regression_is_called_by_how_its_penalty_was_found(tmp_path: Path) -> None:
+    expected = {
+        (None, 0.0): ("leaving one out", "interpolating"),
+        (500, 1e-4): ("generalised cross-validation", "penalty 0.0001"),
+    }
+    for (pairs, least), (chosen, other) in expected.items():
+        config = configuration(tmp_path, eigenpairs=pairs, interpolation=least)
+        selection = config.studies[NAME].declared.artefacts["accuracy"].select
+        spec = find(NAME).select(config, selection, ("accuracy.csv",)).spec
+        assert frames.classifiers(Results(spec, {})) == {
+            "mean": "mean classifier",
+            "best": f"ridge, penalty by {chosen}",
+            "interpolating": f"ridge, {other}",
+        }
+
+
 def test_what_shows_no_loss_is_not_made_again_for_one(tmp_path: Path) -> None:
     config = configuration(tmp_path)
     artefacts = config.studies[NAME].declared.artefacts
@@ -100,6 +118,11 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
         (STUDY, {"models.mlp.model_parameters.init": "foo"}, r"init: 'foo' is not allowed"),
         (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),
         (SMOKE, {"ridge_draws": 400}, "ridge_draws: 400 of 300 draws"),
+        (
+            STUDY,
+            {"claims.R7.options": {"reference": "cf"}},
+            r"R7\.options\.reference: loss 'cf' is un",
+        ),
         (STUDY, {"on_kernels": ["nonesuch"]}, "loss 'nonesuch' is unknown"),
         (STUDY, {"losses.sgce.parameters": {}}, r"losses\.sgce\.parameters: one is tuned"),
         (STUDY, {"losses.sgce.parameters": {"p": 1.0, "q": 0.4}}, r"parameters\.p"),

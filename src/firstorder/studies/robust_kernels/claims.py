@@ -15,6 +15,7 @@ from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Cell, difference, effect, rank_correlation, resample
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, missing
 from firstorder.studies.robust_kernels import frames
+from firstorder.studies.robust_kernels.settings import LossName
 
 EXACT = 1e-8
 """Largest relative error of what is exact, in float64."""
@@ -179,7 +180,7 @@ def _correlation(results: Results, end: pd.DataFrame, network: str, least: float
 
 
 @claim("symmetric-turn-less", reads=("rotation.csv",))
-def symmetric_turn_less(results: Results, *, reference: str = "ce") -> Verdict:
+def symmetric_turn_less(results: Results, *, reference: LossName = "ce") -> Verdict:
     """At the end rho of every symmetric loss is above that of cross-entropy."""
     from firstorder import losses
 

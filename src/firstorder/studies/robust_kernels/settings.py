@@ -29,8 +29,11 @@ from firstorder.config import (
     lookup,
 )
 from firstorder.jobs import functions, signature
+from firstorder.publish import declared as drawn
 
 NAME = "robust_kernels"
+LossName = str
+"""The type of an option that names a loss of the study, so that `check` refuses an unknown one."""
 Part = Literal["kernels", "networks"]
 """Which results: of fixed kernels, or of networks whose kernel turns."""
 
@@ -191,6 +194,13 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
     for key, slugs in (("on_kernels", study.on_kernels), ("on_networks", study.on_networks)):
         for slug in slugs:
             lookup(study.losses, slug, "loss", f"{study_file}: {key}")
+    for part, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
+        for name, entry in entries.items():
+            for option, named in drawn.named(NAME, entry, "LossName"):
+                for slug in named:
+                    lookup(
+                        study.losses, slug, "loss", f"{study_file}: {part}.{name}.options.{option}"
+                    )
     for name, kernel in at_scale.kernels.items():
         where = f"{scale_file}: kernels.{name}"
         _check_examples(config, kernel, where)

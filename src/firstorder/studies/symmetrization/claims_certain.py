@@ -15,6 +15,7 @@ from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
 from firstorder.streams import numpy_stream
+from firstorder.studies.symmetrization.settings import LossName
 
 if TYPE_CHECKING:
     from firstorder.losses.registry import Loss
@@ -68,7 +69,7 @@ def decomposes(results: Results, *, classes: int = 10) -> Verdict:
 
 @claim("only-convex")
 def only_convex(
-    results: Results, *, linear: Sequence[str] = ("ce", "unhinged"), classes: int = 10
+    results: Results, *, linear: Sequence[LossName] = ("ce", "unhinged"), classes: int = 10
 ) -> Verdict:
     """D2: of the symmetric parts of all losses only multiples of unhinged are convex (Thm. 5.1).
 
