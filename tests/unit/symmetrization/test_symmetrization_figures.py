@@ -79,6 +79,18 @@ def test_a_figure_without_a_spread_says_one_seed(tiny: Config, artefact: str) ->
     assert told(drawn(config, artefact)) == "one seed"
 
 
+@pytest.mark.parametrize("artefact", ["by-noise", "sensitivity"])
+def test_a_figure_says_how_many_of_its_trainings_diverged(tiny: Config, artefact: str) -> None:
+    assert "diverged" not in told(drawn(tiny, artefact))
+    inputs = made_up.job(tiny, artefact).inputs
+    records = {n: Path(path) for n, path in inputs.items() if n.endswith("summary.json")}
+    failed = [path for name, path in records.items() if name.endswith("/1/summary.json")]
+    for path in failed:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged"}))
+    said = f"; {len(failed)} of {len(records)} trainings diverged: their last accuracy"
+    assert failed and said in told(drawn(tiny, artefact))
+
+
 def test_two_kinds_of_noise_are_never_joined_in_one_line(tiny: Config) -> None:
     extra = ["symmetric-0.4", "symmetric-0.8", "pairflip-0.3", "pairflip-0.4", "drawn-0.4"]
     config = made_up.edit(

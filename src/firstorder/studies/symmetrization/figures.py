@@ -78,6 +78,13 @@ def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return data.assign(diverged=diverged.to_numpy())
 
 
+def _trainings(data: pd.DataFrame) -> str:
+    """What a mark shows, and how many trainings diverged, for the title of a legend."""
+    failed, of = int(data["diverged"].sum()), int(data["count"].sum())
+    said = f"; {failed} of {of} trainings diverged: their last accuracy" if failed else ""
+    return style.seeds(data["count"]) + said
+
+
 @figure("accuracy-by-noise", reads=("summary.json",))
 def accuracy_by_noise(results: Results) -> Drawing:
     """Last test accuracy against the noise rate, one line per loss.
@@ -105,7 +112,7 @@ def accuracy_by_noise(results: Results) -> Drawing:
         each.set_xticks(sorted(set(part["rate"])))
     style.accuracies(axes[0], data["mean"], data["std"])
     axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
-    style.legend_below(figure, axes[0], style.seeds(data["count"]))
+    style.legend_below(figure, axes[0], _trainings(data))
     return Drawing(figure, data)
 
 
@@ -150,7 +157,7 @@ def sensitivity(results: Results, *, variants: Sequence[FamilyName]) -> Drawing:
             style.log_values(each, "x")
     style.accuracies(axes[0], data["mean"], data["std"])
     axes[0, 0].set_ylabel("Test accuracy, last epoch (%)")
-    style.legend_below(figure, axes[0], style.seeds(data["count"]))
+    style.legend_below(figure, axes[0], _trainings(data))
     return Drawing(figure, data)
 
 
@@ -201,7 +208,7 @@ def score_norms(results: Results, *, variants: FamilyName) -> Drawing:
     style.log_values(axes[1, 0])
     axes[0, 0].set_ylabel("Test accuracy (%)")
     axes[1, 0].set_ylabel("Largest |score|")
-    style.legend_below(figure, axes[0], style.seeds(data["count"]))
+    style.legend_below(figure, axes[0], _trainings(data))
     return Drawing(figure, data)
 
 
