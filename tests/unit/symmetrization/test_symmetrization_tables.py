@@ -209,6 +209,19 @@ def test_a_training_that_diverged_is_marked_in_every_table(tiny: Config, artefac
         assert mark in text and "some seeds diverged" in text
 
 
+def test_a_fixed_column_says_where_a_parameter_is_tuned_by_itself(tiny: Config) -> None:
+    built(tiny, "fixed-tuned")
+    assert "tuned by itself" not in page(tiny, "fixed-tuned", "md")
+    changes = {
+        "choices": {"q": [0.1, 0.7]},
+        "datasets": {"cifar10": {"parameters": {"q": "tuned"}}},
+    }
+    config = made_up.edit("losses.yaml", {f"gce.{key}": value for key, value in changes.items()})
+    built(config, "fixed-tuned")
+    said = "fixed decay: with a parameter that is tuned by itself for GCE."
+    assert said in page(config, "fixed-tuned", "md")
+
+
 def test_what_was_chosen_says_how_sure_it_is(tiny: Config) -> None:
     frame = built(tiny, "tuned-values")
     shown = frame[frame["loss"] == "ce-tuned"].set_index("column")["text"]

@@ -45,7 +45,8 @@ def fixed_tuned(
     """
     runs = in_sections(frames.runs(results))
     rows: list[dict[str, Any]] = []
-    for member in frames.variants(results, variants):
+    members = frames.variants(results, variants)
+    for member in members:
         if member["loss"] not in set(runs["loss"]):
             continue  # a scale may run fewer losses
         pair = {fixed: member["base"], tuned: member["loss"]}
@@ -69,7 +70,15 @@ def fixed_tuned(
             rows += _first_steps(runs, member["base_label"], pair)
     frame, note = mark_equals(pd.DataFrame(rows), results, runs)
     notes = [SPREAD, "Gains are paired by seed, in points.", note, *diverged_note(runs)]
+    own = [each["base_label"] for each in members if each["base"] in _tuned(results)]
+    if own:
+        notes.append(f"{fixed}: with a parameter that is tuned by itself for {', '.join(own)}.")
     return Table(frame, (*notes, STEPS) if steps else tuple(notes))
+
+
+def _tuned(results: Results) -> set[str]:
+    """The losses of which something is tuned."""
+    return {row["loss"] for row in results.spec["rows"] if row["tuned"]}
 
 
 STEPS = (
