@@ -47,7 +47,7 @@ class Claim(Strict, Generic[Selection]):
     title: str
     where: str
     by: Literal["paper", "peer", "project"] = "project"
-    """Who says it: the paper, a peer's table suggests it, or this project expects it."""
+    """Who says it: the paper, other work suggests it, or this project expects it."""
     since: Day = ""
     """Date of its first declaration, YYYY-MM-DD."""
     history: tuple[str, ...] = ()

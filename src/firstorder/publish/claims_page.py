@@ -18,7 +18,7 @@ ORDER = (FAILS, NOT_RESOLVED, HOLDS, NOT_RUN)
 LOOK = {HOLDS: "holds", FAILS: "fails", NOT_RESOLVED: "open", NOT_RUN: "none"}
 SAID = {
     "paper": "stated by the paper",
-    "peer": "suggested by a peer's table",
+    "peer": "suggested by other work",
     "project": "expected by this project",
 }
 """Who states a claim."""

@@ -1,7 +1,7 @@
 // The claims, failures first.
 
 const RANK = { fails: 0, "not resolved": 1, holds: 2, "not run": 3 };
-const SAID = { paper: "stated by the paper", peer: "suggested by a peer's table", project: "expected by this project" };
+const SAID = { paper: "stated by the paper", peer: "suggested by other work", project: "expected by this project" };
 function effectText(e) {
   if (!isNumber(e.value)) return `${e.name || "effect"}: not measured${e.note ? ` (${e.note})` : ""}`;
   const interval = isNumber(e.low) && isNumber(e.high) && e.low !== e.high ? ` [${short(e.low)}, ${short(e.high)}]` : "";
