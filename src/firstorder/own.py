@@ -53,6 +53,31 @@ def importing(what: str, refuse: type[UserError]) -> Iterator[None]:
         raise refuse(f"{what} cannot be imported: {reason}") from error
 
 
+def _place(error: BaseException) -> traceback.FrameSummary | None:
+    """Where in a user's file an error comes from; None if no such file has a part in it."""
+    places = traceback.extract_tb(error.__traceback__)
+    own = [place for place in places if not place.filename.startswith(NOT_OWN)]
+    return own[-1] if own else None
+
+
+@contextmanager
+def blaming(refuse: type[UserError]) -> Iterator[None]:
+    """Raise `refuse`, in one line with the place, for what comes from a user's function.
+
+    For where such functions are called at many places, and at any time. Other errors pass.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = _place(error)
+        if place is None:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise refuse(f"{place.filename}, line {place.lineno}: {reason}") from error
+
+
 @contextmanager
 def running(what: str, refuse: type[UserError]) -> Iterator[None]:
     """Raise `refuse`, in one line with the place, for whatever a user's function raises.
@@ -65,9 +90,8 @@ def running(what: str, refuse: type[UserError]) -> Iterator[None]:
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        places = traceback.extract_tb(error.__traceback__)
-        own = [place for place in places if not place.filename.startswith(NOT_OWN)]
-        where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+        place = _place(error)
+        where = f" ({place.filename}, line {place.lineno})" if place else ""
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise refuse(f"{what} failed: {reason}{where}") from error
 

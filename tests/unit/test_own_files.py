@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
-from firstorder import losses, models
-from firstorder.errors import ConfigError, LossError
+from firstorder import losses, models, own
+from firstorder.config import Recipe
+from firstorder.errors import ConfigError, LossError, UserError
 from firstorder.jobs import functions
 from firstorder.losses.registry import _ENTRIES
 from firstorder.models.registry import _BUILDERS, _INITIALISERS
+from firstorder.streams import numpy_stream
 from firstorder.studies.symmetrization.frames import kind_of_noise
+from firstorder.training import loop
+from firstorder.training.checkpoint import Checkpoint, apart
+from firstorder.training.data import Data
 
 LOSS = """
 from firstorder.losses.registry import register
@@ -143,6 +149,54 @@ def normed(num_classes, shape):
     return nn.Sequential(nn.Flatten(), nn.utils.weight_norm(linear))
 
 
+class View(nn.Module):
+    def forward(self, x):
+        return x.view(x.shape[0], -1)
+
+
+def viewed(num_classes, shape):
+    sizes = 4 * (shape[1] - 2) * (shape[2] - 2)
+    return nn.Sequential(nn.Conv2d(shape[0], 4, 3), View(), nn.Linear(sizes, num_classes))
+
+
+class Spare(nn.Module):
+    def __init__(self, num_classes, shape):
+        super().__init__()
+        self.used = nn.Linear(shape[0] * shape[1] * shape[2], num_classes)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.used(x.flatten(1))
+
+
+class Tied(nn.Module):
+    def __init__(self, num_classes, shape):
+        super().__init__()
+        size = shape[0] * shape[1] * shape[2]
+        self.one, self.other = nn.Linear(size, size), nn.Linear(size, size)
+        self.other.weight = self.one.weight
+        self.last = nn.Linear(size, num_classes)
+
+    def forward(self, x):
+        return self.last(self.other(self.one(x.flatten(1))))
+
+
+def frozen(num_classes, shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, num_classes)).requires_grad_(False)
+
+
+class Detached(Spare):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+ONCE = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+
+def once(num_classes, shape):
+    return ONCE
+
+
 cut = good
 """
 
@@ -160,6 +214,9 @@ def network_file(tmp_path: Path) -> Path:
         ("none", "returns NoneType, not a torch.nn.Module"),
         ("wide", r"gives \(2, 4\) for two images, not scores \(2, 3\)"),
         ("pair", r"gives tuple for two images, not scores \(2, 3\)"),
+        ("frozen", "has no weights to train"),
+        ("Detached", "failed: RuntimeError: element 0 of tensors does not require grad"),
+        ("once", "returns weights that it has returned before; build new layers in every call"),
         ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line 3\d\)"),
     ],
 )
@@ -189,6 +246,39 @@ def test_weights_of_ones_own_network_are_those_of_the_seed(
     same, other = (weights(f"{network_file}:{name}", s, init=init, **parameters) for s in (1, 2))
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert not any(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("name", ["good", "viewed", "Spare", "Tied"])
+def test_ones_own_network_is_trained_and_its_state_kept(
+    network_file: Path, tmp_path: Path, name: str
+) -> None:
+    images = numpy_stream(0, "images").integers(0, 255, (64, 1, 4, 4)).astype("uint8")
+    labels = torch.from_numpy(numpy_stream(0, "labels").integers(0, 3, 64))
+    pixels = torch.from_numpy(images)
+    data = Data(pixels, labels, labels, pixels, labels)
+    recipe = Recipe(model="own", epochs=2, batch=16, lr=0.01)
+    module = models.build(f"{network_file}:{name}", 3, (1, 4, 4))
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    kept = Checkpoint(tmp_path / "kept.safetensors", "own", seconds=0.0)
+    found = loop.train(module, data, recipe, losses.build("ce", 3), 1, checkpoint=kept)
+    assert found.status == "finished"
+    assert kept.path.is_file()
+    save(apart(module.state_dict()))
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, before[key]) == key.startswith("unused")
+
+
+def test_what_a_users_function_raises_late_is_one_line_with_its_place(
+    network_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "NOT_OWN", (*own.NOT_OWN, str(Path(__file__).parent)))
+    module = models.build(f"{network_file}:Tied", 3, (1, 4, 4))
+    late = r"own\.py, line \d+: RuntimeError: .*shape"
+    with pytest.raises(UserError, match=late) as caught, own.blaming(UserError):
+        module(torch.zeros(2, 1, 5, 5))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="negative"), own.blaming(UserError):
+        losses.build("ce", 3).fit(torch.tensor([-1]))
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")

@@ -516,4 +516,6 @@ def test_narrow_strided_shortcuts_stay_within_memory_on_processors_with_avx2_alo
 def test_other_networks_compute_with_channels_last(
     part: nn.Module, expected: torch.memory_format
 ) -> None:
-    assert layout(nn.Sequential(nn.Sequential(part), nn.ReLU())) == expected
+    module = nn.Sequential(nn.Sequential(part), nn.ReLU())
+    assert layout(module, (part.in_channels, 8, 8)) == expected
+    assert all(each.training for each in module.modules())

@@ -6,7 +6,8 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from firstorder.errors import DataError
+from firstorder import own
+from firstorder.errors import DataError, UserError
 from firstorder.jobs import ledger, provenance
 from firstorder.jobs.job import Job
 from firstorder.jobs.paths import paths
@@ -20,7 +21,8 @@ def run(plan: Plan, job: Job) -> None:
     context = plan.context(job)
     ledger.check(root, job, plan.makers())
     began = time.perf_counter()
-    getattr(import_module(module), name)(job.spec, job.inputs, job.outputs, context)
+    with own.blaming(UserError):
+        getattr(import_module(module), name)(job.spec, job.inputs, job.outputs, context)
     seconds = time.perf_counter() - began
     for path in job.outputs.values():
         if not Path(path).is_file():

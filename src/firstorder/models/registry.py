@@ -91,7 +91,13 @@ def build(
         with own.running(f"model {name!r}", ConfigError):
             module = builder(num_classes, shape, **parameters)
             if ":" in name:  # on a second one: of the first nothing changes
-                _try(name, builder(num_classes, shape, **parameters), num_classes, shape)
+                second = builder(num_classes, shape, **parameters)
+                _try(name, second, num_classes, shape)
+                if {*module.parameters()} & {*second.parameters()}:
+                    raise ConfigError(
+                        f"model {name!r}: returns weights that it has returned before; build new "
+                        "layers in every call"
+                    )
                 _fill(module, shape)
     if init != AS_BUILT:
         initialise(module, init, generator)
@@ -99,16 +105,21 @@ def build(
 
 
 def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
-    """Refuse what is no network: it is tried once, on two black images."""
+    """Refuse what is no network that can be trained: one step is tried, on two black images."""
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
-    with torch.no_grad(), own.running(f"model {name!r} on images {shape}", ConfigError):
+    with torch.enable_grad(), own.running(f"model {name!r} on images {shape}", ConfigError):
         scores = module(torch.zeros(2, *shape))
     found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     if found != (2, num_classes):
         raise ConfigError(
             f"model {name!r}: gives {found} for two images, not scores (2, {num_classes})"
         )
+    trained = [each for each in module.parameters() if each.requires_grad]
+    if not trained:
+        raise ConfigError(f"model {name!r}: has no weights to train")
+    with own.running(f"model {name!r}", ConfigError):
+        torch.autograd.grad(scores.sum(), trained, allow_unused=True)
 
 
 def _fill(module: nn.Module, shape: Shape) -> None:

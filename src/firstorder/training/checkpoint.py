@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,22 @@ class Checkpoint:
 
 def save(checkpoint: Checkpoint, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write `tensors` and the JSON-able `state` atomically."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = apart(tensors)
     text = json.dumps(state)
     metadata = {"spec": checkpoint.spec, "state": text, "checksum": _checksum(plain, text)}
     write_bytes(checkpoint.path, to_bytes(plain, metadata=metadata))
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` on the CPU, none of which shares its memory with another, as tied weights do."""
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        found[name] = plain.clone() if place in taken else plain
+        taken.add(place)
+    return found
 
 
 def load(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -81,12 +81,13 @@ def batch_sizes(count: int, recipe: Batching) -> list[int]:
     return sizes
 
 
-def layout(module: nn.Module) -> torch.memory_format:
-    """The memory format of images in which `module` trains fastest without harm.
+def layout(module: nn.Module, shape: tuple[int, ...]) -> torch.memory_format:
+    """The memory format of images of `shape` in which `module` trains fastest without harm.
 
     Channels last is what oneDNN and cuDNN compute in; other layouts they convert on the way. For
     processors with AVX2 alone oneDNN's gradient of a strided convolution by one pixel writes
     beyond its memory in that layout where there are fewer than eight channels (its issue 6035).
+    A user's network may take views that channels last does not have.
     """
     for part in module.modules():
         if (
@@ -96,7 +97,21 @@ def layout(module: nn.Module) -> torch.memory_format:
             and part.in_channels // part.groups < 8
         ):
             return torch.contiguous_format
-    return torch.channels_last
+    return torch.channels_last if _takes_channels_last(module, shape) else torch.contiguous_format
+
+
+def _takes_channels_last(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    modes = {each: each.training for each in module.modules()}
+    images = torch.zeros(2, *shape).to(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad():
+            module.eval()(images)
+    except RuntimeError:
+        return False
+    finally:
+        for each, mode in modes.items():
+            each.training = mode
+    return True
 
 
 class Inputs:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from firstorder import memory, streams
+from firstorder.data.images import seen_shape
 from firstorder.device import deterministic_convolutions, device_name, peak_memory
 from firstorder.training import metrics, sgd
 from firstorder.training.captured import CapturedStep, capture
@@ -182,7 +183,8 @@ class Training:
         augment: Augment | None,
     ) -> None:
         memory.keep_freed()
-        memory_format = layout(module)
+        channels, height, width = data.images.shape[1:]
+        memory_format = layout(module, seen_shape((channels, height, width), recipe.augment))
         self.module = module.to(device, memory_format=memory_format)  # type: ignore[call-overload]
         if device.type == "cuda":  # not before: a device that nothing uses has no statistics yet
             torch.cuda.reset_peak_memory_stats(device)
@@ -284,7 +286,8 @@ class Training:
             loss = self.loss(normalised, labels, self.drawing)
         else:
             loss = self.loss(normalised, labels)
-        gradients: sgd.Tensors = torch.autograd.grad(loss, self.parameters)
+        # Zero for a layer of a user's network that no score goes through.
+        gradients: sgd.Tensors = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         with torch.no_grad():
             if self.l1:
                 signs = torch._foreach_sign(self.parameters)

@@ -74,7 +74,9 @@ def _build(spec: Mapping[str, Any], generator: Any = None) -> nn.Module:
 
 def state_of(module: nn.Module) -> State:
     """The tensors of a network, on the CPU."""
-    return {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    from firstorder.training.checkpoint import apart
+
+    return apart(module.state_dict())
 
 
 def write_state(path: str, state: State) -> None:

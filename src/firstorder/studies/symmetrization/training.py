@@ -271,8 +271,9 @@ def _write_history(path: str, result: Result) -> None:
 def _write_weights(path: str, run: Run) -> None:
     from safetensors.torch import save
 
-    state = {name: value.cpu().contiguous() for name, value in run.weights.items()}
-    files.write_bytes(path, save(state))
+    from firstorder.training.checkpoint import apart
+
+    files.write_bytes(path, save(apart(run.weights)))
 
 
 def _write_correct(path: str, result: Result) -> None:
