@@ -7,9 +7,9 @@ from hashlib import sha256
 from itertools import product, zip_longest
 from typing import Any
 
-from firstorder.config import TUNED, Config, Loss, Scalar
+from firstorder.config import TUNED, Config, ConfigError, Loss, Scalar
 from firstorder.studies.symmetrization import variants
-from firstorder.studies.symmetrization.grid import Cell, tuning
+from firstorder.studies.symmetrization.grid import Cell, scale_file, tuning
 from firstorder.studies.symmetrization.settings import Tuning
 
 Candidate = dict[str, Scalar]
@@ -20,13 +20,26 @@ def stages(config: Config, name: str, found: Cell) -> list[dict[str, Any]]:
 
     A stage has `candidates` and `default`, the place of the declared one (None where it is not
     among them). A loss under an equal budget has one stage. Others have one for each of their own
-    parameters, then one for the penalty: `weight_decay` or, where a loss has it, `l1`.
+    parameters, then one for the penalty: `weight_decay` or, where a loss has it, `l1`. ConfigError
+    where that is not possible.
     """
     protocol = tuning(config, name)
     untuned = variants.untuned(config, name)
     declared = _declared(untuned, untuned.on(found.dataset), found)
+    if found.loss.l1 and found.loss.weight_decay == TUNED and declared["weight_decay"]:
+        raise ConfigError(
+            f"loss {name!r}: its `l1` is tuned, and a tuned loss has one penalty; give the loss "
+            f"`weight_decay: 0` in {config.root}/losses.yaml"
+        )
     if TUNED in (found.loss.lr, found.loss.score_norm):
-        return [_budget(protocol, found, declared)]
+        stage = _budget(protocol, found, declared)
+        count, asked = len(stage["candidates"]), protocol.budget.configurations
+        if count < asked:
+            raise ConfigError(
+                f"{scale_file(config)}: tuning.budget.configurations: {asked} is not allowed: "
+                f"{name} has {count}; lower it, or give more lr_factors or weight_decays"
+            )
+        return [stage]
     axes: dict[str, tuple[Scalar, ...]] = {
         each: found.loss.choices[each] for each in found.loss.tuned_parameters
     }
@@ -46,7 +59,7 @@ def _declared(untuned: Loss, own: Loss, found: Cell) -> Candidate:
     decay = own.weight_decay
     values = {**own.parameters, **_fixed(own.parameters, untuned.parameters)}
     return {
-        "lr": found.recipe.lr,
+        "lr": own.lr if isinstance(own.lr, float) else found.recipe.lr,
         "weight_decay": found.recipe.weight_decay if decay in (None, TUNED) else float(decay),
         "l1": own.l1,
         "score_norm": own.score_norm,
@@ -79,7 +92,7 @@ def _budget(protocol: Tuning, found: Cell, declared: Candidate) -> dict[str, Any
     first = {name: declared[name] for name in ("lr", *others)}
     lines = []
     for factor in sorted(budget.lr_factors):
-        rate: Candidate = {"lr": _times(found.recipe.lr, factor)}
+        rate: Candidate = {"lr": _times(float(declared["lr"]), factor)}
         line: list[Candidate] = [
             {**rate, **dict(zip(others, values, strict=True))}
             for values in product(*others.values())

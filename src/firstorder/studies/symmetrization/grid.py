@@ -24,7 +24,9 @@ from firstorder.studies.symmetrization.variants import group, losses, once
 
 RUN_FILES = ("summary.json", "history.csv", "correct.npz", "tests.json")
 """Files of one training that may be read; the last is the evaluation's."""
-READABLE = (*RUN_FILES, "labels.npz", "tuning.json", "cost.json")
+DEFINITIONS = "definitions"
+"""Read instead of files: losses that are selected without cells."""
+READABLE = (*RUN_FILES, "labels.npz", "tuning.json", "cost.json", DEFINITIONS)
 
 
 class Cell(Strict):
@@ -63,12 +65,12 @@ def tuning(config: Config, loss: str) -> Tuning:
     if protocol is None:
         raise ConfigError(
             f"loss {loss!r} is `tuned`, but scale {config.settings.scale!r} declares no tuning; "
-            f"add `tuning` to {_file(config)}"
+            f"add `tuning` to {scale_file(config)}"
         )
     return protocol
 
 
-def _file(config: Config) -> str:
+def scale_file(config: Config) -> str:
     """Where the scale of the study is declared."""
     return f"{config.root}/studies/{NAME}/{config.settings.scale}.yaml"
 
@@ -76,19 +78,26 @@ def _file(config: Config) -> str:
 def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
     """The cell in which a loss is tuned: under the tuning noise, on as much data as it allows.
 
-    ConfigError where that is less than an example of each class.
+    ConfigError where that is less than an example of each class, or cannot be split.
     """
     protocol = tuning(config, loss)
     found = cell(config, setting, protocol.noise, loss)
-    classes = len(config.datasets[found.dataset].classes)
-    if protocol.train is not None and protocol.train < classes:
+    dataset = config.datasets[found.dataset]
+    if protocol.train is not None and protocol.train < len(dataset.classes):
         raise ConfigError(
-            f"{_file(config)}: tuning.train: {protocol.train} is not allowed: {found.dataset} has "
-            f"{classes} classes"
+            f"{scale_file(config)}: tuning.train: {protocol.train} is not allowed: {found.dataset} "
+            f"has {len(dataset.classes)} classes"
         )
     counts = [count for count in (protocol.train, found.recipe.train) if count is not None]
-    part = {"train": min(counts, default=None)}
-    return found.model_copy(update={"recipe": found.recipe.model_copy(update=part)})
+    count = min(counts, default=None)
+    given = count or dataset.train
+    if not 0 < round(given * protocol.validation) < given:
+        raise ConfigError(
+            f"{scale_file(config)}: tuning.validation: {protocol.validation} is not allowed: of "
+            f"{given} examples of {found.dataset} it leaves none on one side"
+        )
+    recipe = found.recipe.model_copy(update={"train": count})
+    return found.model_copy(update={"recipe": recipe})
 
 
 def label_seeds(config: Config) -> tuple[int, ...]:

@@ -125,7 +125,7 @@ class Tuning(Strict):
     weight_decays: Some[Annotated[float, Field(ge=0)]]
     l1_factors: Some[Annotated[float, Field(gt=0)]] = (0.1, 0.3, 1.0, 3.0, 10.0)
     """For losses with an L1 penalty: multiples of its coefficient, in place of weight decays."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=3)] = (1, 2, 3)
+    seeds: Annotated[Distinct[Seed], Field(min_length=3)] = (1, 2, 3)
     budget: Budget = Budget()
 
 
