@@ -1,4 +1,4 @@
-"""What a parameter of a loss or a network may be, said in its type hint."""
+"""What a parameter of a loss or a network, or an option of a claim, may be: said in its type."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ Weight = Annotated[float, Bound(ge=0, finite=True)]
 Share = Annotated[float, Bound(ge=0, le=1)]
 Exponent = Annotated[float, Bound(gt=0, le=1)]
 Probability = Annotated[float, Bound(gt=0, lt=1)]
+Correlation = Annotated[float, Bound(ge=-1, le=1)]
 Copies = Annotated[int, Bound(ge=1)]
+Classes = Annotated[int, Bound(ge=2)]
 
 
 def refusal(hint: Any, value: object) -> str | None:

@@ -182,3 +182,10 @@ def test_at_most_5_of_100_claims_over_ten_null_effects_hold(need):
 
 def test_a_value_that_is_nan_does_not_hold():
     assert judge(Effect(nan, nan, nan, 0.0)).status == NOT_RUN
+
+
+def test_an_effect_without_a_threshold_is_no_claim() -> None:
+    effect = exact(1.0, float("nan"))
+    for judged in (lambda: judge(effect), lambda: combine([exact(1.0, 0.0), effect])):
+        with pytest.raises(ValueError, match="threshold"):
+            judged()

@@ -68,6 +68,11 @@ def check(config: Config) -> None:
             signature.check(found.entry, claim.options, f"{where}.options")
 
 
+def called(entry: Artefact[Any] | Claim[Any]) -> tuple[str, str]:
+    """Kind and name of the function behind an artefact or a claim."""
+    return (entry.kind, entry.draw) if isinstance(entry, Artefact) else ("claim", entry.predicate)
+
+
 def named(
     study: str, entry: Artefact[Any] | Claim[Any], kind: str
 ) -> Iterator[tuple[str, list[str]]]:
@@ -75,8 +80,7 @@ def named(
 
     Such as `LossName`, which is a text that names a loss, or nested lists of them.
     """
-    called = (entry.kind, entry.draw) if isinstance(entry, Artefact) else ("claim", entry.predicate)
-    found = source(study, *called)
+    found = source(study, *called(entry))
     for option in signature.mentioning(found.entry, kind) if found else ():
         if option in entry.options:
             yield option, _texts(entry.options[option])

@@ -103,12 +103,91 @@ def test_a_tuned_loss_without_a_protocol_is_refused(tiny: Config) -> None:
         tune.job(config, "images", "ce-tuned")
 
 
-def test_tuning_on_fewer_examples_than_classes_is_refused(tiny: Config) -> None:
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ({"train": 10}, {"train": 9}, "tuning.train: 9 is not allowed: cifar10 has 10 classes"),
+        ({"validation": 1e-3}, {"validation": 1e-4}, "tuning.validation: 0.0001 is not allowed"),
+        ({"validation": 0.999}, {"validation": 0.9999}, "of 1000 examples of cifar10 it leaves"),
+        (
+            {"budget.configurations": 6},
+            {"budget.configurations": 7},
+            "tuning.budget.configurations: 7 is not allowed: ce-equal has 6; lower it",
+        ),
+    ],
+)
+def test_tuning_that_is_impossible_is_refused_when_planned(
+    tiny: Config, good: dict[str, Any], bad: dict[str, Any], said: str
+) -> None:
     (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
-    tune.job(made_up.edit(SCALE, {"tuning.train": 10}), "images", "ce-tuned")
-    config = made_up.edit(SCALE, {"tuning.train": 9})
-    with pytest.raises(ConfigError, match=r"tiny.yaml: tuning.train: 9 is not .* 10 classes"):
-        tune.job(config, "images", "ce-tuned")
+    for changes, message in ((good, None), (bad, said)):
+        config = made_up.edit(SCALE, {f"tuning.{key}": value for key, value in changes.items()})
+        if message is None:
+            tune.job(config, "images", "ce-equal")
+            continue
+        with pytest.raises(ConfigError, match=message):
+            tune.job(config, "images", "ce-equal")
+
+
+def test_the_first_of_a_budget_is_what_the_loss_declares(tiny: Config) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    config = made_up.edit("losses.yaml", {"ce.lr": 0.02, "ce.weight_decay": 0.003})
+    (stage,) = tune.job(config, "images", "ce-equal").spec["stages"]
+    assert stage["default"] == 0
+    assert stage["candidates"][0] == {"lr": 0.02, "weight_decay": 0.003}
+    assert {each["lr"] for each in stage["candidates"]} <= {0.006, 0.02, 0.06}
+
+
+def test_a_tuned_loss_has_one_penalty(tiny: Config) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    for name in ("ce-equal", "ce-tuned"):
+        config = made_up.edit("losses.yaml", {"ce.l1": 1e-5, "ce.weight_decay": 0.0})
+        assert tune.job(config, "images", name).spec["stages"][0]["default"] is not None
+        config = made_up.edit("losses.yaml", {"ce.l1": 1e-5, "ce.weight_decay": 0.01})
+        with pytest.raises(ConfigError, match="one penalty; give the loss `weight_decay: 0`"):
+            tune.job(config, "images", name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"select": {"cells": "symmetric"}}, "claims.P1.select: memorises needs `losses`"),
+        ({"select": {"losses": "comparison"}}, "claims.P1.select: memorises needs `cells`"),
+        ({"predicate": "decomposes", "select": {}}, "decomposes needs `losses`"),
+        ({"predicate": "decomposes"}, "decomposes reads no results: leave `cells` out"),
+        ({"predicate": "smooth"}, "smooth reads no results: leave `cells` out"),
+    ],
+)
+def test_a_selection_is_what_the_function_reads(
+    tiny: Config, changes: dict[str, Any], said: str
+) -> None:
+    assert said in refusal(STUDY, {"claims": {"P1": {**CLAIM, **changes}}})
+
+
+@pytest.mark.parametrize(
+    ("predicate", "options", "said"),
+    [
+        ("order", {"value": "wrong_fited"}, "value: 'wrong_fited' is not allowed"),
+        ("order", {"share": 2.0}, "share: 2.0 is not allowed"),
+        ("gain", {"share": 3.0}, "share: 3.0 is not allowed"),
+        ("scores-explode", {"factor": -1.0}, "factor: -1.0 is not allowed"),
+        ("noise-identity", {"rate": 2.0}, "rate: 2.0 is not allowed"),
+        ("same-first-steps", {"scale": 0.0}, "scale: 0.0 is not allowed"),
+    ],
+)
+def test_an_option_is_a_number_that_can_be_meant(
+    tiny: Config, predicate: str, options: dict[str, Any], said: str
+) -> None:
+    select = {"noise-identity": {"losses": "comparison"}, "same-first-steps": {}}
+    given = {**CLAIM, "predicate": predicate, "options": options}
+    given["select"] = select.get(predicate, CLAIM["select"])
+    assert said in refusal(STUDY, {"claims": {"P1": given}})
+
+
+@pytest.mark.parametrize("metric", ["best_acuracy", "status", "seconds"])
+def test_a_table_of_accuracies_shows_accuracies(tiny: Config, metric: str) -> None:
+    changes = {"artefacts.accuracy-symmetric.options": {"metric": metric}}
+    assert f"options.metric: '{metric}' is not allowed" in refusal(STUDY, changes)
 
 
 def test_planning_needs_neither_torch_nor_pandas() -> None:
@@ -127,7 +206,7 @@ def test_every_declared_claim_and_artefact_has_its_function_and_inputs(scale: st
     for kind, name, select in wanted:
         source, selected = declared.resolve(config, NAME, kind, name, select)
         tuned = any(row["tuned"] for row in selected.spec["rows"])
-        reads = set(source.reads) - (set() if tuned else {"tuning.json"})
+        reads = set(source.reads) - {"definitions"} - (set() if tuned else {"tuning.json"})
         assert bool(selected.files) == bool(reads and selected.available)
 
 

@@ -220,6 +220,8 @@ def combine(
     k = 1 it is Holm's first step. That the claim fails is tested in the same way, by m - k + 1
     effects that fail. An effect that was not measured counts as neither.
     """
+    if any(effect.measured and isnan(effect.threshold) for effect in effects):
+        raise ValueError("an effect has no threshold; give one with `against`")
     if not any(effect.measured for effect in effects):
         return not_run(effects[0].note if effects else "No effect was measured at this scale.")
     count = needed(len(effects), need)

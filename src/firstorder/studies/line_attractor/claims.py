@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.bounds import Positive, Share
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import (
     Cell,
@@ -108,7 +109,7 @@ def together(effects: Sequence[Effect], text: str, lacking: str = NONE) -> Verdi
 
 
 @claim("low-dimensional", reads=("dynamics.json",))
-def low_dimensional(results: Results, *, share: float = 0.65, components: int = 2) -> Verdict:
+def low_dimensional(results: Results, *, share: Share = 0.65, components: int = 2) -> Verdict:
     """The first two (or three) components hold most of the states' variance."""
     numbers = frames.dynamics(results)
     names = [f"state_pc{i + 1}" for i in range(components)]
@@ -120,7 +121,7 @@ def low_dimensional(results: Results, *, share: float = 0.65, components: int = 
 
 
 @claim("lower-than-untrained", reads=("dynamics.json",))
-def lower_than_untrained(results: Results, *, factor: float = 2.0) -> Verdict:
+def lower_than_untrained(results: Results, *, factor: Positive = 2.0) -> Verdict:
     """Training makes the states lower-dimensional."""
     numbers = frames.dynamics(results)
     ratio = numbers["untrained_dimension"] / numbers["state_dimension"]
@@ -131,7 +132,7 @@ def lower_than_untrained(results: Results, *, factor: float = 2.0) -> Verdict:
 
 
 @claim("points-on-a-line", reads=("dynamics.json",))
-def points_on_a_line(results: Results, *, share: float = 0.8) -> Verdict:
+def points_on_a_line(results: Results, *, share: Share = 0.8) -> Verdict:
     """One component holds most of the fixed points' variance."""
     numbers = frames.dynamics(results)
     values = numbers["point_pc1"]
@@ -151,7 +152,7 @@ def slow_mode(results: Results, *, lengths: float = 0.5) -> Verdict:
 
 
 @claim("slower-than-others", reads=("dynamics.json",))
-def slower_than_others(results: Results, *, factor: float = 2.0) -> Verdict:
+def slower_than_others(results: Results, *, factor: Positive = 2.0) -> Verdict:
     """One mode is much slower than all others."""
     numbers = frames.dynamics(results)
     values = numbers["tau1"] / numbers["tau2"]
@@ -162,7 +163,9 @@ def slower_than_others(results: Results, *, factor: float = 2.0) -> Verdict:
 
 
 @claim("along-the-manifold", reads=("dynamics.json",))
-def along_the_manifold(results: Results, *, overlap: float = 0.85, nulls: float = 5.0) -> Verdict:
+def along_the_manifold(
+    results: Results, *, overlap: Share = 0.85, nulls: Positive = 5.0
+) -> Verdict:
     """The slowest right vector lies along the line of fixed points, far beyond chance."""
     numbers = frames.dynamics(results)
     effects = measured(numbers, numbers["overlap"], overlap, limits=(0, 1))
@@ -183,7 +186,7 @@ def words_push(results: Results) -> Verdict:
 
 
 @claim("neutral-words", reads=("dynamics.json",))
-def neutral_words(results: Results, *, share: float = 0.1) -> Verdict:
+def neutral_words(results: Results, *, share: Share = 0.1) -> Verdict:
     """Neutral words hardly push."""
     numbers = frames.dynamics(results)
     values = numbers["effect_neutral"] / numbers["effect_positive"]
@@ -192,7 +195,7 @@ def neutral_words(results: Results, *, share: float = 0.1) -> Verdict:
 
 
 @claim("strong-words", reads=("dynamics.json",))
-def strong_words(results: Results, *, least: float = 1.6, most: float = 2.4) -> Verdict:
+def strong_words(results: Results, *, least: Positive = 1.6, most: Positive = 2.4) -> Verdict:
     """Words that count twice push about twice as far."""
     numbers = frames.dynamics(results)
     strong = numbers["effect_strong_positive"] - numbers["effect_strong_negative"]
@@ -222,7 +225,7 @@ def _over(
 
 
 @claim("linear-step", reads=("dynamics.json",))
-def linear_step(results: Results, *, error: float = 0.25) -> Verdict:
+def linear_step(results: Results, *, error: Positive = 0.25) -> Verdict:
     """One step is nearly linear about the nearest fixed point."""
     numbers = frames.dynamics(results)
     values = numbers["linear_error"]
@@ -263,7 +266,7 @@ def negation_weakens(results: Results) -> Verdict:
 
 
 @claim("negation-ends", reads=("dynamics.json",))
-def negation_ends(results: Results, *, after: int = 4, share: float = 0.8) -> Verdict:
+def negation_ends(results: Results, *, after: int = 4, share: Share = 0.8) -> Verdict:
     """The effect of "not" is over some tokens later."""
     numbers = frames.dynamics(results)
     return together(
@@ -280,7 +283,7 @@ def _of_before(numbers: pd.DataFrame, after: int, claimed: tuple[float, Directio
 
 
 @claim("accurate", reads=("correct.npz",))
-def accurate(results: Results, *, accuracy: float = 0.93) -> Verdict:
+def accurate(results: Results, *, accuracy: Share = 0.93) -> Verdict:
     """The networks solve the task."""
     drawn = resample(frames.correctness(results))
     effects = [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from firstorder.bounds import Correlation, Share
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import average, effect, rank_correlation, resample
@@ -27,7 +28,7 @@ from firstorder.studies.linearized.labels import ARMS, KINDS
 
 
 @claim("accuracy-falls", reads=("linear.json", "linear.npz", "converged.npz", "ridge.npz"))
-def accuracy_falls(results: Results, *, correlation: float = -0.9) -> Verdict:
+def accuracy_falls(results: Results, *, correlation: Correlation = -0.9) -> Verdict:
     """E5: test accuracy of the linearization falls with the index."""
     cells = correct(results, *LINEAR)
     drawn = resample(cells)
@@ -50,7 +51,7 @@ def _start(text: str) -> str:
 
 
 @claim("kernel-ranks-tasks", reads=("network.npz", "linear.npz", "converged.npz"))
-def kernel_ranks_tasks(results: Results, *, correlation: float = 0.9) -> Verdict:
+def kernel_ranks_tasks(results: Results, *, correlation: Correlation = 0.9) -> Verdict:
     """E6: the initial kernel ranks the tasks for the network too.
 
     `correlation`: the least, of the index with the network's accuracy (negative) and of the
@@ -99,7 +100,7 @@ def linear_wins(
     ),
 )
 def trained_kernel_is_the_network(
-    results: Results, *, tasks: tuple[int, int] = (3, 300), close: float = 0.03
+    results: Results, *, tasks: tuple[int, int] = (3, 300), close: Share = 0.03
 ) -> Verdict:
     """E21: linear training on the trained kernel generalises like the network, not like itself.
 
@@ -127,7 +128,7 @@ def trained_kernel_is_the_network(
 
 
 @claim("random-labels", reads=("random.npz",))
-def random_labels(results: Results, *, near: float = 0.05) -> Verdict:
+def random_labels(results: Results, *, near: Share = 0.05) -> Verdict:
     """Negative control: trained on random labels, a network is at chance on test images.
 
     On average over tasks and seeds within `near` of one half.
@@ -161,7 +162,7 @@ def random_labels(results: Results, *, near: float = 0.05) -> Verdict:
         "converged.npz",
     ),
 )
-def alignment_ranks(results: Results, *, correlation: float = 0.8) -> Verdict:
+def alignment_ranks(results: Results, *, correlation: Correlation = 0.8) -> Verdict:
     """Over tasks of all kinds, the alignment with the initial kernel ranks the test accuracies.
 
     `correlation`: the least, of accuracy and alignment over trace times training examples. The
@@ -218,7 +219,7 @@ def reference_shape(
     *,
     reference: Sequence[Sequence[float]],
     tasks: tuple[int, int] = (1, 1000),
-    correlation: float = 0.9,
+    correlation: Correlation = 0.9,
 ) -> Verdict:
     """The curves have the shape of a reference measurement, index by index.
 

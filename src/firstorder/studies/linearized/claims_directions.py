@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from firstorder.bounds import Correlation, Positive, Share
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import effect, resample
@@ -56,12 +57,12 @@ def _directions(results: Results, arm: str, **options: float | None) -> Verdict:
 def accuracy_falls_to_chance(
     results: Results,
     *,
-    correlation: float = -0.9,
+    correlation: Correlation = -0.9,
     first: float | None = None,
     last: float | None = None,
     lowest: int = 600,
     of: int = 1024,
-    near: float = 0.05,
+    near: Share = 0.05,
 ) -> Verdict:
     """E12: test accuracy of the network falls with the index of the direction, to an end.
 
@@ -79,11 +80,11 @@ def accuracy_falls_to_chance(
 def linear_accuracy_falls_to_chance(
     results: Results,
     *,
-    correlation: float = -0.9,
+    correlation: Correlation = -0.9,
     last: float | None = None,
     lowest: int = 600,
     of: int = 1024,
-    near: float = 0.05,
+    near: Share = 0.05,
 ) -> Verdict:
     """E12 of the converged linearization; the options as for the network."""
     return _directions(
@@ -104,9 +105,9 @@ def nad_spectrum(
     *,
     of: int = 1024,
     index: int = 200,
-    decay: float = 10.0,
+    decay: Positive = 10.0,
     rough: int = 400,
-    ratio: float = 2.0,
+    ratio: Positive = 2.0,
 ) -> Verdict:
     """E11: the spectrum of the directions decays steeply, and the first ones are smooth.
 
@@ -141,7 +142,7 @@ def nad_spectrum(
 
 
 @claim("nad-alignment", reads=("nads.npz",))
-def nad_alignment(results: Results, *, correlation: float = 0.9) -> Verdict:
+def nad_alignment(results: Results, *, correlation: Correlation = 0.9) -> Verdict:
     """E13: the alignment of a linear target on Gaussian inputs is ordered as the singular values.
 
     The alignment of <v, x> is |E M(x) v|^2, from the mean mixed derivative over sampled inputs;

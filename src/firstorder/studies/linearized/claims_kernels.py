@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from firstorder.bounds import Positive, Share
 from firstorder.config import Recipe
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, exact, judge
@@ -13,7 +14,7 @@ from firstorder.studies.linearized.judging import model_means, verdict
 
 
 @claim("alignment-is-eigenvalue", reads=("gradients.csv",))
-def alignment_is_eigenvalue(results: Results, *, error: float = 1e-3) -> Verdict:
+def alignment_is_eigenvalue(results: Results, *, error: Positive = 1e-3) -> Verdict:
     """E1: the alignment of an eigenfunction, by the network's gradients, is its eigenvalue.
 
     To within a relative `error`.
@@ -51,7 +52,7 @@ def norm_bound(results: Results) -> Verdict:
 
 
 @claim("dual-form")
-def dual_form(results: Results, *, difference: float = 1e-8) -> Verdict:
+def dual_form(results: Results, *, difference: Positive = 1e-8) -> Verdict:
     """E3: momentum descent on a linear model's weights and on its kernel coefficients agree.
 
     Measured on random features (48 examples, 200 weights) in float64.
@@ -88,7 +89,7 @@ def dual_form(results: Results, *, difference: float = 1e-8) -> Verdict:
 
 
 @claim("heavy-tail", reads=("spectrum.npz",))
-def heavy_tail(results: Results, *, leading: int = 10, share: float = 0.4) -> Verdict:
+def heavy_tail(results: Results, *, leading: int = 10, share: Share = 0.4) -> Verdict:
     """E4: few eigenvalues, the `leading` ones, carry most of the trace: at least `share`."""
     spectra = frames.spectra(results)
     at = spectra[spectra["k"] == leading].assign(task=leading)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from firstorder.bounds import Correlation, Positive, Share
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, not_run
 from firstorder.studies.linearized import frames
@@ -25,7 +26,7 @@ def spike(
     *,
     part: Literal["train", "test", "all"] = "train",
     tasks: tuple[int, int] = (3, 300),
-    least: float = 2.0,
+    least: Positive = 2.0,
 ) -> Verdict:
     """E17: the trained kernel's alignment spikes at the trained index.
 
@@ -52,7 +53,7 @@ def spike_fades(
     tasks: tuple[int, int] = (3, 300),
     small: int = 30,
     large: int = 100,
-    least: float = 1.5,
+    least: Positive = 1.5,
 ) -> Verdict:
     """E18: on test images the spike stands for small indices and is below training's for large.
 
@@ -113,9 +114,9 @@ def order_kept(
     *,
     part: Literal["train", "test", "all"] = "train",
     tasks: tuple[int, int] = (3, 300),
-    correlation: float = 0.85,
+    correlation: Correlation = 0.85,
     lowest: int = 10,
-    share: float = 0.5,
+    share: Share = 0.5,
 ) -> Verdict:
     """E25: the other eigenfunctions keep their order; the trained one grows most.
 
@@ -139,7 +140,7 @@ def order_kept(
 
 @claim("alignment-grows", reads=("evolution.csv",))
 def alignment_grows(
-    results: Results, *, lowest: int = 10, growth: float = 2.0, early: float = 1 / 3
+    results: Results, *, lowest: int = 10, growth: Positive = 2.0, early: Share = 1 / 3
 ) -> Verdict:
     """E23: the relative alignment with the target grows in training, most of it early.
 
@@ -191,7 +192,7 @@ def _course(line: pd.DataFrame) -> dict[str, float]:
 
 @claim("energy-concentrates", reads=("energy.csv",))
 def energy_concentrates(
-    results: Results, *, lowest: int = 30, components: int = 50, rise: float = 0.2
+    results: Results, *, lowest: int = 30, components: int = 50, rise: Share = 0.2
 ) -> Verdict:
     """E24: the target's energy moves into the leading eigenvectors of the trained kernel.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from firstorder.bounds import Correlation
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import MIN_INDICES, average, effect, geometric, resample
@@ -52,7 +53,7 @@ def _ranked(frame: pd.DataFrame, value: str, threshold: float, said: str = "") -
 
 @claim("slower-to-fit", reads=("network.csv", "linear.csv"))
 def slower_to_fit(
-    results: Results, *, epochs: Sequence[int] = (5, 15), correlation: float = 0.9
+    results: Results, *, epochs: Sequence[int] = (5, 15), correlation: Correlation = 0.9
 ) -> Verdict:
     """E8: the training loss after few epochs grows with the index."""
     runs = frames.runs(results, *FITTED)
@@ -64,7 +65,7 @@ def slower_to_fit(
 
 
 @claim("more-steps", reads=("network.json", "linear.json"))
-def more_steps(results: Results, *, correlation: float = 0.9) -> Verdict:
+def more_steps(results: Results, *, correlation: Correlation = 0.9) -> Verdict:
     """E9: steps until a minibatch has loss 0.01 grow with the index.
 
     A training that never reaches the loss counts as one that takes a step more than it has. An
@@ -90,7 +91,7 @@ def _steps(tasks: pd.DataFrame, column: str) -> pd.Series:
 
 @claim("farther", reads=("network.csv", "linear.csv"))
 def farther(
-    results: Results, *, correlation: float = 0.5, lowest: int = 10, share: float = 10
+    results: Results, *, correlation: Correlation = 0.5, lowest: int = 10, share: float = 10
 ) -> Verdict:
     """E10: weights travel farther for higher indices.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.bounds import Correlation, Positive, Share
 from firstorder.linearized.mean_classifier import noise_factor
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
@@ -23,7 +24,7 @@ NO_END = "has no ρ at its end: it diverged, or its kernel became zero"
 
 
 @claim("equal-first-step", reads=("first_step.csv",))
-def equal_first_step(results: Results, *, cosine: float = 0.9999) -> Verdict:
+def equal_first_step(results: Results, *, cosine: Share = 0.9999) -> Verdict:
     """The first step of every loss that treats equal scores equally is the mean classifier."""
     frame = frames.of_kernels(results, "first_step.csv", frames.FIRST)
     labels, names = frames.labels(results), frames.kernels(results, "title")
@@ -66,7 +67,7 @@ def unhinged_constant(results: Results) -> Verdict:
 
 
 @claim("noise-identity", reads=("noise.json", "exact.json", "factors.csv"))
-def noise_identity(results: Results, *, within: float = 0.02) -> Verdict:
+def noise_identity(results: Results, *, within: Positive = 0.02) -> Verdict:
     """Independent symmetric noise of K classes multiplies the expected scores by
     1 - eta K / (K - 1)."""
     known = _statements(results)
@@ -92,7 +93,7 @@ def noise_identity(results: Results, *, within: float = 0.02) -> Verdict:
 
 
 @claim("moment-prediction", reads=("accuracy.csv", "predicted.csv"))
-def moment_prediction(results: Results, *, most: float = 0.8, points: float = 2.0) -> Verdict:
+def moment_prediction(results: Results, *, most: Share = 0.8, points: Positive = 2.0) -> Verdict:
     """Two moments of the labels give the accuracy of the mean classifier, whatever the sampler."""
     measured = frames.of_kernels(results, "accuracy.csv", frames.MEASURED)
     measured = measured[measured["classifier"] == "mean"]
@@ -137,7 +138,7 @@ def _offset(values: pd.Series, told: float, within: float, name: str, unit: str 
 
 
 @claim("infinite-ridge", reads=("noise.json", "exact.json"))
-def infinite_ridge(results: Results, *, cosine: float = 0.9999) -> Verdict:
+def infinite_ridge(results: Results, *, cosine: Share = 0.9999) -> Verdict:
     """Ridge regression with a penalty of 10^6 mean diagonal entries is the mean classifier."""
     known = _statements(results)
     effects = [exact(row["ridge_cosine"], cosine, name=row["name"]) for row in known]
@@ -146,7 +147,7 @@ def infinite_ridge(results: Results, *, cosine: float = 0.9999) -> Verdict:
 
 
 @claim("rotation-predicts-accuracy", reads=("rotation.csv", "correct.npz"))
-def rotation_predicts_accuracy(results: Results, *, least: float = 0.7) -> Verdict:
+def rotation_predicts_accuracy(results: Results, *, least: Correlation = 0.7) -> Verdict:
     """Spearman's correlation of rho and test accuracy at the end, over losses.
 
     The losses are taken as a sample of all. Seeds measure a loss more precisely, its rho and its

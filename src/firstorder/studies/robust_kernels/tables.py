@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from firstorder.bounds import Share
 from firstorder.publish.numerals import significant
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, plus_minus, spread
@@ -24,7 +25,7 @@ STATEMENTS = (
     "exact-statements",
     reads=("noise.json", "exact.json", "first_step.csv", "accuracy.csv", "predicted.csv"),
 )
-def exact_statements(results: Results, *, most: float = 0.8) -> Table:
+def exact_statements(results: Results, *, most: Share = 0.8) -> Table:
     """Every statement and how far it is from exact; a section a kernel."""
     known = frames.statements(results)
     first = frames.of_kernels(results, "first_step.csv", frames.FIRST)
@@ -73,7 +74,7 @@ def prediction_gaps(results: Results, most: float) -> pd.DataFrame:
 
 
 @table("accuracy", reads=("accuracy.csv", "predicted.csv"))
-def accuracy(results: Results, *, rates: tuple[float, ...] = (0.0, 0.4, 0.8)) -> Table:
+def accuracy(results: Results, *, rates: tuple[Share, ...] = (0.0, 0.4, 0.8)) -> Table:
     """Test accuracies in percent under both samplers, side by side; a section a kernel."""
     measured = frames.of_kernels(results, "accuracy.csv", frames.MEASURED)
     predicted = frames.of_kernels(results, "predicted.csv", frames.PREDICTED)

@@ -26,7 +26,7 @@ from firstorder.errors import DataError
 from firstorder.jobs import functions
 from firstorder.publish import declared as drawn
 from firstorder.studies.symmetrization import grid, selection
-from firstorder.studies.symmetrization.settings import NAME, Select, Variants, declared, scale
+from firstorder.studies.symmetrization.settings import NAME, Variants, declared, scale
 
 
 def check(config: Config, study_file: Path, scale_file: Path) -> None:
@@ -221,7 +221,7 @@ def _check_selections(config: Config, file: Path) -> None:
     problems: list[str] = []
     for kind, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
         for name, entry in entries.items():
-            problems += _selected(config, entry.select, f"{kind}.{name}.select")
+            problems += _selected(config, entry, f"{kind}.{name}.select")
             problems += _optional(config, entry, f"{kind}.{name}.options")
     _refuse(problems, file)
 
@@ -235,11 +235,24 @@ def _check_printed(config: Config, file: Path) -> None:
             check_printed(printed, f"{file}: {kind}.{name}.select")
 
 
-def _selected(config: Config, select: Select, key: str) -> Iterator[str]:
-    study = declared(config)
+def _selected(config: Config, entry: Artefact | Claim, key: str) -> Iterator[str]:
+    """What is wrong with a selection: unknown groups, or others than its function reads."""
+    study, select = declared(config), entry.select
     groups = {*study.losses, *study.variants, *scale(config).losses}
     yield from _unknown(_given(select.losses), groups, "group", f"{key}.losses")
     yield from _unknown(_given(select.cells), study.cells, "group", f"{key}.cells")
+    source = drawn.source(NAME, *drawn.called(entry))
+    if source is None:  # refused when artefacts and claims of all studies are checked
+        return
+    needed = {
+        "cells": bool(set(source.reads) - {grid.DEFINITIONS}),
+        "losses": bool(source.reads),
+    }
+    for name, needs in needed.items():
+        given = getattr(select, name) is not None
+        if given != needs:
+            said = f"needs `{name}`" if needs else f"reads no results: leave `{name}` out"
+            yield f"{key}: {drawn.called(entry)[1]} {said}"
 
 
 def _optional(config: Config, entry: Artefact | Claim, key: str) -> Iterator[str]:

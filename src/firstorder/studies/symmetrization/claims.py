@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from firstorder.bounds import Share
 from firstorder.publish.measures import number_range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import (
@@ -62,8 +63,8 @@ def close(
     results: Results,
     *,
     losses: Sequence[LossName],
-    rate: float = 0.0,
-    gap: float = 0.03,
+    rate: Share = 0.0,
+    gap: Share = 0.03,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P2: with clean labels the losses end close to each other.
@@ -95,7 +96,7 @@ def underfits(
     *,
     loss: LossName = "mae",
     reference: LossName = "ce",
-    gap: float = 0.3,
+    gap: Share = 0.3,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P3: MAE underfits many classes, even on clean labels."""
@@ -118,11 +119,11 @@ def underfits(
 def gain(
     results: Results,
     *,
-    rates: Sequence[float],
-    gap: float,
+    rates: Sequence[Share],
+    gap: Share,
     pairs: Sequence[tuple[LossName, LossName]] = (),
     variants: FamilyName | None = None,
-    share: float = 1.0,
+    share: Share = 1.0,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P5, P7, P9: a loss is better than its reference by more than a gap at the last epoch.
@@ -177,8 +178,8 @@ def _named(results: Results, pairs: Sequence[tuple[str, str]]) -> list[tuple[str
 def little_to_win(
     results: Results,
     *,
-    rate: float = 0.4,
-    gap: float = 0.06,
+    rate: Share = 0.4,
+    gap: Share = 0.06,
     reference: LossName = "ce",
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
@@ -210,8 +211,8 @@ def competitive(
     *,
     losses: Sequence[LossName],
     baselines: Sequence[LossName],
-    gap: float = 0.02,
-    share: float = 2 / 3,
+    gap: Share = 0.02,
+    share: Share = 2 / 3,
 ) -> Verdict:
     """Each of `losses` ends within `gap` of the best baseline in a share of the cells.
 

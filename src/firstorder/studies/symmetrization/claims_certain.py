@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firstorder.bounds import Classes, Exponent, Positive
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
@@ -45,8 +46,8 @@ def random_scores(classes: int, spread: float = 3.0, examples: int = 200) -> np.
     return spread * numpy_stream(0, "claims").normal(size=(examples, classes))
 
 
-@claim("decomposes")
-def decomposes(results: Results, *, classes: int = 10) -> Verdict:
+@claim("decomposes", reads=("definitions",))
+def decomposes(results: Results, *, classes: Classes = 10) -> Verdict:
     """D1: every loss is a symmetric part plus a part without label, in one way only (Prop. 4.1)."""
     import torch
 
@@ -67,9 +68,9 @@ def decomposes(results: Results, *, classes: int = 10) -> Verdict:
     return combine([*errors, exact(free, 0.5, "below", name="free dimensions")], "all", text)
 
 
-@claim("only-convex")
+@claim("only-convex", reads=("definitions",))
 def only_convex(
-    results: Results, *, linear: Sequence[LossName] = ("ce", "unhinged"), classes: int = 10
+    results: Results, *, linear: Sequence[LossName] = ("ce", "unhinged"), classes: Classes = 10
 ) -> Verdict:
     """D2: of the symmetric parts of all losses only multiples of unhinged are convex (Thm. 5.1).
 
@@ -98,8 +99,8 @@ def only_convex(
     return combine(found, "all", text)
 
 
-@claim("equal-components")
-def equal_components(results: Results, *, classes: int = 10) -> Verdict:
+@claim("equal-components", reads=("definitions",))
+def equal_components(results: Results, *, classes: Classes = 10) -> Verdict:
     """D3: at equal scores every loss has kappa times the gradient of unhinged (Prop. 5.2).
 
     Losses that single out the largest score have no single kappa; they are named, not counted.
@@ -134,10 +135,10 @@ def equal_components(results: Results, *, classes: int = 10) -> Verdict:
 def smooth(
     results: Results,
     *,
-    qs: Sequence[float] = (0.01, 0.05, 0.1, 0.3),
-    alphas: Sequence[float] = (0.25, 0.5, 1.0, 2.0),
-    spread: float = 2.0,
-    classes: int = 10,
+    qs: Sequence[Exponent] = (0.01, 0.05, 0.1, 0.3),
+    alphas: Sequence[Positive] = (0.25, 0.5, 1.0, 2.0),
+    spread: Positive = 2.0,
+    classes: Classes = 10,
 ) -> Verdict:
     """D4: SGCE and alpha-MAE bend less, the smaller q and alpha, on scores within `spread`.
 

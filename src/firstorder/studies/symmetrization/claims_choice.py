@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from firstorder.bounds import Share
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Status, bootstrap
@@ -77,9 +78,9 @@ def may_be_best(stage: Mapping[str, Any], level: float) -> set[float]:
 def reuse(
     results: Results,
     *,
-    chosen: float = 0.8,
-    rates: tuple[float, float] = (0.2, 0.6),
-    tolerance: float = 0.02,
+    chosen: Share = 0.8,
+    rates: tuple[Share, Share] = (0.2, 0.6),
+    tolerance: Share = 0.02,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P14: the parameter that is best at high noise is nearly best at lower noise.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firstorder.bounds import Classes, Positive, Share
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, combine, exact, not_run
@@ -34,7 +35,7 @@ def _gradients(loss: Loss, scores: np.ndarray) -> np.ndarray:
 
 
 @claim("constant-gradient")
-def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
+def constant_gradient(results: Results, *, classes: Classes = 10) -> Verdict:
     """P10: the unhinged gradient is 1/K − e_y whatever the scores; MAE's depends on them."""
     from firstorder.losses import build
 
@@ -60,7 +61,7 @@ def constant_gradient(results: Results, *, classes: int = 10) -> Verdict:
 
 @claim("same-first-steps")
 def same_first_steps(
-    results: Results, *, classes: int = 10, scale: float = 0.001, cosine: float = 0.99
+    results: Results, *, classes: Classes = 10, scale: Positive = 0.001, cosine: Share = 0.99
 ) -> Verdict:
     """P11: from equal scores CE and unhinged step alike in the weights; MAE takes 1/K of the step.
 
@@ -93,7 +94,7 @@ def same_first_steps(
     return combine(found, "all", text)
 
 
-def _step(name: str, classes: int, scale: float, examples: int = 200) -> np.ndarray:
+def _step(name: str, classes: int, scale: Positive, examples: int = 200) -> np.ndarray:
     """Gradient in all weights, as one vector, of a loss of the same network on the same batch."""
     import torch
 
@@ -111,8 +112,8 @@ def _step(name: str, classes: int, scale: float, examples: int = 200) -> np.ndar
     return torch.cat([slope.flatten() for slope in torch.autograd.grad(value, weights)]).numpy()
 
 
-@claim("noise-identity")
-def noise_identity(results: Results, *, classes: int = 10, rate: float = 0.4) -> Verdict:
+@claim("noise-identity", reads=("definitions",))
+def noise_identity(results: Results, *, classes: Classes = 10, rate: Share = 0.4) -> Verdict:
     """P12: under noise the mean gradient of a symmetric loss is (1 − ηK/(K−1)) times the clean one.
 
     Of every symmetric loss that is selected. The mean over noisy labels is a finite sum: the true

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from firstorder.bounds import AboveOne, Share
 from firstorder.publish.measures import number_range
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
@@ -25,9 +26,9 @@ def memorises(
     results: Results,
     *,
     loss: LossName = "ce",
-    drop: float = 0.1,
-    fitted: float = 0.8,
-    rates: tuple[float, float] = (0.4, 0.8),
+    drop: Share = 0.1,
+    fitted: Share = 0.8,
+    rates: tuple[Share, Share] = (0.4, 0.8),
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P1: accuracy of a loss peaks early and falls; the wrong labels are fitted.
@@ -68,7 +69,7 @@ def scores_explode(
     *,
     raw: Sequence[LossName],
     normalised: Sequence[LossName],
-    factor: float = 1000.0,
+    factor: AboveOne = 1000.0,
 ) -> Verdict:
     """P4: without normalised scores the unhinged loss drives them without bound.
 
@@ -108,8 +109,8 @@ def stays(
     results: Results,
     *,
     losses: Sequence[LossName],
-    rates: Sequence[float],
-    drop: float = 0.03,
+    rates: Sequence[Share],
+    drop: Share = 0.03,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P8: normalised losses keep their best accuracy to the end on larger data with many classes.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from firstorder.bounds import Share
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import bootstrap
 from firstorder.publish.verdict import Verdict, combine, judge, not_run, share_needed
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.claims import ABSENT, ANY, rates_of, under
 from firstorder.studies.symmetrization.effects import LAST, Measured, both, diverged, measure, told
+from firstorder.studies.symmetrization.frames import Fraction
 from firstorder.studies.symmetrization.settings import LossName
 
 
@@ -19,9 +21,9 @@ def order(
     results: Results,
     *,
     tiers: Sequence[Sequence[LossName]],
-    rate: float,
-    value: str = LAST,
-    share: float = 0.8,
+    rate: Share,
+    value: Fraction = LAST,
+    share: Share = 0.8,
     growing: bool = False,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:

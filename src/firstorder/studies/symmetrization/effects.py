@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from firstorder.publish.statistics.verdict import Status, missing
 from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict
 from firstorder.studies.symmetrization import frames
 
-LAST = "last_accuracy"
+LAST: Final = "last_accuracy"
 Key = tuple[str, str, str]
 """Setting, noise, loss."""
 

@@ -7,7 +7,7 @@ What is selected is in `results.spec` (see `selection.select`): rows, one for ev
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,15 @@ def cells(results: Results) -> Iterator[dict[str, Any]]:
         drawn = ", ".join((kind_of_noise(row["kind"]), *row["options"]))
         for seed in results.spec["seeds"]:
             yield {**row, "rate": rate, "drawn": drawn, "seed": seed}
+
+
+TestAccuracy = Literal["last_accuracy", "best_accuracy"]
+"""The columns of `runs` that are of the test set."""
+Fraction = Literal[
+    "last_accuracy", "best_accuracy", "train_accuracy", "clean_accuracy", "wrong_fitted",
+    "wrong_corrected",
+]  # fmt: skip
+"""The columns of `runs` that are shares of examples."""
 
 
 def _path(results: Results, keys: dict[str, Any], name: str) -> str:

@@ -23,8 +23,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """The results that an artefact or a claim draws on, and the names under which they appear.
 
     `spec` holds rows (one for every cell, see `_row`), seeds, synonyms and variants of losses;
-    `definitions` where no cells but losses are selected, or tuning.json is read; what labels.npz
-    and tuning.json need beside them where they are read.
+    `definitions` of the losses where they or tuning.json are read; what labels.npz and tuning.json
+    need beside them where they are read.
     """
     names = list(dict.fromkeys(grid.selected_cells(config, selection)))
     spec: dict[str, Any] = {
@@ -32,8 +32,8 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         "seeds": list(scale(config).seeds),
         **_losses(config, dict.fromkeys(loss for _, _, loss in names)),
     }
-    if selection.cells is None and selection.losses is not None:
-        spec["definitions"] = [_definition(config, n) for n in group(config, selection.losses)]
+    if grid.DEFINITIONS in reads:
+        spec["definitions"] = [_definition(config, n) for n in group(config, str(selection.losses))]
     elif "tuning.json" in reads:
         spec["definitions"] = _resolved(config, names)
     entries = tuple(

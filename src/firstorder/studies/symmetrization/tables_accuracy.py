@@ -21,6 +21,7 @@ from firstorder.publish.table import (
 )
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.equals import mark_equals
+from firstorder.studies.symmetrization.frames import TestAccuracy
 
 SPREAD = "Entries are in percent; of several seeds, mean ± standard deviation (n − 1)."
 MARGIN = "max(1, 3 (σ + σ')) points"
@@ -42,7 +43,7 @@ REASONED = (
 
 
 @table("accuracy", reads=("summary.json", "correct.npz"))
-def accuracy(results: Results, *, metric: str = "last_accuracy") -> Table:
+def accuracy(results: Results, *, metric: TestAccuracy = "last_accuracy") -> Table:
     """Losses by noises, one section per setting and kind of noise; published numbers beside.
 
     `metric` is a column of `frames.runs`.
