@@ -16,7 +16,8 @@ from firstorder.errors import ConfigError, DataError
 from firstorder.jobs import study as studies
 from firstorder.publish import declared
 from firstorder.studies.symmetrization import frames
-from firstorder.studies.symmetrization.settings import NAME
+from firstorder.studies.symmetrization.selection import select
+from firstorder.studies.symmetrization.settings import NAME, Select
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY, SCALE = f"studies/{NAME}/study.yaml", f"studies/{NAME}/tiny.yaml"
@@ -148,6 +149,19 @@ def test_a_tuned_loss_has_one_penalty(tiny: Config) -> None:
             tune.job(config, "images", name)
 
 
+def test_seeds_are_those_of_what_is_read(tiny: Config) -> None:
+    config = made_up.edit(SCALE, {"tuning.seeds": [7, 8, 9]})
+    cells = {"cells": "curves", "losses": "decay"}
+    for reads, expected in (
+        (("summary.json", "tuning.json"), (1, 2, 3)), (("labels.npz",), (1, 2, 3)),
+        (("tuning.json",), (7, 8, 9)), (("cost.json",), ()), ((), ()),
+    ):  # fmt: skip
+        found = select(config, Select(**cells), reads)
+        assert (found.seeds, tuple(found.spec["seeds"])) == (expected, expected)
+    untuned = Select(cells="curves", losses="comparison")
+    assert select(config, untuned, ("tuning.json",)).seeds == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -203,8 +217,8 @@ def test_every_declared_claim_and_artefact_has_its_function_and_inputs(scale: st
     own = config.studies[NAME].declared
     wanted = [(each.kind, each.draw, each.select) for each in own.artefacts.values()]
     wanted += [("claim", each.predicate, each.select) for each in own.claims.values()]
-    for kind, name, select in wanted:
-        source, selected = declared.resolve(config, NAME, kind, name, select)
+    for kind, name, selection in wanted:
+        source, selected = declared.resolve(config, NAME, kind, name, selection)
         tuned = any(row["tuned"] for row in selected.spec["rows"])
         reads = set(source.reads) - {"definitions"} - (set() if tuned else {"tuning.json"})
         assert bool(selected.files) == bool(reads and selected.available)

@@ -27,9 +27,12 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     need beside them where they are read.
     """
     names = list(dict.fromkeys(grid.selected_cells(config, selection)))
+    rows = [_row(config, *each) for each in names]
+    tuned = any(row["tuned"] for row in rows)
+    seeds = _seeds(config, reads, tuned=tuned)
     spec: dict[str, Any] = {
-        "rows": [_row(config, *each) for each in names],
-        "seeds": list(scale(config).seeds),
+        "rows": rows,
+        "seeds": list(seeds),
         **_losses(config, dict.fromkeys(loss for _, _, loss in names)),
     }
     if grid.DEFINITIONS in reads:
@@ -46,16 +49,24 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     if "tuning.json" in reads:
         protocol = scale(config).tuning
         spec["tuning_noise"] = protocol.noise if protocol else None
-    data = _data(config, selection.cells, tuned=any(row["tuned"] for row in spec["rows"]))
+    data = _data(config, selection.cells, tuned=tuned)
     return Selected(
         spec=spec,
         files=dict(_files(config, names, reads)),
         code=tuple(dict.fromkeys(entries)),
         **({"data": data} if data else {}),
         datasets=_datasets(config, selection.cells),
-        seeds=scale(config).seeds if selection.cells and reads != ("cost.json",) else (),
+        seeds=seeds,
         available=selection.cells is None or bool(names),
     )
+
+
+def _seeds(config: Config, reads: tuple[str, ...], *, tuned: bool) -> tuple[int, ...]:
+    """The seeds behind what is read: those of trainings and noise, or else those of tuning."""
+    protocol = scale(config).tuning
+    if {*grid.RUN_FILES, "labels.npz"} & {*reads}:
+        return scale(config).seeds
+    return protocol.seeds if "tuning.json" in reads and tuned and protocol else ()
 
 
 def _row(config: Config, setting: str, noise_name: str, loss_name: str) -> dict[str, Any]:
