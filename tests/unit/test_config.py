@@ -13,6 +13,7 @@ import pytest
 from projects import ROOT, Project, load
 
 from firstorder import config
+from firstorder.config import values
 from firstorder.errors import CodeChangedError, ConfigError
 from firstorder.jobs import plan, study
 from firstorder.losses import registry
@@ -254,3 +255,13 @@ def test_a_plan_is_made_without_torch_pandas_and_snakemake(project: Path) -> Non
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
     ).stdout
     assert output.strip() == "[]"
+
+
+def test_nothing_is_made_in_a_folder_of_the_project() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("no git repository")
+    folders = {line.partition("/")[0] for line in listed.stdout.splitlines() if "/" in line}
+    assert folders <= {*values.OWN}

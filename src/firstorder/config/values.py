@@ -81,7 +81,10 @@ def _folder(name: str) -> str:
 
 Folder = Annotated[str, AfterValidator(_folder)]
 """A folder, from the project's or absolute."""
-OWN = (".", ".git", "config", "paper", "src", "tests", "workflow")
+OWN = (
+    ".", ".ci", ".git", ".snakemake", ".venv", "config", "docs", "envs", "paper", "profiles", "src",
+    "tests", "workflow",
+)  # fmt: skip
 """What a project is made of."""
 
 
