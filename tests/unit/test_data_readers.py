@@ -397,6 +397,10 @@ def test_what_is_no_image_of_a_class_is_named(name: str, reason: str, tmp_path: 
         (b"/etc/passwd,ant", "leaves the dataset's folder"),
         (rb"im\0.png,ant", "write folders with /"),
         (b"a.png,dog", "'dog' is no class"),
+        (
+            b"id,breed\na.png,ant",
+            "'breed' is no class of the dataset; a heading is path,label or class",
+        ),
         (b"a.png", "1 columns"),
         (b"a\xff.png,ant", "line 1: not UTF-8 text"),
         (b"a.png,ant\n\xe9,bee", "line 2: not UTF-8 text"),

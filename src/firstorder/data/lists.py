@@ -48,11 +48,14 @@ def lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 
-def label_numbers(classes: Sequence[str], found: Iterable[tuple[str, str]]) -> dict[str, int]:
+def label_numbers(
+    classes: Sequence[str], found: Iterable[tuple[str, str]], heading: str = ""
+) -> dict[str, int]:
     """What number each label means, of all those (where, label) in one's lists.
 
     All are names of `classes`, or else all are numbers: the name of a class may be the number of
-    another. DataError at the first that fits neither.
+    another. DataError at the first that fits neither; in a first line it ends with what is said
+    of a `heading`.
     """
     found = list(found)
     names = {composed(name): label for label, name in enumerate(classes)}
@@ -62,7 +65,8 @@ def label_numbers(classes: Sequence[str], found: Iterable[tuple[str, str]]) -> d
             return {label: known[composed(label)] for _, label in found}
     known = names if any(composed(label) in names for _, label in found) else numbers
     where, label = next(each for each in found if composed(each[1]) not in known)
-    raise DataError(f"{where}: {label[:60]!r} is no class of the dataset")
+    hint = heading if where.endswith(": line 1") else ""
+    raise DataError(f"{where}: {label[:60]!r} is no class of the dataset{hint}")
 
 
 def composed(name: str) -> str:

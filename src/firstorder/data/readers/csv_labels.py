@@ -44,7 +44,7 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
         if split != PICTURES
     }
     labels = [(where, label) for each in lists.values() for where, _, label in each]
-    known = label_numbers(dataset.classes, labels)
+    known = label_numbers(dataset.classes, labels, f"; a heading is path,{' or '.join(HEADING)}")
     return {
         split: Split(
             pictures_of(
