@@ -36,6 +36,8 @@ Share = Annotated[float, Bound(ge=0, le=1)]
 Exponent = Annotated[float, Bound(gt=0, le=1)]
 Probability = Annotated[float, Bound(gt=0, lt=1)]
 Correlation = Annotated[float, Bound(ge=-1, le=1)]
+Difference = Annotated[float, Bound(ge=-1, le=1)]
+"""Of two shares."""
 Copies = Annotated[int, Bound(ge=1)]
 Classes = Annotated[int, Bound(ge=2)]
 

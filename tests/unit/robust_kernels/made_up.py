@@ -27,6 +27,8 @@ LOSSES = tuple(
     for loss, label in (("ce", "CE"), ("mae", "MAE"), ("sgce", "SGCE"))
 )
 
+RIDGE = {"eigenpairs": None, "interpolation": 0.0}
+
 
 def configuration(folder: Path, **update: Any) -> Config:
     """The study as published, on 60 + 30 digits of noise with two losses for networks."""
@@ -127,7 +129,7 @@ def of_kernel(folder: Path, **change: Any) -> Results:
         (folder / name).write_text(json.dumps({"statements": statements}))
     row = {"kernel": "k", "seed": "1", "title": "MLP, digits", "classes": 10}
     files = {f"k/1/{path.name}": str(path) for path in folder.iterdir()}
-    return Results({"rows": [row], "losses": list(LOSSES)}, files)
+    return Results({"rows": [row], "losses": list(LOSSES), "ridge": RIDGE}, files)
 
 
 def of_network(folder: Path, ends: Mapping[str, Sequence[tuple[float, float]]]) -> Results:

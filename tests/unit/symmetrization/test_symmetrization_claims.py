@@ -189,7 +189,7 @@ def test_a_training_that_diverged_has_fallen_to_nothing(made: Config) -> None:
 
 def test_what_a_training_that_diverged_did_not_measure_cannot_hold(made: Config) -> None:
     select = Select(cells="curves", losses="norms")
-    options = {"loss": "unhinged-none", "drop": -1.0, "fitted": -1.0, "rates": (0.8, 0.8)}
+    options = {"loss": "unhinged-none", "drop": -1.0, "fitted": 0.0, "rates": (0.8, 0.8)}
     verdict = made_up.judge(made, "memorises", select, **options)
     assert verdict.status == "not resolved" and "1 not run" in verdict.text
     tiers = [["unhinged-none"], ["unhinged-l2"], ["unhinged-bn"]]

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import Share
+from firstorder.bounds import Difference, Share
 from firstorder.publish.measures import number_range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import (
@@ -64,7 +64,7 @@ def close(
     *,
     losses: Sequence[LossName],
     rate: Share = 0.0,
-    gap: Share = 0.03,
+    gap: Difference = 0.03,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P2: with clean labels the losses end close to each other.
@@ -96,7 +96,7 @@ def underfits(
     *,
     loss: LossName = "mae",
     reference: LossName = "ce",
-    gap: Share = 0.3,
+    gap: Difference = 0.3,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P3: MAE underfits many classes, even on clean labels."""
@@ -120,7 +120,7 @@ def gain(
     results: Results,
     *,
     rates: Sequence[Share],
-    gap: Share,
+    gap: Difference,
     pairs: Sequence[tuple[LossName, LossName]] = (),
     variants: FamilyName | None = None,
     share: Share = 1.0,
@@ -179,7 +179,7 @@ def little_to_win(
     results: Results,
     *,
     rate: Share = 0.4,
-    gap: Share = 0.06,
+    gap: Difference = 0.06,
     reference: LossName = "ce",
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
@@ -211,7 +211,7 @@ def competitive(
     *,
     losses: Sequence[LossName],
     baselines: Sequence[LossName],
-    gap: Share = 0.02,
+    gap: Difference = 0.02,
     share: Share = 2 / 3,
 ) -> Verdict:
     """Each of `losses` ends within `gap` of the best baseline in a share of the cells.

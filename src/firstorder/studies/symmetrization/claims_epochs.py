@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import AboveOne, Share
+from firstorder.bounds import AboveOne, Difference, Share
 from firstorder.publish.measures import number_range
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
@@ -26,7 +26,7 @@ def memorises(
     results: Results,
     *,
     loss: LossName = "ce",
-    drop: Share = 0.1,
+    drop: Difference = 0.1,
     fitted: Share = 0.8,
     rates: tuple[Share, Share] = (0.4, 0.8),
     classes: tuple[int, int] = ANY,
@@ -110,7 +110,7 @@ def stays(
     *,
     losses: Sequence[LossName],
     rates: Sequence[Share],
-    drop: Share = 0.03,
+    drop: Difference = 0.03,
     classes: tuple[int, int] = ANY,
 ) -> Verdict:
     """P8: normalised losses keep their best accuracy to the end on larger data with many classes.
