@@ -82,8 +82,9 @@ def keep(source: str, target: str) -> None:
     if Path(source).resolve() == Path(target).resolve():
         raise UserError(f"{target}: the results themselves lie there; name another folder")
     manifest = _manifest(source)
-    for line in _stale(source, manifest):
-        raise UserError(line)
+    stale = next(_stale(source, manifest), None)
+    if stale:
+        raise UserError(stale)
     packages = manifest.get("packages") or {}
     kept = {name: manifest.get(name) for name in ("scale", "commit", "device")} | {
         "packages": {name: packages[name] for name in DECIDING if name in packages}

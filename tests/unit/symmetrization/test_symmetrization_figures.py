@@ -87,7 +87,7 @@ def test_a_figure_says_how_many_of_its_trainings_diverged(tiny: Config, artefact
     failed = [path for name, path in records.items() if name.endswith("/1/summary.json")]
     for path in failed:
         path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged"}))
-    said = f"; {len(failed)} of {len(records)} trainings diverged: their last accuracy"
+    said = f"; diverged: {len(failed)}, by the last accuracy they had"
     assert failed and said in told(drawn(tiny, artefact))
 
 

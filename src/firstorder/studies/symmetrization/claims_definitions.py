@@ -94,7 +94,7 @@ def same_first_steps(
     return combine(found, "all", text)
 
 
-def _step(name: str, classes: int, scale: Positive, examples: int = 200) -> np.ndarray:
+def _step(name: str, classes: int, scale: float, examples: int = 200) -> np.ndarray:
     """Gradient in all weights, as one vector, of a loss of the same network on the same batch."""
     import torch
 

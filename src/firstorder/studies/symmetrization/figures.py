@@ -80,8 +80,8 @@ def _accuracy(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _trainings(data: pd.DataFrame) -> str:
     """What a mark shows, and how many trainings diverged, for the title of a legend."""
-    failed, of = int(data["diverged"].sum()), int(data["count"].sum())
-    said = f"; {failed} of {of} trainings diverged: their last accuracy" if failed else ""
+    failed = int(data["diverged"].sum())
+    said = f"; diverged: {failed}, by the last accuracy they had" if failed else ""
     return style.seeds(data["count"]) + said
 
 
