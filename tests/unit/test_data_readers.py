@@ -215,6 +215,12 @@ def test_a_path_of_ones_own_is_the_only_place(tmp_path: Path) -> None:
     COLOUR["npz"][1](found, tmp_path)
     dataset = declaration("npz", found, path=str(tmp_path / "mine.npz"), content={}, files=())
     prepare("d", dataset, tmp_path / "raw", tmp_path / "out.safetensors")
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "mine.npz").rename(tmp_path / "folder.npz/mine.npz")
+    inside = dataset.model_copy(update={"path": str(tmp_path / "folder.npz")})
+    prepare("d", inside, tmp_path, tmp_path / "inside.safetensors")
+    prepared = [(tmp_path / f"{each}.safetensors").read_bytes() for each in ("out", "inside")]
+    assert prepared[0] == prepared[1]
     dataset = dataset.model_copy(update={"path": str(tmp_path / "absent.npz")})
     with pytest.raises(DataError, match=r"no such file: \S*absent\.npz .*; correct `path"):
         prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")

@@ -32,7 +32,7 @@ DIMENSIONS = 8
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The file itself, the only `.npz` in the folder, or `.npy` files."""
-    if folder.suffix.lower() == ".npz":
+    if folder.suffix.lower() == ".npz" and not folder.is_dir():
         yield {"arrays": folder}
         return
     there = sorted(folder.iterdir()) if folder.is_dir() else ()
