@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -49,8 +49,7 @@ def importing(what: str, refuse: type[UserError]) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise refuse(f"{what} cannot be imported: {reason}") from error
+        raise refuse(f"{what} cannot be imported: {_reason(error)}") from error
 
 
 def _place(error: BaseException) -> traceback.FrameSummary | None:
@@ -60,27 +59,33 @@ def _place(error: BaseException) -> traceback.FrameSummary | None:
     return own[-1] if own else None
 
 
-@contextmanager
-def blaming(refuse: type[UserError]) -> Iterator[None]:
+def blaming(refuse: type[UserError]) -> AbstractContextManager[None]:
     """Raise `refuse`, in one line with the place, for what comes from a user's function.
 
     For where such functions are called at many places, and at any time. Other errors pass.
     """
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        place = _place(error)
-        if place is None:
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise refuse(f"{place.filename}, line {place.lineno}: {reason}") from error
+
+    def told(reason: str, place: traceback.FrameSummary | None) -> str | None:
+        return f"{place.filename}, line {place.lineno}: {reason}" if place else None
+
+    return _refusing(refuse, told)
+
+
+def running(what: str, refuse: type[UserError]) -> AbstractContextManager[None]:
+    """Raise `refuse`, in one line with the place, for whatever a user's function raises."""
+
+    def told(reason: str, place: traceback.FrameSummary | None) -> str:
+        where = f" ({place.filename}, line {place.lineno})" if place else ""
+        return f"{what} failed: {reason}{where}"
+
+    return _refusing(refuse, told)
 
 
 @contextmanager
-def running(what: str, refuse: type[UserError]) -> Iterator[None]:
-    """Raise `refuse`, in one line with the place, for whatever a user's function raises.
+def _refusing(
+    refuse: type[UserError], told: Callable[[str, traceback.FrameSummary | None], str | None]
+) -> Iterator[None]:
+    """Raise `refuse` with what is `told` of an error and of its place, where anything is.
 
     Also where it would end this process, which might look like success. Errors of this package
     pass: they are one line already.
@@ -90,10 +95,14 @@ def running(what: str, refuse: type[UserError]) -> Iterator[None]:
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        place = _place(error)
-        where = f" ({place.filename}, line {place.lineno})" if place else ""
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise refuse(f"{what} failed: {reason}{where}") from error
+        message = told(_reason(error), _place(error))
+        if message is None:
+            raise
+        raise refuse(message) from error
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 NOT_OWN = (str(Path(__file__).parent), *sysconfig.get_paths().values(), "<")
