@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from torch import nn
 
 from firstorder.bounds import Bound
@@ -47,3 +48,19 @@ def flat_size(channels: int, height: int, width: int, halvings: int) -> int:
             f"{halvings} poolings; choose a smaller model"
         )
     return channels * height * width
+
+
+def show_black(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> None:
+    """Let two black images of `shape` through `module` in evaluation mode; its modes stay."""
+    modes = {each: each.training for each in module.modules()}
+    images = torch.zeros(2, *shape).to(memory_format=memory_format)
+    try:
+        with torch.no_grad():
+            module.eval()(images)
+    finally:
+        for each, mode in modes.items():
+            each.training = mode

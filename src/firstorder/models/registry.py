@@ -19,6 +19,7 @@ from torch.nn.parameter import is_lazy
 from firstorder import own
 from firstorder.errors import ConfigError
 from firstorder.models.initialisers import initialise
+from firstorder.models.layers import show_black
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""
@@ -126,11 +127,7 @@ def _fill(module: nn.Module, shape: Shape) -> None:
     """Give lazy layers, which take their sizes from what they see first, their weights."""
     if not any(is_lazy(parameter) for parameter in module.parameters()):
         return
-    modes = {each: each.training for each in module.modules()}
-    with torch.no_grad():
-        module.eval()(torch.zeros(2, *shape))
-    for each, mode in modes.items():
-        each.training = mode
+    show_black(module, shape)
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from firstorder.errors import ConfigError
+from firstorder.models.layers import show_black
 
 Standardise = Callable[[Tensor], Tensor]
 """uint8 images (B, C, H, W) -> float32 network inputs."""
@@ -97,21 +98,11 @@ def layout(module: nn.Module, shape: tuple[int, ...]) -> torch.memory_format:
             and part.in_channels // part.groups < 8
         ):
             return torch.contiguous_format
-    return torch.channels_last if _takes_channels_last(module, shape) else torch.contiguous_format
-
-
-def _takes_channels_last(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    modes = {each: each.training for each in module.modules()}
-    images = torch.zeros(2, *shape).to(memory_format=torch.channels_last)
     try:
-        with torch.no_grad():
-            module.eval()(images)
+        show_black(module, shape, torch.channels_last)
     except RuntimeError:
-        return False
-    finally:
-        for each, mode in modes.items():
-            each.training = mode
-    return True
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 class Inputs:
