@@ -7,10 +7,10 @@ from hashlib import sha256
 from itertools import product, zip_longest
 from typing import Any
 
-from firstorder.config import TUNED, Config, ConfigError, Loss, Scalar
+from firstorder.config import TUNED, Config, ConfigError, Loss, Scalar, study_files
 from firstorder.studies.symmetrization import variants
-from firstorder.studies.symmetrization.grid import Cell, scale_file, tuning
-from firstorder.studies.symmetrization.settings import Tuning
+from firstorder.studies.symmetrization.grid import Cell, tuning
+from firstorder.studies.symmetrization.settings import NAME, Tuning
 
 Candidate = dict[str, Scalar]
 
@@ -35,8 +35,9 @@ def stages(config: Config, name: str, found: Cell) -> list[dict[str, Any]]:
         stage = _budget(protocol, found, declared)
         count, asked = len(stage["candidates"]), protocol.budget.configurations
         if count < asked:
+            _, file = study_files(config, NAME)
             raise ConfigError(
-                f"{scale_file(config)}: tuning.budget.configurations: {asked} is not allowed: "
+                f"{file}: tuning.budget.configurations: {asked} is not allowed: "
                 f"{name} has {count}; lower it, or give more lr_factors or weight_decays"
             )
         return [stage]

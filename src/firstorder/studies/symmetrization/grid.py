@@ -16,6 +16,7 @@ from firstorder.config import (
     Strict,
     choose,
     lookup,
+    study_files,
 )
 from firstorder.jobs.paths import paths
 from firstorder.publish import declared as drawn
@@ -63,16 +64,12 @@ def tuning(config: Config, loss: str) -> Tuning:
     """The tuning protocol; ConfigError that names the loss which needs it when there is none."""
     protocol = scale(config).tuning
     if protocol is None:
+        _, file = study_files(config, NAME)
         raise ConfigError(
             f"loss {loss!r} is `tuned`, but scale {config.settings.scale!r} declares no tuning; "
-            f"add `tuning` to {scale_file(config)}"
+            f"add `tuning` to {file}"
         )
     return protocol
-
-
-def scale_file(config: Config) -> str:
-    """Where the scale of the study is declared."""
-    return f"{config.root}/studies/{NAME}/{config.settings.scale}.yaml"
 
 
 def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
@@ -82,10 +79,10 @@ def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
     """
     protocol = tuning(config, loss)
     found = cell(config, setting, protocol.noise, loss)
-    dataset = config.datasets[found.dataset]
+    dataset, (_, file) = config.datasets[found.dataset], study_files(config, NAME)
     if protocol.train is not None and protocol.train < len(dataset.classes):
         raise ConfigError(
-            f"{scale_file(config)}: tuning.train: {protocol.train} is not allowed: {found.dataset} "
+            f"{file}: tuning.train: {protocol.train} is not allowed: {found.dataset} "
             f"has {len(dataset.classes)} classes"
         )
     counts = [count for count in (protocol.train, found.recipe.train) if count is not None]
@@ -93,7 +90,7 @@ def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
     given = count or dataset.train
     if not 0 < round(given * protocol.validation) < given:
         raise ConfigError(
-            f"{scale_file(config)}: tuning.validation: {protocol.validation} is not allowed: of "
+            f"{file}: tuning.validation: {protocol.validation} is not allowed: of "
             f"{given} examples of {found.dataset} it leaves none on one side"
         )
     recipe = found.recipe.model_copy(update={"train": count})

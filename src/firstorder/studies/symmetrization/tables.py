@@ -70,15 +70,11 @@ def fixed_tuned(
             rows += _first_steps(runs, member["base_label"], pair)
     frame, note = mark_equals(pd.DataFrame(rows), results, runs)
     notes = [SPREAD, "Gains are paired by seed, in points.", note, *diverged_note(runs)]
-    own = [each["base_label"] for each in members if each["base"] in _tuned(results)]
+    tuned_itself = {row["loss"] for row in results.spec["rows"] if row["tuned"]}
+    own = [each["base_label"] for each in members if each["base"] in tuned_itself]
     if own:
         notes.append(f"{fixed}: with a parameter that is tuned by itself for {', '.join(own)}.")
     return Table(frame, (*notes, STEPS) if steps else tuple(notes))
-
-
-def _tuned(results: Results) -> set[str]:
-    """The losses of which something is tuned."""
-    return {row["loss"] for row in results.spec["rows"] if row["tuned"]}
 
 
 STEPS = (
