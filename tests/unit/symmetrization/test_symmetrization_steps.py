@@ -109,6 +109,23 @@ def test_tuning_on_a_part_leaves_the_final_trainings_and_is_said(small: Config) 
         assert "tuned" not in untuned.data
 
 
+def test_another_tuning_that_chooses_the_same_trains_nothing(
+    small: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    perform(small, "corrupt", "cifar10", "symmetric-0.8")
+    perform(small, "corrupt", *NOISE)
+    tuned = perform(small, "tune", *TUNED_CELL["tune"])
+    before = content(perform(small, "train", *TUNED_CELL["train"]))
+    path = Path(tuned.outputs["chosen.json"])
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "validation_accuracy": 0.0}))
+    with caplog.at_level(logging.INFO, "firstorder"):
+        assert content(perform(small, "train", *TUNED_CELL["train"])) == before
+    assert caplog.text.count("was finished before") == 2
+    path.write_text(json.dumps({**record, "chosen": {**record["chosen"], "weight_decay": 0.5}}))
+    assert content(perform(small, "train", *TUNED_CELL["train"])) != before
+
+
 def test_a_record_states_what_decided_it_and_which_examples_are_right(small: Config) -> None:
     trained(small)
     job = job_of(small, "train", *CELL)

@@ -29,11 +29,12 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Train a cell for every seed; write history, summary, weights and correctness of each.
 
     A seed that was finished before, with the same settings, code and inputs, is taken from
-    where it was kept; one that was interrupted goes on from its checkpoint.
+    where it was kept; one that was interrupted goes on from its checkpoint. Of a tuning only
+    what it chose counts.
     """
-    loss = spec["loss"]
-    if "tuned" in inputs:
-        loss = with_chosen(loss, read_tuned(inputs["tuned"])["chosen"])
+    loss, tuned = spec["loss"], [inputs["tuned"]] if "tuned" in inputs else []
+    for path in tuned:
+        loss = with_chosen(loss, read_tuned(path)["chosen"])
     for seed in spec["seeds"]:
         of_seed = f"{seed}/"
         own = {
@@ -53,9 +54,9 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         _write_history(own["history.csv"], run.result)
         _write_weights(own["weights.safetensors"], run)
         _write_correct(own["correct.npz"], run.result)
+        record = context.record([*read.values(), *tuned])
         files.write_json(
-            own["summary.json"],
-            {**summary(training, run.result), **run.facts, **context.record(read.values())},
+            own["summary.json"], {**summary(training, run.result), **run.facts, **record}
         )
         context.keep(identity, own)
         files.discard(context.checkpoint(identity))
@@ -82,9 +83,8 @@ def part(spec: Spec, loss: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 def inputs_of(inputs: Files, seed: int) -> dict[str, str]:
-    """The files that the training of a seed reads; all seeds have one choice of parameters."""
-    tuned = {"tuned": inputs["tuned"]} if "tuned" in inputs else {}
-    return {"dataset": inputs["dataset"], "labels": inputs[f"{seed}/labels.npz"], **tuned}
+    """The files that the training of a seed reads."""
+    return {"dataset": inputs["dataset"], "labels": inputs[f"{seed}/labels.npz"]}
 
 
 def advising(spec: Spec) -> Any:
