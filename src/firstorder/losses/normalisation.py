@@ -45,7 +45,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 def build(kind: ScoreNorm, num_classes: int) -> nn.Module:
-    """The module that normalises scores (B, K)."""
-    if kind == "l2":
-        return Euclidean()
-    return BatchNorm(num_classes) if kind == "bn" else nn.Identity()
+    """The module that normalises scores (B, K). Raises KeyError for another kind."""
+    if kind == "bn":
+        return BatchNorm(num_classes)
+    return {"none": nn.Identity, "l2": Euclidean}[kind]()

@@ -139,6 +139,86 @@ def test_the_first_of_a_budget_is_what_the_loss_declares(tiny: Config) -> None:
     assert {each["lr"] for each in stage["candidates"]} <= {0.006, 0.02, 0.06}
 
 
+@pytest.mark.parametrize(
+    ("tuned", "count", "first"),
+    [
+        (["lr"], 3, {"lr": 0.1}),
+        (["score_norm"], 3, {"score_norm": "none"}),
+        (["lr", "weight_decay"], 6, {"lr": 0.1, "weight_decay": 0.0}),
+        (["lr", "score_norm"], 9, {"lr": 0.1, "score_norm": "none"}),
+    ],
+)
+def test_a_budget_varies_what_is_tuned_and_nothing_else(
+    tiny: Config, tuned: list[str], count: int, first: dict[str, Any]
+) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    made_up.edit(SCALE, {"tuning.budget.configurations": count})
+    config = made_up.edit("losses.yaml", {f"ce.{name}": "tuned" for name in tuned})
+    (stage,) = tune.job(config, "images", "ce").spec["stages"]
+    assert stage["candidates"][0] == first
+    assert all(each.keys() == set(tuned) for each in stage["candidates"])
+    assert len({str(each) for each in stage["candidates"]}) == count
+
+
+def test_a_tuned_loss_has_no_parameter_called_as_what_is_tuned(tiny: Config) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    config = made_up.edit("losses.yaml", {"ce.parameters": {"lr": 2.0}, "ce.weight_decay": "tuned"})
+    with pytest.raises(ConfigError, match=r"losses\.yaml: ce\.parameters\.lr: a loss that is"):
+        tune.job(config, "images", "ce")
+
+
+def test_tuning_on_more_than_there_is_is_on_all(tiny: Config) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    on_all = tune.job(tiny, "images", "ce-tuned").digest
+    config = made_up.edit(SCALE, {"tuning.train": 1001})
+    assert tune.job(config, "images", "ce-tuned").digest == on_all
+
+
+@pytest.mark.parametrize(
+    ("batch", "train", "message"),
+    [
+        (1001, None, "short.batch: 1001 is not allowed with drop_last: cifar10 has 1000 examples"),
+        (200, 199, "drop_last: cifar10 has 199 examples; choose a smaller batch"),
+        (701, None, None),
+    ],
+)
+def test_a_batch_larger_than_the_data_is_refused_when_planned(
+    tiny: Config, batch: int, train: int | None, message: str | None
+) -> None:
+    (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
+    changes = {"short.batch": batch, "short.train": train, "short.drop_last": True}
+    if message is not None:
+        assert message in refusal("recipes.yaml", changes)
+        return
+    config = made_up.edit("recipes.yaml", changes)
+    declared.check(config)
+    with pytest.raises(ConfigError, match="the tuning part of cifar10 has 700 examples"):
+        tune.job(config, "images", "ce-tuned")
+
+
+@pytest.mark.parametrize(
+    ("vary", "values", "message"),
+    [
+        ("weight_decay", ["abc"], "variants.made.values: weight_decay"),
+        ("weight_decay", [-0.01], "variants.made.values: weight_decay"),
+        ("score_norm", ["tuned"], "variants.made.values: `tuned` is not allowed"),
+        ("score_norm", ["l3"], "variants.made.values: score_norm"),
+        ("q", [0.5, "high"], "variants.made.values.q: 'high' is not allowed"),
+        ("q", [0.5, "tuned"], "variants.made.values: `tuned` is not allowed"),
+        ("qq", [0.5], "variants.made.values.qq: sgce has no such option; did you mean 'q'"),
+    ],
+)
+def test_a_variant_has_values_that_can_be_varied(
+    tiny: Config, vary: str, values: list[Any], message: str
+) -> None:
+    parameter = {} if "_" in vary else {"parameter": vary}
+    variants = {
+        "losses": ["sgce"], "vary": "parameter" if parameter else vary, **parameter,
+        "values": values, "slug": "made-{value}", "label": "{label}, {value}",
+    }  # fmt: skip
+    assert message in refusal(STUDY, {"variants.made": variants})
+
+
 def test_a_tuned_loss_has_one_penalty(tiny: Config) -> None:
     (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")
     for name in ("ce-equal", "ce-tuned"):

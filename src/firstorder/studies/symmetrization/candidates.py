@@ -24,6 +24,7 @@ def stages(config: Config, name: str, found: Cell) -> list[dict[str, Any]]:
     where that is not possible.
     """
     protocol = tuning(config, name)
+    _check_names(config, name, found.loss)
     untuned = variants.untuned(config, name)
     declared = _declared(untuned, untuned.on(found.dataset), found)
     if found.loss.l1 and found.loss.weight_decay == TUNED and declared["weight_decay"]:
@@ -38,7 +39,8 @@ def stages(config: Config, name: str, found: Cell) -> list[dict[str, Any]]:
             _, file = study_files(config, NAME)
             raise ConfigError(
                 f"{file}: tuning.budget.configurations: {asked} is not allowed: "
-                f"{name} has {count}; lower it, or give more lr_factors or weight_decays"
+                f"{name} has {count}; lower it, give more lr_factors or weight_decays, or let "
+                "more of the loss be `tuned`"
             )
         return [stage]
     axes: dict[str, tuple[Scalar, ...]] = {
@@ -47,6 +49,15 @@ def stages(config: Config, name: str, found: Cell) -> list[dict[str, Any]]:
     if found.loss.weight_decay == TUNED:
         axes |= _penalties(protocol, found.loss)
     return [_stage([{each: value} for value in values], declared) for each, values in axes.items()]
+
+
+def _check_names(config: Config, name: str, loss: Loss) -> None:
+    """Refuse parameters under whose names something else of a loss is tuned."""
+    for taken in sorted({"lr", "weight_decay", "l1", "score_norm"} & set(loss.parameters)):
+        raise ConfigError(
+            f"{config.root}/losses.yaml: {name}.parameters.{taken}: a loss that is `tuned` has no "
+            "parameter of this name, which tuning gives to something else; call it otherwise"
+        )
 
 
 def _stage(candidates: list[Candidate], declared: Candidate) -> dict[str, Any]:
@@ -82,18 +93,25 @@ def _penalties(protocol: Tuning, loss: Loss) -> dict[str, tuple[Scalar, ...]]:
 def _budget(protocol: Tuning, found: Cell, declared: Candidate) -> dict[str, Any]:
     """One stage of as many configurations as every loss has, the declared one first.
 
-    The learning rates take turns; within a rate the order is that of a hash, which is the same
-    for every loss and on every machine.
+    What is declared `tuned` for every dataset begins with its first value. The learning rates
+    take turns; within a rate the order is that of a hash, which is the same for every loss and
+    on every machine.
     """
     loss, budget = found.loss, protocol.budget
-    others: dict[str, tuple[Scalar, ...]] = dict(_penalties(protocol, loss))
+    rates: list[Candidate] = [{}]
+    if loss.lr == TUNED:
+        factors = sorted(budget.lr_factors)
+        rates = [{"lr": _times(float(declared["lr"]), factor)} for factor in factors]
+    others: dict[str, tuple[Scalar, ...]] = {}
+    if loss.weight_decay == TUNED:
+        others |= _penalties(protocol, loss)
     if loss.score_norm == TUNED:
         others["score_norm"] = budget.score_norms
     others |= {each: loss.choices[each] for each in loss.tuned_parameters}
-    first = {name: declared[name] for name in ("lr", *others)}
+    begun = {name: values[0] for name, values in others.items() if declared[name] == TUNED}
+    first = {**{name: declared[name] for name in (*rates[0], *others)}, **begun}
     lines = []
-    for factor in sorted(budget.lr_factors):
-        rate: Candidate = {"lr": _times(float(declared["lr"]), factor)}
+    for rate in rates:
         line: list[Candidate] = [
             {**rate, **dict(zip(others, values, strict=True))}
             for values in product(*others.values())

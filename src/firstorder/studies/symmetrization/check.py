@@ -14,6 +14,7 @@ from firstorder.config import (
     Config,
     ConfigError,
     Dataset,
+    LossChange,
     Noise,
     Recipe,
     check_noise,
@@ -21,9 +22,10 @@ from firstorder.config import (
     choose,
     lookup,
 )
+from firstorder.config.validation import check as validated
 from firstorder.data.declarable import check_instance_rate
 from firstorder.errors import DataError
-from firstorder.jobs import functions
+from firstorder.jobs import functions, signature
 from firstorder.publish import declared as drawn
 from firstorder.studies.symmetrization import grid, selection
 from firstorder.studies.symmetrization.settings import NAME, Variants, declared, scale
@@ -62,19 +64,28 @@ def _check_variants(config: Config, file: Path) -> None:
             lookup(config.losses, loss, "loss", f"{where}.losses")
         if (variants.vary == "parameter") != (variants.parameter is not None):
             raise ConfigError(f"{where}: `parameter` goes with `vary: parameter`")
-        if variants.vary == "parameter" and TUNED in variants.values:
-            raise ConfigError(
-                f"{where}.values: `{TUNED}` is not allowed: give values here, and tune a "
-                "parameter in losses.yaml, under datasets"
-            )
-        if variants.vary == "score_norm" and not set(variants.values) <= {"none", "l2", "bn"}:
-            raise ConfigError(
-                f"{where}.values: {list(variants.values)!r} is not allowed: choose from none, l2, "
-                "bn"
-            )
+        _check_values(config, variants, f"{where}.values")
         _check_blanks(variants, where)
     for name, variants in declared(config).variants.items():
         _check_names(config, variants, f"{file}: variants.{name}")
+
+
+def _check_values(config: Config, variants: Variants, where: str) -> None:
+    """Refuse values that what is varied cannot have."""
+    for loss, value in itertools.product(variants.losses, variants.values):
+        if variants.vary == "parameter":
+            if value == TUNED:
+                raise ConfigError(
+                    f"{where}: `{TUNED}` is not allowed: give values here, and tune a parameter in "
+                    "losses.yaml, under datasets"
+                )
+            (entry, *_) = functions.entries("losses", config.losses[loss].function or loss, where)
+            given = {str(variants.parameter): value}
+            signature.check(entry, given, where, complete=False)
+        elif variants.vary == "score_norm" and value == TUNED:
+            raise ConfigError(f"{where}: `{TUNED}` is not allowed: choose from none, l2, bn")
+        elif variants.vary != "budget":
+            validated(LossChange, {variants.vary: value}, where)
 
 
 def _check_blanks(variants: Variants, where: str) -> None:
@@ -151,6 +162,7 @@ def _check_settings(config: Config, file: Path) -> None:
             problems.append(f"{key}: recipe {setting.recipe!r} names no model")
         else:
             functions.check_channels(recipe.model, dataset.shape[0], f"{file}: {key}")
+        grid.check_batch(config, setting.recipe, recipe.train or dataset.train, setting.dataset)
         for key, reason in _misfits(recipe, dataset):
             raise ConfigError(
                 f"{config.root}/recipes.yaml: {setting.recipe}.{key} is not allowed: "

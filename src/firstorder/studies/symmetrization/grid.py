@@ -85,16 +85,29 @@ def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
             f"{file}: tuning.train: {protocol.train} is not allowed: {found.dataset} "
             f"has {len(dataset.classes)} classes"
         )
-    counts = [count for count in (protocol.train, found.recipe.train) if count is not None]
+    part = protocol.train if (protocol.train or dataset.train) < dataset.train else None
+    counts = [count for count in (part, found.recipe.train) if count is not None]
     count = min(counts, default=None)
     given = count or dataset.train
-    if not 0 < round(given * protocol.validation) < given:
+    held_out = round(given * protocol.validation)
+    if not 0 < held_out < given:
         raise ConfigError(
             f"{file}: tuning.validation: {protocol.validation} is not allowed: of "
             f"{given} examples of {found.dataset} it leaves none on one side"
         )
+    check_batch(config, found.recipe_name, given - held_out, f"the tuning part of {found.dataset}")
     recipe = found.recipe.model_copy(update={"train": count})
     return found.model_copy(update={"recipe": recipe})
+
+
+def check_batch(config: Config, recipe: str, count: int, what: str) -> None:
+    """Refuse a recipe that would leave out all of `count` examples."""
+    chosen = config.recipes[recipe]
+    if chosen.drop_last and count < chosen.batch:
+        raise ConfigError(
+            f"{config.root}/recipes.yaml: {recipe}.batch: {chosen.batch} is not allowed with "
+            f"drop_last: {what} has {count} examples; choose a smaller batch"
+        )
 
 
 def label_seeds(config: Config) -> tuple[int, ...]:
