@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from firstorder.config import Dataset, File, Noise, check_noise
+from firstorder.config.dataset import READS
 from firstorder.data import noise as noise_module
 from firstorder.data.noise import corrupt, realised_matrix, transition_matrix
 from firstorder.data.samplers import CHANGED, draw, sequential_matrix
@@ -349,17 +352,30 @@ def test_labels_are_all_names_or_all_numbers(text, labels, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "values",
+    "values, said",
     [
-        {"kind": "matrix"},
-        {"kind": "symmetric", "path": "x"},
-        {"kind": "labels", "path": "x", "rate": 0.2},
-        {"kind": "symmetric", "rate": 0.2, "sampler": "sequential"},
+        ({"kind": "matrix"}, "matrix needs the key path"),
+        ({"kind": "human"}, "human needs the key annotation"),
+        ({"kind": "symmetric", "path": "x"}, "symmetric reads no path"),
+        ({"kind": "symmetric", "blocks": "semantic"}, "symmetric reads no blocks"),
+        ({"kind": "symmetric", "rate": 0.2, "sampler": "sequential"}, "is for asymmetric noise"),
+        ({"kind": "asymmetric", "include_true_class": True}, "reads no include_true_class"),
+        ({"kind": "pairflip", "include_true_class": True}, "reads no include_true_class"),
+        ({"kind": "instance", "rate": 0.2, "sampler": "floor"}, "instance reads no sampler"),
+        ({"kind": "human", "annotation": "worst", "rate": 0.4}, "human reads no rate"),
+        ({"kind": "human", "annotation": "worst", "sampler": "iid"}, "human reads no sampler"),
+        ({"kind": "labels", "path": "x", "sampler": "iid"}, "labels reads no sampler"),
+        ({"kind": "labels", "path": "x", "rate": 0.2}, "labels reads no rate"),
     ],
 )
-def test_noise_whose_parts_do_not_fit_is_refused(values):
-    with pytest.raises(ValidationError):
+def test_noise_whose_parts_do_not_fit_is_refused(values, said):
+    with pytest.raises(ValidationError, match=said):
         Noise(**values)
+
+
+def test_what_a_noise_reads_is_said_of_every_kind():
+    assert tuple(READS) == get_args(Noise.model_fields["kind"].annotation)
+    assert {name for read in READS.values() for name in read} | {"kind"} == set(Noise.model_fields)
 
 
 def test_the_class_sampler_moves_an_exact_count_per_class():
@@ -419,6 +435,13 @@ def test_semantic_blocks_stay_within_super_classes():
     index = transition_matrix(Noise(kind="asymmetric", rate=0.4), data)
     crossing = groups[np.arange(100)] != groups[index.argsort(1)[:, -2]]
     assert crossing.mean() > 0.8, "blocks by index are alphabetical, not semantic"
+
+
+def test_semantic_blocks_are_refused_where_a_map_would_be_read():
+    data = dataset(10, asymmetric=CIFAR10, semantic_groups=tuple(range(10)))
+    noise = Noise(kind="asymmetric", rate=0.4, blocks="semantic")
+    with pytest.raises(ConfigError, match="`blocks: semantic` needs `asymmetric: blocks` of d"):
+        check_noise(noise, data, "d", "noises")
 
 
 def test_pair_flips_go_to_the_next_class():

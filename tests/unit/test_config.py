@@ -163,7 +163,10 @@ def test_a_slug_names_a_noise(slug: str, expected: config.Noise) -> None:
 
 @pytest.mark.parametrize(
     "slug",
-    ["symmetric", "symmetric-", "symmetric--0.1", "symmetric-1.5", "symmetric-nan", "swap-0.1"],
+    [
+        *("symmetric", "symmetric-", "symmetric--0.1", "symmetric-1.5", "symmetric-nan"),
+        *("swap-0.1", "asymmetric-0_1"),
+    ],
 )
 def test_a_bad_slug_is_refused_with_the_right_spelling(slug: str) -> None:
     with pytest.raises(ConfigError, match=f"noise '{slug}': write KIND-RATE"):

@@ -180,6 +180,18 @@ class Dataset(Strict):
         return not self.content and (self.path is not None or not self.files)
 
 
+READS = {
+    "symmetric": ("rate", "sampler", "include_true_class"),
+    "asymmetric": ("rate", "sampler", "blocks"),
+    "pairflip": ("rate", "sampler"),
+    "instance": ("rate",),
+    "human": ("annotation",),
+    "matrix": ("path", "sampler"),
+    "labels": ("path",),
+}
+"""What each kind of noise reads: another option would be printed and change nothing."""
+
+
 class Noise(Strict):
     """A model of label noise on the training labels."""
 
@@ -187,31 +199,31 @@ class Noise(Strict):
     """`matrix` and `labels` are your own, in the file `path`."""
     rate: Rate = 0.0
     sampler: Literal["remainder", "floor", "class", "iid", "sequential"] = "remainder"
-    """How labels are drawn from the noise's transition matrix. `remainder`: counts by largest
-    remainder, so that each class is within half a label of its rate; `floor`: the counts for
-    every ordered pair of classes rounded down (the published protocol); `class`: exact counts per
-    class; `iid`: every label drawn; `sequential`: asymmetric noise class after class on labels
-    that have changed already, as the released code of eps-softmax."""
+    """How labels are drawn from the transition matrix of the noise, if it has one. `remainder`:
+    counts by largest remainder, so that each class is within half a label of its rate; `floor`:
+    the counts for every ordered pair of classes rounded down (the published protocol); `class`:
+    exact counts per class; `iid`: every label drawn; `sequential`: asymmetric noise class after
+    class on labels that have changed already, as the released code of eps-softmax."""
     path: Place | None = None
     """Your own noise: a CSV file with the K x K transition matrix (row: true class), or a file
     with the label of every training image (.npy, or one a line)."""
     include_true_class: bool = False
     """Symmetric noise that redraws from all K classes, the true one included."""
     blocks: Literal["index", "semantic"] = "index"
-    """CIFAR-100: blocks of consecutive class indices (as published) or semantic super-classes."""
+    """Asymmetric noise on CIFAR-100: blocks of consecutive class indices (as published) or
+    semantic super-classes."""
     annotation: str | None = None
     """Human noise: which annotation."""
 
     @model_validator(mode="after")
-    def _human(self) -> Noise:
-        if (self.kind == "human") != (self.annotation is not None):
-            raise ValueError("human noise needs an annotation, and no other kind has one")
-        if (self.kind in ("matrix", "labels")) != (self.path is not None):
-            raise ValueError("noise of kind matrix or labels needs a path, and no other has one")
-        if self.path is not None and self.rate:
-            raise ValueError(
-                f"noise of kind {self.kind} has the rate of its file; leave `rate` out"
-            )
+    def _fits_its_kind(self) -> Noise:
+        for name, field in type(self).model_fields.items():
+            unread = name not in ("kind", *READS[self.kind])
+            if unread and getattr(self, name) != field.default:
+                raise ValueError(f"noise of kind {self.kind} reads no {name}; leave it out")
+        for name in ("annotation", "path"):
+            if name in READS[self.kind] and getattr(self, name) is None:
+                raise ValueError(f"noise of kind {self.kind} needs the key {name}")
         if self.sampler == "sequential" and self.kind != "asymmetric":
             raise ValueError("sampler: sequential is for asymmetric noise")
         return self
@@ -225,6 +237,8 @@ class Noise(Strict):
         if kind == "human":
             return cls(kind="human", annotation=value)
         try:
+            if "_" in value:  # float() takes it for a digit separator: 0_1 would be 1
+                raise ValueError(value)
             return cls(kind=kind, rate=float(value))  # type: ignore[arg-type]
         except (ValueError, ValidationError):
             raise ConfigError(
@@ -255,5 +269,7 @@ def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
         raise ConfigError(f"{where}: {noise.path}: no such file (below {Path.cwd()})")
     if noise.sampler == "sequential" and dataset.asymmetric == "blocks":
         raise ConfigError(f"{where}: sampler: sequential needs an asymmetric map, not blocks")
+    if noise.blocks == "semantic" and dataset.asymmetric != "blocks":
+        raise ConfigError(f"{where}: `blocks: semantic` needs `asymmetric: blocks` of {name}")
     if noise.blocks == "semantic" and not dataset.semantic_groups:
         raise ConfigError(f"{where}: {name} declares no semantic_groups for `blocks: semantic`")
