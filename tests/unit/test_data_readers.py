@@ -424,11 +424,9 @@ def test_a_line_that_is_no_image_and_label_is_named(
 @pytest.mark.parametrize("first", [0, 1])
 def test_numbers_of_classes_are_not_taken_for_names(first: int, tmp_path: Path) -> None:
     """Of classes called 1 and 2, numbered 0 and 1."""
-    for split in ("train", "test"):
-        write_files(tmp_path, {f"{each}.png": png(splits()["train"].images[0]) for each in "ab"})
-        # One list alone might be taken for either.
-        lines = [f"a.png,{first}", f"b.png,{first + 1}"] if split == "train" else ["a.png,1"]
-        (tmp_path / f"{split}.csv").write_text("\n".join(lines))
+    write_files(tmp_path, {f"{each}.png": png(splits()["train"].images[0]) for each in "abc"})
+    (tmp_path / "train.csv").write_text(f"a.png,{first}\nb.png,{first + 1}\n")
+    (tmp_path / "test.csv").write_text("c.png,1\n")  # alone it might be taken for either
     dataset = own("csv_labels", train=2, test=1, classes=("1", "2"))
     prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
     images = read_prepared(tmp_path / "out.safetensors")
@@ -660,8 +658,9 @@ def test_a_further_test_set_is_not_taken_for_the_test_set(tmp_path: Path) -> Non
 def test_a_class_called_label_is_no_heading(heading: str, tmp_path: Path) -> None:
     image = splits()["train"].images[0]
     for split in ("train", "test"):
-        write_files(tmp_path, {f"{each}.png": png(image) for each in "ab"})
-        (tmp_path / f"{split}.csv").write_text(f"{heading}a.png,label\nb.png,target\n")
+        write_files(tmp_path, {f"{split}-{each}.png": png(image) for each in "ab"})
+        lines = f"{split}-a.png,label\n{split}-b.png,target\n"
+        (tmp_path / f"{split}.csv").write_text(f"{heading}{lines}")
     dataset = own("csv_labels", train=2, test=2, classes=("label", "target"))
     if heading.startswith("path"):  # the one text that may be both: a class, so it is data
         with pytest.raises(DataError, match=r"train\.csv: line 1: \S*/path: no such picture"):
@@ -783,13 +782,46 @@ def test_a_reader_of_ones_own_may_return_tensors(tmp_path: Path) -> None:
     assert read_prepared(tmp_path / "out.safetensors").train_labels.tolist()[:4] == [0, 1, 2, 0]
 
 
-def test_a_picture_with_two_labels_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelled", ["", "./", ".//"])
+def test_a_picture_with_two_labels_is_refused(spelled: str, tmp_path: Path) -> None:
     COLOUR["csv"][1](splits(), tmp_path)
     listed = (tmp_path / "train.csv").read_text().splitlines()
     path = next(line for line in listed if line.endswith(CLASSES[0])).split(",")[0]
-    (tmp_path / "train.csv").write_text("\n".join([*listed, f"{path},{CLASSES[1]}"]))
+    (tmp_path / "train.csv").write_text("\n".join([*listed, f"{spelled}{path},{CLASSES[1]}"]))
     with pytest.raises(DataError, match=f"is listed as {CLASSES[0]} and as {CLASSES[1]}"):
         prepare("d", own("csv_labels"), tmp_path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spelled", "listed", "changes", "said"),
+    [
+        ("", "test", {}, r"test\.csv: line \d+: \S+ is listed in train\.csv and in test\.csv"),
+        ("./", "test", {}, r"is listed in train\.csv and in test\.csv"),
+        ("", "hard", {"extra_tests": {"hard": 2}}, r"is listed in train\.csv and in hard\.csv"),
+        ("", "train", {"test_from": "train"}, r"train\.csv: line \d+: \S+ is listed twice"),
+    ],
+)
+def test_a_picture_that_is_trained_and_tested_on_is_refused(
+    spelled: str, listed: str, changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    COLOUR["csv"][1](splits(), tmp_path)
+    line = (tmp_path / "train.csv").read_text().splitlines()[-1]
+    with (tmp_path / f"{listed}.csv").open("a") as stream:
+        stream.write(f"\n{spelled}{line}\n")
+    with pytest.raises(DataError, match=said):
+        check("d", own("csv_labels", **changes), tmp_path)
+
+
+def test_pictures_may_be_repeated_in_training_and_shared_by_test_sets(tmp_path: Path) -> None:
+    image = splits()["train"].images[0]
+    write_files(tmp_path, {f"{each}.png": png(image) for each in "abcd"})
+    (tmp_path / "train.csv").write_text("a.png,ant\nb.png,bee\na.png,ant\n")
+    (tmp_path / "test.csv").write_text("c.png,ant\nd.png,bee\n")
+    (tmp_path / "hard.csv").write_text("d.png,bee\n")
+    classes = ("ant", "bee")
+    dataset = own("csv_labels", train=3, test=2, extra_tests={"hard": 1}, classes=classes)
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").train_labels.tolist() == [0, 1, 0]
 
 
 def test_images_and_labels_that_do_not_fit_are_said_before_they_are_divided(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """Pictures and a list of their labels for each split: `train.csv`, `test.csv`.
 
 A line is `path,label`, below an optional heading; the path is from the list's folder, the label
-a class's name or number. The images come in the order of the list.
+a class's name or number. The images come in the order of the list. No picture has two labels, or
+is trained and tested on.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ HEADING = ("label", "class", "target")
 
 PICTURES = "pictures"
 """Stands among the splits for the folder."""
+
+Line = tuple[str, str, str]
+"""Where it stands, path and label."""
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
@@ -45,7 +50,7 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
     }
     labels = [(where, label) for each in lists.values() for where, _, label in each]
     known = label_numbers(dataset.classes, labels, f"; a heading is path,{' or '.join(HEADING)}")
-    return {
+    found = {
         split: Split(
             pictures_of(
                 dataset, tuple(_there(files[split].parent / path, at) for at, path, _ in each)
@@ -54,6 +59,8 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
         )
         for split, each in lists.items()
     }
+    _check_apart(dataset, lists)  # last: a heading taken for data is no picture, and in each list
+    return found
 
 
 def _there(picture: Path, where: str) -> Path:
@@ -62,12 +69,27 @@ def _there(picture: Path, where: str) -> Path:
     return picture
 
 
-def _listed(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Where it stands, path and label of every line."""
+def _check_apart(dataset: Dataset, lists: Mapping[str, Sequence[Line]]) -> None:
+    """Refuse a picture that has two labels, or is both trained and tested on."""
+    seen: dict[str, tuple[str, str]] = {}
+    for split, lines in lists.items():
+        for where, path, label in lines:
+            name = posixpath.normpath(path)  # ./a.png is a.png
+            first, known = seen.get(name, (None, label))
+            if label != known:
+                raise DataError(f"{where}: {path} is listed as {known} and as {label}")
+            # A picture that is twice in one list may get into both parts of it.
+            if first == "train" and (split != first or dataset.test_from == "train"):
+                twice = "twice" if split == first else f"in {first}.csv and in {split}.csv"
+                raise DataError(f"{where}: {path} is listed {twice}: train or test on it, not both")
+            seen.setdefault(name, (split, label))
+
+
+def _listed(file: Path, classes: Sequence[str]) -> Iterator[Line]:
+    """Every line of a list."""
     # Not splitlines(): the line separators of Unicode may be part of a name.
     text = io.StringIO(line_feeds(read_text(file)), newline="")
-    rows, labels = csv.reader(text), dict[str, str]()
-    may_be_heading = True
+    rows, may_be_heading = csv.reader(text), True
     try:
         for row in rows:
             fields = [field.strip() for field in row]
@@ -82,8 +104,6 @@ def _listed(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str]
             first, may_be_heading = may_be_heading, False
             if first and label.lower() in HEADING and label not in classes:
                 continue
-            if labels.setdefault(path, label) != label:
-                raise DataError(f"{where}: {path} is listed as {labels[path]} and as {label}")
             yield where, inside(path, where), label
     except csv.Error as error:
         raise DataError(f"{file}: line {rows.line_num}: {error}") from None
