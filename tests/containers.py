@@ -169,6 +169,12 @@ def _archived(found: dict[str, Split], folder: Path, version: str) -> None:
     write_archive(folder / f"cifar-10-{version}.tar.gz", members)
 
 
+def _kaggle(found: dict[str, Split], folder: Path) -> None:
+    """MNIST as Kaggle packs it: every file, and again in a folder of its other name."""
+    for name, content in idx_files(found).items():
+        write_files(folder, {name.replace("-idx", ".idx"): content, f"{name}/{name}": content})
+
+
 def _arrays(found: dict[str, Split]) -> dict[str, np.ndarray]:
     return {
         f"{split}_{kind}": getattr(found[split], kind)[:]
@@ -237,6 +243,7 @@ GREY: dict[str, tuple[str, Write]] = {
             folder, {f"{k}.gz": gzip.compress(v) for k, v in idx_files(found).items()}
         ),
     ),
+    "Kaggle": ("idx", _kaggle),
     "torchvision root": (
         "idx",
         lambda found, folder: write_files(folder / "madeup/raw", idx_files(found)),

@@ -617,6 +617,15 @@ def test_of_two_containers_of_ones_own_none_is_chosen(
         prepare("d", own(reader), tmp_path, tmp_path / "out.safetensors")
 
 
+def test_a_folder_is_no_second_file_and_a_file_no_second_folder(tmp_path: Path) -> None:
+    grey = declaration("idx", splits(1), content={}, files=())
+    GREY["Kaggle"][1](splits(1), tmp_path / "grey")
+    prepare("d", grey, tmp_path / "grey", tmp_path / "out.safetensors")
+    COLOUR["image folder"][1](splits(), tmp_path / "colour")
+    write_files(tmp_path / "colour", {"training": b"notes", "testing": b"notes"})
+    prepare("d", own("image_folder"), tmp_path / "colour", tmp_path / "out.safetensors")
+
+
 def test_an_archive_itself_may_be_the_path(tmp_path: Path) -> None:
     COLOUR["python archive"][1](splits(), tmp_path)
     (archive,) = tmp_path.glob("*.tar.gz")

@@ -74,13 +74,15 @@ def reader(
     return decorate
 
 
-def only(paths: Iterable[Path], dataset: Dataset) -> Path:
-    """The first of `paths` that exists, or the first.
+def only(
+    paths: Iterable[Path], dataset: Dataset, is_there: Callable[[Path], bool] = Path.is_file
+) -> Path:
+    """The first of `paths` that is a file (or what `is_there` asks for), or the first.
 
-    DataError where several exist and nothing is declared that tells which holds the data.
+    DataError where several are and nothing is declared that tells which holds the data.
     """
     known = list(paths)
-    there = [path for path in known if path.exists()]
+    there = [path for path in known if is_there(path)]
     if len(there) > 1 and dataset.unverified:
         raise DataError(f"{there[0]} and {there[1]}: both are there; leave one")
     return (there or known)[0]

@@ -39,6 +39,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
                 if name == split or name not in wanted
             ),
             dataset,
+            Path.is_dir,
         )
         for split in wanted
     }
