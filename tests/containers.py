@@ -169,6 +169,14 @@ def _archived(found: dict[str, Split], folder: Path, version: str) -> None:
     write_archive(folder / f"cifar-10-{version}.tar.gz", members)
 
 
+def _gunzipped(found: dict[str, Split], folder: Path, version: str) -> None:
+    """As browsers leave it that unpack .gz."""
+    _archived(found, folder, version)
+    packed = folder / f"cifar-10-{version}.tar.gz"
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+
+
 def _kaggle(found: dict[str, Split], folder: Path) -> None:
     """MNIST as Kaggle packs it: every file, and again in a folder of its other name."""
     for name, content in idx_files(found).items():
@@ -215,11 +223,13 @@ def _listed(found: dict[str, Split], folder: Path) -> None:
 Write = Callable[[dict[str, Split], Path], None]
 COLOUR: dict[str, tuple[str, Write]] = {
     "python archive": ("cifar", lambda found, folder: _archived(found, folder, "python")),
+    "python tar": ("cifar", lambda found, folder: _gunzipped(found, folder, "python")),
     "python unpacked": (
         "cifar",
         lambda found, folder: write_files(folder / "cifar-10-batches-py", python_files(found)),
     ),
     "binary archive": ("cifar_binary", lambda found, folder: _archived(found, folder, "binary")),
+    "binary tar": ("cifar_binary", lambda found, folder: _gunzipped(found, folder, "binary")),
     "binary unpacked": (
         "cifar_binary",
         lambda found, folder: write_files(folder / "cifar-10-batches-bin", binary_files(found)),

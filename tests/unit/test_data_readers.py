@@ -242,7 +242,7 @@ def test_what_is_wrong_with_ones_own_data_is_seen_when_it_is_planned(tmp_path: P
 
 
 def test_an_archive_under_another_name_is_not_taken_for_webvision(tmp_path: Path) -> None:
-    (tmp_path / "cifar-10-python.tar").write_bytes(b"")
+    (tmp_path / "cifar.tar").write_bytes(b"")
     with pytest.raises(DataError, match=r"no such file: \S*python\.tar\.gz \(reader cifar\)"):
         prepare("d", declaration("cifar", splits()), tmp_path, tmp_path / "out.safetensors")
 
@@ -604,6 +604,7 @@ def test_pictures_are_decoded_when_a_block_is_asked_for(tmp_path: Path) -> None:
         ("npy", "npz", "x_train.npy"),
         ("npy", "npz", "a.npz"),
         ("python unpacked", "cifar", "cifar-10-python.tar.gz"),
+        ("python archive", "cifar", "cifar-10-python.tar"),
         ("image folder", "image_folder", "training/ant/0.png"),
     ],
 )

@@ -52,11 +52,12 @@ CIFAR100 = Variant(
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The archive, or its files unpacked (the root of torchvision's CIFAR10), or the files."""
+    """The archive, its .gz unpacked or not, or its files (in the root of torchvision's CIFAR10)."""
     if not fits(dataset):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
-        yield {variant.archive: folder / variant.archive}
+        for name in (variant.archive, variant.archive.removesuffix(".gz")):
+            yield {variant.archive: folder / name}
         for place in (folder / variant.folder, folder):
             yield {name: place / name for name in _names(variant, dataset)}
 

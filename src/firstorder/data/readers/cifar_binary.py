@@ -55,11 +55,13 @@ FIRST = "test_batch_first*.bin"
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The archive, or its files unpacked, in their folder or here; class names where they are."""
+    """The archive, its .gz unpacked or not, or its files, in their folder or here; class names
+    where they are."""
     if not fits(dataset):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
-        yield {variant.archive: folder / variant.archive}
+        for name in (variant.archive, variant.archive.removesuffix(".gz")):
+            yield {variant.archive: folder / name}
         for place in (folder / variant.folder, folder):
             files = {name: place / name for name in variant.train}
             meta = {variant.meta: place / variant.meta} if (place / variant.meta).exists() else {}
