@@ -618,6 +618,26 @@ def test_of_two_containers_of_ones_own_none_is_chosen(
         prepare("d", own(reader), tmp_path, tmp_path / "out.safetensors")
 
 
+@pytest.mark.parametrize("other", ["train/0000.parquet", "validation-00000-of-00001.parquet"])
+def test_of_two_spellings_of_parquet_none_is_chosen(other: str, tmp_path: Path) -> None:
+    names = [f"{split}-00000-of-00002.parquet" for split in ("train", "test")]
+    write_files(tmp_path, dict.fromkeys(names, b"PAR1"))
+    found = locate.find(own("parquet"), tmp_path)
+    assert found is not None and [path.name for path in found.files.values()] == names
+    write_files(tmp_path, {other: b"PAR1"})
+    with pytest.raises(DataError, match="both are there; leave one"):
+        locate.find(own("parquet"), tmp_path)
+    public = locate.find(declaration("parquet", splits()), tmp_path)
+    assert public is not None and public.files == found.files
+
+
+def test_a_further_test_set_in_parquet_is_not_taken_for_the_test_set(tmp_path: Path) -> None:
+    names = [f"{split}-00000-of-00001.parquet" for split in ("train", "val")]
+    write_files(tmp_path, dict.fromkeys(names, b"PAR1"))
+    assert locate.find(own("parquet"), tmp_path) is not None
+    assert locate.find(own("parquet", extra_tests={"val": 6}), tmp_path) is None
+
+
 def test_a_folder_is_no_second_file_and_a_file_no_second_folder(tmp_path: Path) -> None:
     grey = declaration("idx", splits(1), content={}, files=())
     GREY["Kaggle"][1](splits(1), tmp_path / "grey")

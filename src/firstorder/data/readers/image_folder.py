@@ -25,24 +25,21 @@ SPELLINGS = {
     "train": ("train", "training"),
     "test": ("test", "testing", "val", "valid", "validation"),
 }
-"""What the folder of a split may be called."""
+"""What the folder of a split may be called, where no other split has the name."""
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The folders of the splits."""
-    wanted = parts.wanted(dataset)
     yield {
-        split: only(
-            (
-                folder / name
-                for name in SPELLINGS.get(split, (split,))
-                if name == split or name not in wanted
-            ),
-            dataset,
-            Path.is_dir,
-        )
-        for split in wanted
+        split: only((folder / name for name in spellings(dataset, split)), dataset, Path.is_dir)
+        for split in parts.wanted(dataset)
     }
+
+
+def spellings(dataset: Dataset, split: str) -> tuple[str, ...]:
+    """The names of a split's folder, likeliest first."""
+    others = {*parts.wanted(dataset)} - {split}
+    return tuple(name for name in SPELLINGS.get(split, (split,)) if name not in others)
 
 
 @reader("image_folder", layouts=layouts, channels=(1, 3), streamed=True)

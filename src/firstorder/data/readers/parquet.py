@@ -3,6 +3,7 @@ column of labels. Needs pyarrow (`pip install 'firstorder[parquet]'`)."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from firstorder.data.lists import is_clutter
 from firstorder.data.pictures import decode_bytes, mode_of, sides_of, sized
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
-from firstorder.data.readers.image_folder import SPELLINGS
+from firstorder.data.readers.image_folder import spellings
 from firstorder.errors import DataError
 
 FOLDERS = (".", "data", "default", "plain_text", "mnist", "cifar10", "cifar100", "fashion_mnist")
@@ -30,20 +31,25 @@ ROWS = 1024
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """`train-00000-of-00001.parquet`, `train/0000.parquet` and their like, any number a split."""
+    wanted = parts.wanted(dataset)
     for place in FOLDERS:
-        files = {}
-        for split in parts.wanted(dataset):
-            found = _spelled(folder / place, SPELLINGS.get(split, (split,)))
-            files.update({f"{split} {part.name}": part for part in found})
-        yield files
+        found = [_spelled(folder / place, spellings(dataset, split)) for split in wanted]
+        for chosen in itertools.product(*found):
+            yield {
+                f"{split} {part.name}": part
+                for split, each in zip(wanted, chosen, strict=True)
+                for part in each
+            }
 
 
-def _spelled(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    for pattern in (f"{name}{mark}*.parquet" for name in names for mark in "-/"):
-        found = sorted(path for path in folder.glob(pattern) if not is_clutter(path.name))
-        if found:
-            return found
-    return [folder / f"{names[0]}-00000-of-00001.parquet"]
+def _spelled(folder: Path, names: tuple[str, ...]) -> list[list[Path]]:
+    """The files of a split, once for every spelling that is there."""
+    patterns = (f"{name}{mark}*.parquet" for name in names for mark in "-/")
+    found = [
+        sorted(path for path in folder.glob(pattern) if not is_clutter(path.name))
+        for pattern in patterns
+    ]
+    return [each for each in found if each] or [[folder / f"{names[0]}-00000-of-00001.parquet"]]
 
 
 @reader("parquet", layouts=layouts)
