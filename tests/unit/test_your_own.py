@@ -17,6 +17,7 @@ from firstorder.config import ConfigError, Dataset, Noise, Recipe
 from firstorder.data.noise import corrupt
 from firstorder.data.prepare import prepare
 from firstorder.data.prepared import Images, read_prepared
+from firstorder.data.steps import dataset_spec
 from firstorder.errors import DataError
 from firstorder.jobs import functions, signature
 from firstorder.jobs.functions import check_model
@@ -79,6 +80,15 @@ def test_a_reader_of_ones_own(page: list[tuple[str, str]]) -> None:
     _, images = prepared(page, "scans")
     assert np.array_equal(images.test_images.reshape(8, 64), rows[::5, 1:])
     assert np.array_equal(images.test_labels, rows[::5, 0])
+
+
+def test_what_a_reader_of_ones_own_gets_of_the_declaration(
+    project: Path, page: list[tuple[str, str]]
+) -> None:
+    text = (project / "docs" / "your-own.md").read_text()
+    said = text.partition("Of the declaration it gets")[2].partition("\nOther keys")[0]
+    scans = Dataset.model_validate(declared(page, "config/datasets.yaml")["scans"])
+    assert {*re.findall(r"`(\w+)`", said), "reader"} == {*dataset_spec(scans), "title"}
 
 
 def test_noise_of_ones_own(page: list[tuple[str, str]]) -> None:

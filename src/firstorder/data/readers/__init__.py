@@ -7,8 +7,8 @@ A reader decodes one kind of container into the splits `train`, `test` and furth
 
 `layouts(dataset, folder)` gives the files that it would read below `folder`, by the reader's own
 names for them, once for every way in which they may lie there. The file is named as its reader.
-A user's own reader is `file.py:function`, a function from the declaration and the folder to
-`{"train": (images, labels), "test": (images, labels)}`.
+A user's own reader is `file.py:function`, a function from the declaration, as far as decoding goes,
+and the folder to `{"train": (images, labels), "test": (images, labels)}`.
 """
 
 from __future__ import annotations
