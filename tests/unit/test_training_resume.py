@@ -176,6 +176,40 @@ def test_an_interrupt_waits_for_the_checkpoint_and_then_has_its_effect(
     assert loss.calls == EPOCHS * STEPS - 8
 
 
+class Counting(nn.Module):
+    """Weighs its scores by the steps made, which are in buffers that `state_dict` leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.register_buffer("steps", torch.zeros(()), persistent=False)
+        self.register_buffer("last", None, persistent=False)
+        self.register_buffer("spread", torch.ones(1).expand(10), persistent=False)
+        self.also = nn.Identity()
+        self.also.register_buffer("steps", self.steps, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.steps += 1
+            self.last = self.steps.clone()
+        last = 0 if self.last is None else self.last
+        return self.linear(images.flatten(1)) * (1 + self.also.steps + last) / 10 * self.spread
+
+
+def test_buffers_that_are_not_persistent_are_resumed(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", "spec", seconds=0)
+
+    def run(loss: Loss, checkpoint: Checkpoint | None = None) -> tuple[Result, Any]:
+        torch.manual_seed(0)
+        module = Counting()
+        result = loop.train(module, data(), RECIPE, loss, 3, checkpoint=checkpoint)
+        return result, [*module.parameters(), *module.buffers()]
+
+    with pytest.raises(InterruptedRunError):
+        run(Loss(13, interrupt), checkpoint)
+    assert same(run(Loss(), checkpoint), run(Loss()))
+
+
 PROGRAM = """
 import os, sys
 from pathlib import Path

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from firstorder import memory, streams
 from firstorder.data.images import seen_shape
 from firstorder.device import deterministic_convolutions, device_name, peak_memory
+from firstorder.models.state import load_state, state_of
 from firstorder.training import metrics, sgd
 from firstorder.training.captured import CapturedStep, capture
 from firstorder.training.checkpoint import Checkpoint
@@ -437,8 +438,8 @@ class Training:
     def tensors(self) -> dict[str, Tensor]:
         """The tensor part of the state."""
         return {
-            **{f"module.{name}": value for name, value in self.module.state_dict().items()},
-            **{f"normaliser.{name}": value for name, value in self.normaliser.state_dict().items()},
+            **{f"module.{name}": value for name, value in state_of(self.module).items()},
+            **{f"normaliser.{name}": value for name, value in state_of(self.normaliser).items()},
             **{f"momentum.{i}": value for i, value in enumerate(self.optimiser.momenta)},
             **{f"seen.{name}": value for name, value in self.seen.tensors().items()},
             "stream.order": self.order_at_start,
@@ -453,8 +454,8 @@ class Training:
         for name, value in tensors.items():
             part, _, key = name.partition(".")
             parts.setdefault(part, {})[key] = value
-        self.module.load_state_dict(parts["module"])
-        self.normaliser.load_state_dict(parts.get("normaliser", {}))
+        load_state(self.module, parts["module"])
+        load_state(self.normaliser, parts.get("normaliser", {}))
         for i, momentum in enumerate(self.optimiser.momenta):
             momentum.copy_(parts["momentum"][str(i)])
         seen = {name: value.to(self.device) for name, value in parts.get("seen", {}).items()}
