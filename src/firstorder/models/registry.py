@@ -68,9 +68,9 @@ def build(
     """Build model `name` for images of `shape` (C, H, W), with scores (B, num_classes).
 
     `parameters` are those of the model's builder, plus `init` (see `initialise`). The weights
-    depend on `generator` (on the CPU) alone; without one they are drawn from a fixed stream,
-    for callers that load weights anyway. Raises ConfigError for an unknown name or parameter,
-    in one line with what is allowed.
+    depend on `generator` (on the CPU) alone; without one they are drawn from a fixed stream. Who
+    loads weights gives that of their training, too: a network may draw more than its weights.
+    Raises ConfigError for an unknown name or parameter, in one line with what is allowed.
     """
     builder = _builder(name)
     allowed = parameters_of(name)

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from firstorder.errors import DataError
 from firstorder.linearized import network
-from firstorder.studies.linearized import linear
+from firstorder.studies.linearized import linear, networks
 from firstorder.studies.linearized.settings import Network
 from firstorder.training import checkpoint
 
@@ -329,6 +329,34 @@ def test_the_memory_of_a_family_is_that_of_its_largest_training(
     monkeypatch.setattr(network, "train", measured)
     run("fit", "mlp", "tiny", "1", "binary")
     assert json.loads(run.file("network.json", "binary").read_text())["peak_memory_bytes"] == 2**60
+
+
+NETWORK = """
+import torch
+from torch import nn
+
+
+class Features(nn.Module):
+    def __init__(self, num_classes, shape):
+        super().__init__()
+        self.drawn = torch.randn(64, 8)
+        self.register_buffer("shift", torch.randn(8), persistent=False)
+        self.linear = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.linear((x.flatten(1) @ self.drawn).cos() + self.shift)
+"""
+
+
+def test_a_network_is_read_with_all_that_it_drew(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(NETWORK)
+    spec = {"model": f"{tmp_path}/own.py:Features", "model_parameters": {}, "shape": [1, 8, 8]}
+    module = networks.draw({**spec, "seed": 3})
+    module.shift.fill_(2)
+    path = str(tmp_path / "weights.safetensors")
+    networks.write_state(path, networks.state_of(module))
+    images = torch.ones(2, 1, 8, 8)
+    assert torch.equal(networks.load({**spec, "seed": 3}, path)(images), module(images))
 
 
 def test_a_diverged_network_is_a_result(tmp_path: Path) -> None:

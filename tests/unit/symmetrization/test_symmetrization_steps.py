@@ -192,15 +192,65 @@ def test_a_diverged_training_has_no_correct_examples(small: Config) -> None:
         assert int(stored["count"]) == 0
 
 
+def accuracies(config: Config) -> list[tuple[float, float]]:
+    """Of every seed the test accuracy after training, and that of the evaluation."""
+    trained(config)
+    after = job_of(config, "train", *CELL).outputs
+    tests = perform(config, "evaluate", *CELL).outputs
+    return [
+        (
+            json.loads(Path(after[f"{seed}/summary.json"]).read_text())["last"]["test_accuracy"],
+            json.loads(Path(tests[f"{seed}/tests.json"]).read_text())["accuracies"][
+                "last_accuracy"
+            ],
+        )
+        for seed in (1, 2)
+    ]
+
+
 def test_evaluation_agrees_with_the_training(small: Config) -> None:
-    trained(small)
-    job = perform(small, "evaluate", *CELL)
-    tests = json.loads(Path(job.outputs["1/tests.json"]).read_text())
-    path = job_of(small, "train", *CELL).outputs["1/summary.json"]
-    assert (
-        tests["accuracies"]["last_accuracy"]
-        == (json.loads(Path(path).read_text())["last"]["test_accuracy"])
-    )
+    assert all(one == other for one, other in accuracies(small))
+
+
+NETWORK = """
+import random
+
+import torch
+from torch import nn
+
+
+class Features(nn.Module):
+    def __init__(self, num_classes, shape):
+        super().__init__()
+        self.drawn = {DRAWN}
+        self.register_buffer("sign", torch.ones(()), persistent=False)
+        self.linear = nn.Linear(512, num_classes)
+
+    def forward(self, x):
+        if self.training:
+            self.sign.fill_(-1)
+        return self.linear((x.flatten(1) @ self.drawn).cos()) * self.sign
+"""
+
+
+def with_features(folder: Path, drawn: str) -> Config:
+    """The small project with a network that keeps random features outside its weights."""
+    (folder / "features.py").write_text(NETWORK.replace("{DRAWN}", drawn))
+    changes = {"short.model": "features.py:Features", "short.model_parameters": {}}
+    return made_up.edit("recipes.yaml", changes | {"short.epochs": 20, "short.lr": 0.01})
+
+
+def test_what_a_network_draws_besides_its_weights_is_evaluated(
+    small: Config, tmp_path: Path
+) -> None:
+    found = accuracies(with_features(tmp_path, "torch.randn(64, 512) / 4"))
+    assert all(one == other > 0.3 for one, other in found)
+
+
+def test_another_network_than_was_trained_is_not_evaluated(small: Config, tmp_path: Path) -> None:
+    drawn = "torch.tensor([[random.gauss(0, 1) for _ in range(512)] for _ in range(64)]) / 4"
+    with pytest.raises(DataError, match=r"correct\.npz: .* features\.py:Features keeps state else"):
+        accuracies(with_features(tmp_path, drawn))
 
 
 def test_a_network_is_built_for_the_crops_that_it_sees(small: Config) -> None:

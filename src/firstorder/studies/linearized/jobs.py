@@ -80,6 +80,7 @@ def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
         spec={
             **network_spec(config, model),
             **support_spec(config, support),
+            "seed": seed_of(seed),
             "eigenvectors": scale.eigenvectors,
             "inductive": inductive(config, model, support),
             "threads": scale.threads,

@@ -46,7 +46,15 @@ def classes(path: str, spec: Mapping[str, Any]) -> Tensor:
 
 def draw(spec: Mapping[str, Any], stream: str = "init") -> nn.Module:
     """The network of a spec, with weights drawn from `stream` of its seed."""
-    return _build(spec, streams.torch_stream(spec["seed"], stream))
+    from firstorder import models
+
+    return models.build(
+        spec["model"],
+        1,
+        tuple(spec["shape"]),
+        generator=streams.torch_stream(spec["seed"], stream),
+        **spec["model_parameters"],
+    )
 
 
 def load(spec: Mapping[str, Any], path: str) -> nn.Module:
@@ -55,28 +63,26 @@ def load(spec: Mapping[str, Any], path: str) -> nn.Module:
 
 
 def of_state(spec: Mapping[str, Any], state: State, path: str) -> nn.Module:
-    """The network of a spec, with weights that were read from `path`."""
-    module = _build(spec)
+    """The network of a spec, with weights that were read from `path`.
+
+    Drawn as it was at first: it may have drawn more than its weights.
+    """
+    from firstorder.models.state import load_state
+
+    module = draw(spec)
     try:
-        module.load_state_dict(state)
+        load_state(module, state)
     except RuntimeError as error:
         raise _damaged(path, error) from None
     return module
 
 
-def _build(spec: Mapping[str, Any], generator: Any = None) -> nn.Module:
-    from firstorder import models
-
-    shape = tuple(spec["shape"])
-    parameters = spec["model_parameters"]
-    return models.build(spec["model"], 1, shape, generator=generator, **parameters)
-
-
 def state_of(module: nn.Module) -> State:
     """The tensors of a network, on the CPU."""
+    from firstorder.models import state
     from firstorder.training.checkpoint import apart
 
-    return apart(module.state_dict())
+    return apart(state.state_of(module))
 
 
 def write_state(path: str, state: State) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from firstorder import files, memory
+from firstorder import files, memory, streams
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
+from firstorder.studies.symmetrization.frames import read_correct
 from firstorder.studies.symmetrization.training import read_tuned
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from firstorder.losses.normalisation import ScoreNorm
 
 GUESSES = 5
+TOLERATED = 0.01
+"""Share of the test set by which the evaluation may differ from the training's own: that may have
+been on another device or in bfloat16, whose rounding decides between nearly equal scores."""
 
 
 def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -38,13 +42,14 @@ def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
         norm = read_tuned(inputs["tuned"])["chosen"]["score_norm"]
     for seed in spec["seeds"]:
         weights = inputs[f"{seed}/weights.safetensors"]
-        module = _network(spec, norm, weights).to(device)
+        module = _network(spec, norm, seed, weights).to(device)
         found: dict[str, float] = {}
         for name, (images, labels) in splits.items():
             with memory.advising("ask for more memory: evaluation takes images in small batches"):
                 top1, top5 = _accuracies(spec, module, images, labels, device)
             found[f"{name}_accuracy" if name else "last_accuracy"] = top1
             found[f"{name}_top{GUESSES}_accuracy" if name else f"top{GUESSES}_accuracy"] = top5
+        _check(found["last_accuracy"], inputs[f"{seed}/correct.npz"], spec["recipe"]["model"])
         files.write_json(
             outputs[f"{seed}/tests.json"],
             {"spec": dict(spec), "seed": seed, "accuracies": found}
@@ -52,8 +57,24 @@ def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
         )
 
 
-def _network(spec: Spec, norm: ScoreNorm, weights: str) -> nn.Module:
-    """The trained network and its score normalisation, in evaluation mode."""
+def _check(accuracy: float, path: str, model: str) -> None:
+    """Raise DataError where a network is not the one that was trained, of which `path` tells."""
+    right = read_correct(path)
+    if not len(right):  # after divergence
+        return
+    if abs(accuracy * len(right) - right.sum()) > 1 + TOLERATED * len(right):
+        raise DataError(
+            f"{path}: test accuracy {right.mean():.4f} after training, {accuracy:.4f} of the "
+            f"network built again: {model} keeps state elsewhere than in weights and buffers; make "
+            "it a buffer"
+        )
+
+
+def _network(spec: Spec, norm: ScoreNorm, seed: int, weights: str) -> nn.Module:
+    """The trained network and its score normalisation, in evaluation mode.
+
+    Built from the seed of its training: it may have drawn more than its weights.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from torch import nn
@@ -61,12 +82,17 @@ def _network(spec: Spec, norm: ScoreNorm, weights: str) -> nn.Module:
     from firstorder import models
     from firstorder.data.images import seen_shape
     from firstorder.losses import normalisation
+    from firstorder.models.state import load_state
 
     recipe, images = spec["recipe"], spec["images"]
     classes, shape = images["classes"], seen_shape(tuple(images["shape"]), recipe["augment"])
     parts = {
         "network": models.build(
-            recipe["model"], classes, shape, generator=None, **recipe["model_parameters"]
+            recipe["model"],
+            classes,
+            shape,
+            generator=streams.torch_stream(seed, "init"),
+            **recipe["model_parameters"],
         ),
         "normaliser": normalisation.build(norm, classes),
     }
@@ -78,7 +104,7 @@ def _network(spec: Spec, norm: ScoreNorm, weights: str) -> nn.Module:
                 for name, value in state.items()
                 if name.startswith(f"{prefix}.")
             }
-            part.load_state_dict(own)
+            load_state(part, own)
     except FileNotFoundError:
         raise DataError(f"{weights}: no such file; ask Snakemake for it") from None
     except (SafetensorError, RuntimeError) as error:

@@ -149,9 +149,13 @@ def correctness(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]
     Boolean (N,), in the order of the prepared test set; empty after divergence (correct.npz).
     """
     for keys in cells(results):
-        arrays = read_arrays(_path(results, keys, "correct.npz"), "correct", "count")
-        count = int(arrays["count"])
-        yield keys, np.unpackbits(arrays["correct"], count=count).astype(bool)
+        yield keys, read_correct(_path(results, keys, "correct.npz"))
+
+
+def read_correct(path: str) -> np.ndarray:
+    """What a correct.npz holds, boolean (N,). Raises DataError where it is missing or damaged."""
+    arrays = read_arrays(path, "correct", "count")
+    return np.unpackbits(arrays["correct"], count=int(arrays["count"])).astype(bool)
 
 
 def tunings(results: Results) -> pd.DataFrame:

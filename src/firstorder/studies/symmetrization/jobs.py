@@ -231,13 +231,13 @@ def _evaluated(config: Config, setting: str, noise: str, loss: str) -> Files:
 
 def _evaluate_job(config: Config, setting: str, noise: str, loss: str) -> Job:
     found = cell(config, setting, noise, loss)
-    weights = {
+    trained = {
         name: path
         for name, path in _trained(config, setting, noise, loss).items()
-        if name.endswith("weights.safetensors")
+        if name.endswith(("weights.safetensors", "correct.npz"))
     }
     recipe = found.recipe.model_dump(mode="json")
-    inputs = {"dataset": paths(config).dataset(found.dataset), **weights}
+    inputs = {"dataset": paths(config).dataset(found.dataset), **trained}
     if found.loss.score_norm == TUNED:
         inputs["tuned"] = grid.tuning_file(config, setting, loss)
     return Job(

@@ -108,6 +108,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
     """Train one network (see `part`), from its checkpoint if there is one."""
     from firstorder import losses, models
     from firstorder.data.images import seen_shape
+    from firstorder.models.state import state_of
     from firstorder.training import loop
     from firstorder.training.checkpoint import Checkpoint
 
@@ -143,7 +144,7 @@ def fit(training: Mapping[str, Any], read: Files, identity: str, context: Contex
     weights = {
         f"{prefix}.{name}": tensor
         for prefix, trained in (("network", module), ("normaliser", settings["normaliser"]))
-        for name, tensor in trained.state_dict().items()
+        for name, tensor in state_of(trained).items()
     }
     return Run(result, weights, first_steps(loss, recipe, len(data.labels)) | wrong)
 
