@@ -55,8 +55,18 @@ def importing(what: str, refuse: type[UserError]) -> Iterator[None]:
 def _place(error: BaseException) -> traceback.FrameSummary | None:
     """Where in a user's file an error comes from; None if no such file has a part in it."""
     places = traceback.extract_tb(error.__traceback__)
-    own = [place for place in places if not place.filename.startswith(NOT_OWN)]
+    own = [place for place in places if _is_own(place.filename)]
     return own[-1] if own else None
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is a user's: not of this package, of another one or of Python."""
+    path = Path(file)
+    return not (
+        file.startswith("<")
+        or {"site-packages", "dist-packages"} & {*path.parts}
+        or any(path.is_relative_to(each) for each in NOT_OWN)
+    )
 
 
 def blaming(refuse: type[UserError]) -> AbstractContextManager[None]:
@@ -105,8 +115,8 @@ def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-NOT_OWN = (str(Path(__file__).parent), *sysconfig.get_paths().values(), "<")
-"""Beginnings of the names of files of this package, of other ones and of Python."""
+NOT_OWN = (str(Path(__file__).parent), *sysconfig.get_paths().values())
+"""Folders of this package, of other ones and of Python; there may be more `site-packages`."""
 
 
 def know_all(package: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,6 +280,31 @@ def test_what_a_users_function_raises_late_is_one_line_with_its_place(
     assert "\n" not in str(caught.value)
     with pytest.raises(RuntimeError, match="negative"), own.blaming(UserError):
         losses.build("ce", 3).fit(torch.tensor([-1]))
+
+
+PACKAGE = Path(own.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        (f"{PACKAGE}_mine/net.py", UserError),
+        (f"{sysconfig.get_path('data')}-study/net.py", UserError),
+        (f"{PACKAGE}/losses/net.py", ValueError),
+        (f"{sysconfig.get_path('stdlib')}/net.py", ValueError),
+        ("/home/me/.local/lib/python3.1/site-packages/net.py", ValueError),
+        ("/usr/lib/python3/dist-packages/net.py", ValueError),
+        ("<string>", ValueError),
+    ],
+)
+def test_only_what_a_users_file_raises_is_the_users(
+    file: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "NOT_OWN", (*own.NOT_OWN, str(Path(__file__).parent)))
+    program = compile("raise ValueError", file, "exec")
+    with pytest.raises((UserError, ValueError)) as caught, own.blaming(UserError):
+        exec(program, {})
+    assert caught.type is kind
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
