@@ -39,6 +39,7 @@ Correlation = Annotated[float, Bound(ge=-1, le=1)]
 Difference = Annotated[float, Bound(ge=-1, le=1)]
 """Of two shares."""
 Copies = Annotated[int, Bound(ge=1)]
+Index = Annotated[int, Bound(ge=1)]
 Classes = Annotated[int, Bound(ge=2)]
 
 

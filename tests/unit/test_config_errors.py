@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from projects import Project, load
+from pydantic import TypeAdapter, ValidationError
 
 from firstorder.config.validation import parse
 from firstorder.errors import ConfigError
-from firstorder.jobs import plan
+from firstorder.jobs import code, plan, signature
 from firstorder.jobs.study import find, known_steps
 
 SMOKE = "studies/symmetrization/smoke.yaml"
@@ -389,7 +390,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     # functions and their options
     "a number in quotes in a list of an option": (
         STUDY,
-        {"claims.P5.options": {"rates": [0.2, "0.4"]}},
+        {"claims.P5.options": {"pairs": [["mae", "sgce"]], "rates": [0.2, "0.4"]}},
         ["claims.P5.options.rates: ", "is not allowed", "number"],
     ),
     "option of a predicate": (
@@ -758,6 +759,30 @@ def test_a_study_that_cannot_be_imported_is_one_line(
     ) as caught:
         find(name)
     assert "\n" not in str(caught.value)
+
+
+PUBLISHED = [
+    each.entry
+    for each in code.registry("firstorder.studies")
+    if each.decorator in ("table", "figure", "claim")
+]
+MAY_BE_EMPTY = {"firstorder.studies.symmetrization.claims_certain:only_convex": {"linear"}}
+
+
+@pytest.mark.parametrize("entry", PUBLISHED)
+def test_every_option_of_what_is_published_is_checked_and_no_empty_list(entry: str) -> None:
+    known = signature.options(entry)
+    assert [name for name, kind in known.items() if kind is None] == []
+    empty = {name for name, kind in known.items() if kind is not None and allows(kind, [])}
+    assert empty == MAY_BE_EMPTY.get(entry, set())
+
+
+def allows(kind: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        kind.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("folder", ["Taken", "Taken/below/it"])

@@ -27,6 +27,7 @@ from firstorder.config.values import (
     Count,
     Distinct,
     Place,
+    Range,
     Rate,
     Scalar,
     Seed,
@@ -35,6 +36,7 @@ from firstorder.config.values import (
     Some,
     Strict,
     Threads,
+    Two,
 )
 from firstorder.errors import ConfigError
 
@@ -56,6 +58,7 @@ __all__ = [
     "LossChange",
     "Noise",
     "Place",
+    "Range",
     "Rate",
     "Recipe",
     "Scalar",
@@ -68,6 +71,7 @@ __all__ = [
     "Strict",
     "StudyConfig",
     "Threads",
+    "Two",
     "check_losses",
     "check_noise",
     "check_printed",

@@ -210,10 +210,10 @@ def explain(model: type[BaseModel], value: Any, error: ValidationError, entry: s
     if first["type"] == "missing":
         return f"{start}missing"
     if first["type"] == "value_error" and isinstance(first["input"], dict):
-        return f"{start}{_message(first['msg'])}"
+        return f"{start}{message(first['msg'])}"
     # The branches of a union fail one by one, under the same key.
     branches = [each for each in errors if _key(value, each["loc"], each["type"]) == parts]
-    messages = list(dict.fromkeys(_message(each["msg"]) for each in branches))
+    messages = list(dict.fromkeys(message(each["msg"]) for each in branches))
     allowed = " or ".join(messages).replace(" or should be ", " or ")
     given = repr(first["input"])
     shown = given if len(given) <= 60 else f"{given[:57]}..."
@@ -235,7 +235,7 @@ def _key(value: Any, location: tuple[int | str, ...], kind: str) -> list[int | s
     return parts
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
     """What pydantic says, in words of YAML. What our own checks say stays: it may begin a name."""
     if text.startswith("Value error, "):
         return text.removeprefix("Value error, ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from datetime import date
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -115,6 +115,18 @@ Distinct = Annotated[tuple[Item, ...], AfterValidator(_distinct)]
 """A list of which no two items are the same."""
 Some = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
 """The same with at least one item."""
+Two = Annotated[tuple[Item, Item], AfterValidator(_distinct)]
+"""Two items that are not the same."""
+
+
+def _ascending(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    if pair[0] > pair[1]:
+        raise ValueError("give the least first, then the most")
+    return pair
+
+
+Range = Annotated[tuple[Item, Item], AfterValidator(_ascending)]
+"""The least and the most of numbers."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

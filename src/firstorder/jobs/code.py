@@ -160,6 +160,12 @@ def assigned(module: str, name: str) -> tuple[str, ast.expr] | None:
     return None
 
 
+def imported(module: str, name: str) -> str | None:
+    """The module of this package from which another one imports a name."""
+    found = _module(module).imports.get(name) if _file(module) is not None else None
+    return found[0] if found else None
+
+
 def file_of(entry: str) -> Path | None:
     """The file that an entry lies in."""
     return _path(entry.rpartition(":")[0])

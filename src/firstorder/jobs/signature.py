@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from firstorder.config.validation import choose
+from firstorder import config
+from firstorder.config.validation import choose, message
 from firstorder.errors import ConfigError
 from firstorder.jobs import code
 
@@ -80,6 +81,16 @@ def mentioning(entry: str, name: str) -> tuple[str, ...]:
     )
 
 
+def default(entry: str, option: str) -> Any:
+    """The default of an option, where it is written out; else None."""
+    function = _called(entry)
+    given = {each.arg: value for each, value in _arguments(function)} if function else {}
+    try:
+        return ast.literal_eval(given[option] or ast.Constant(None))
+    except (KeyError, ValueError):  # of another name
+        return None
+
+
 def required(entry: str) -> list[str]:
     """The keyword-only parameters without a default."""
     function = _called(entry)
@@ -108,8 +119,7 @@ def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = 
             # As it is written, also in lists: `"3"` and `true` are no numbers.
             adapter.validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
-            reason = reason.removeprefix("Input ")
+            reason = message(error.errors(include_url=False)[0]["msg"])
             raise ConfigError(f"{where}.{key}: {value!r} is not allowed: {reason}") from None
     missing = [key for key in required(entry) if key not in given] if complete else []
     if missing:
@@ -158,13 +168,16 @@ def _type(
 
 class _Names(dict[str, Any]):
     """Names that an annotation may use: `TYPES`, and what its module or a module it imports from
-    assigns in terms of them, such as `Share = Annotated[float, Field(ge=0, le=1)]`."""
+    assigns in terms of them, such as `Share = Annotated[float, Field(ge=0, le=1)]`; those of
+    `config` are taken as they are."""
 
     def __init__(self, module: str) -> None:
         super().__init__(TYPES)
         self.module = module
 
     def __missing__(self, name: str) -> Any:
+        if code.imported(self.module, name) == config.__name__:
+            return getattr(config, name)
         value = code.assigned(self.module, name)
         if value is None:
             raise NameError(name)

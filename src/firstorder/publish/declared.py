@@ -74,16 +74,19 @@ def called(entry: Artefact[Any] | Claim[Any]) -> tuple[str, str]:
 
 
 def named(
-    study: str, entry: Artefact[Any] | Claim[Any], kind: str
+    study: str, entry: Artefact[Any] | Claim[Any], kind: str, *, complete: bool = False
 ) -> Iterator[tuple[str, list[str]]]:
     """The options of an artefact or a claim that its function types as `kind`, with their texts.
 
-    Such as `LossName`, which is a text that names a loss, or nested lists of them.
+    Such as `LossName`, which is a text that names a loss, or nested lists of them. `complete`:
+    also those that are not given, with their defaults.
     """
     found = source(study, *called(entry))
     for option in signature.mentioning(found.entry, kind) if found else ():
         if option in entry.options:
             yield option, _texts(entry.options[option])
+        elif found and complete:
+            yield option, _texts(signature.default(found.entry, option))
 
 
 def _texts(value: Any) -> list[str]:

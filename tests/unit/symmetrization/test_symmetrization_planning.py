@@ -263,7 +263,7 @@ def test_a_selection_is_what_the_function_reads(
     [
         ("order", {"value": "wrong_fited"}, "value: 'wrong_fited' is not allowed"),
         ("order", {"share": 2.0}, "share: 2.0 is not allowed"),
-        ("gain", {"share": 3.0}, "share: 3.0 is not allowed"),
+        ("gain", {"share": 3.0, "variants": "tuned"}, "share: 3.0 is not allowed"),
         ("scores-explode", {"factor": -1.0}, "factor: -1.0 is not allowed"),
         ("noise-identity", {"rate": 2.0}, "rate: 2.0 is not allowed"),
         ("same-first-steps", {"scale": 0.0}, "scale: 0.0 is not allowed"),
@@ -276,6 +276,48 @@ def test_an_option_is_a_number_that_can_be_meant(
     given = {**CLAIM, "predicate": predicate, "options": options}
     given["select"] = select.get(predicate, CLAIM["select"])
     assert said in refusal(STUDY, {"claims": {"P1": given}})
+
+
+GAIN = {"rates": [0.4], "gap": 0.1}
+COMPETITIVE = {"losses": ["sgce"], "baselines": ["ce"]}
+
+
+@pytest.mark.parametrize(
+    ("predicate", "options", "said"),
+    [
+        ("smooth", {"qs": []}, "qs: [] is not allowed: give at least one"),
+        ("smooth", {"alphas": [1.0, 1.0]}, "1.0 stands there twice"),
+        ("reuse", {"rates": [0.6, 0.2]}, "give the least first, then the most"),
+        ("reuse", {"classes": [100, 10]}, "give the least first, then the most"),
+        ("reuse", {"classes": [-3, 0]}, "classes: [-3, 0] is not allowed"),
+        ("order", {"rate": 0.4, "tiers": [["ce"]]}, "give at least 3"),
+        ("order", {"rate": 0.4, "tiers": [["ce"], [], ["mae"]]}, "give at least one"),
+        (
+            "order",
+            {"rate": 0.4, "tiers": [["ce"], ["mae"], ["sgce", "ce"]]},
+            "'ce' stands there tw",
+        ),
+        ("close", {"losses": ["ce"]}, "give at least 2"),
+        ("gain", GAIN, "gain needs either pairs or variants"),
+        ("gain", {**GAIN, "pairs": [["ce", "sgce"]], "variants": "tuned"}, "gain needs either"),
+        ("gain", {**GAIN, "pairs": [["ce", "ce"]]}, "'ce' stands there twice"),
+        ("competitive", {**COMPETITIVE, "losses": []}, "give at least one"),
+        ("competitive", {**COMPETITIVE, "baselines": ["ce", "sgce"]}, "'sgce' stands there twice"),
+        ("underfits", {"loss": "ce"}, "'ce' stands there twice"),
+    ],
+)
+def test_options_that_can_say_nothing_are_refused(
+    tiny: Config, predicate: str, options: dict[str, Any], said: str
+) -> None:
+    select = {} if predicate == "smooth" else CLAIM["select"]
+    given = {**CLAIM, "predicate": predicate, "options": options, "select": select}
+    assert said in refusal(STUDY, {"claims": {"P1": given}})
+
+
+def test_columns_of_a_table_have_different_headings(tiny: Config) -> None:
+    options = {"variants": "tuned", "fixed": "tuned decay"}
+    said = refusal(STUDY, {"artefacts.fixed-tuned.options": options})
+    assert "artefacts.fixed-tuned.options: 'tuned decay' stands there twice; name each once" in said
 
 
 @pytest.mark.parametrize("metric", ["best_acuracy", "status", "seconds"])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder.bounds import Positive, Share
+from firstorder.config import Range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import (
     Cell,
@@ -195,8 +196,9 @@ def neutral_words(results: Results, *, share: Share = 0.1) -> Verdict:
 
 
 @claim("strong-words", reads=("dynamics.json",))
-def strong_words(results: Results, *, least: Positive = 1.6, most: Positive = 2.4) -> Verdict:
-    """Words that count twice push about twice as far."""
+def strong_words(results: Results, *, within: Range[Positive] = (1.6, 2.4)) -> Verdict:
+    """Words that count twice push about twice as far: `within` so many times, least and most."""
+    least, most = within
     numbers = frames.dynamics(results)
     strong = numbers["effect_strong_positive"] - numbers["effect_strong_negative"]
     others = numbers["effect_positive"] - numbers["effect_negative"]

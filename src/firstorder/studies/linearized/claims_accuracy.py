@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from firstorder.bounds import Correlation, Share
+from firstorder.bounds import Correlation, Index, Share
+from firstorder.config import Range
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import average, effect, rank_correlation, resample
@@ -25,6 +24,7 @@ from firstorder.studies.linearized.judging import (
     verdict,
 )
 from firstorder.studies.linearized.labels import ARMS, KINDS
+from firstorder.studies.linearized.settings import Reference
 
 
 @claim("accuracy-falls", reads=("linear.json", "linear.npz", "converged.npz", "ridge.npz"))
@@ -100,7 +100,7 @@ def linear_wins(
     ),
 )
 def trained_kernel_is_the_network(
-    results: Results, *, tasks: tuple[int, int] = (3, 300), close: Share = 0.03
+    results: Results, *, tasks: Range[Index] = (3, 300), close: Share = 0.03
 ) -> Verdict:
     """E21: linear training on the trained kernel generalises like the network, not like itself.
 
@@ -217,8 +217,8 @@ def _within_kinds(data: pd.DataFrame) -> dict[tuple[str, str], float]:
 def reference_shape(
     results: Results,
     *,
-    reference: Sequence[Sequence[float]],
-    tasks: tuple[int, int] = (1, 1000),
+    reference: Reference,
+    tasks: Range[Index] = (1, 1000),
     correlation: Correlation = 0.9,
 ) -> Verdict:
     """The curves have the shape of a reference measurement, index by index.

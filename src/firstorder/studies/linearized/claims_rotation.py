@@ -6,7 +6,8 @@ from typing import Literal
 
 import pandas as pd
 
-from firstorder.bounds import Correlation, Positive, Share
+from firstorder.bounds import Correlation, Index, Positive, Share
+from firstorder.config import Range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, not_run
 from firstorder.studies.linearized import frames
@@ -25,7 +26,7 @@ def spike(
     results: Results,
     *,
     part: Literal["train", "test", "all"] = "train",
-    tasks: tuple[int, int] = (3, 300),
+    tasks: Range[Index] = (3, 300),
     least: Positive = 2.0,
 ) -> Verdict:
     """E17: the trained kernel's alignment spikes at the trained index.
@@ -50,7 +51,7 @@ def spike(
 def spike_fades(
     results: Results,
     *,
-    tasks: tuple[int, int] = (3, 300),
+    tasks: Range[Index] = (3, 300),
     small: int = 30,
     large: int = 100,
     least: Positive = 1.5,
@@ -86,7 +87,7 @@ def one_axis(
     results: Results,
     *,
     part: Literal["train", "test", "all"] = "train",
-    tasks: tuple[int, int] = (3, 300),
+    tasks: Range[Index] = (3, 300),
     rank: float = 10,
 ) -> Verdict:
     """E19: the trained index rises to the top of the trained kernel's spectrum.
@@ -113,7 +114,7 @@ def order_kept(
     results: Results,
     *,
     part: Literal["train", "test", "all"] = "train",
-    tasks: tuple[int, int] = (3, 300),
+    tasks: Range[Index] = (3, 300),
     correlation: Correlation = 0.85,
     lowest: int = 10,
     share: Share = 0.5,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import Correlation
+from firstorder.bounds import Correlation, Index
+from firstorder.config import Some
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import MIN_INDICES, average, effect, geometric, resample
@@ -53,7 +52,7 @@ def _ranked(frame: pd.DataFrame, value: str, threshold: float, said: str = "") -
 
 @claim("slower-to-fit", reads=("network.csv", "linear.csv"))
 def slower_to_fit(
-    results: Results, *, epochs: Sequence[int] = (5, 15), correlation: Correlation = 0.9
+    results: Results, *, epochs: Some[Index] = (5, 15), correlation: Correlation = 0.9
 ) -> Verdict:
     """E8: the training loss after few epochs grows with the index."""
     runs = frames.runs(results, *FITTED)

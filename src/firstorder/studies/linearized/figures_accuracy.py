@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from firstorder.bounds import Index
+from firstorder.config import Some
 from firstorder.publish import measures, style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
@@ -109,7 +109,7 @@ def _index_axis(
 
 
 @figure("training-metrics", reads=("network.csv", "network.json", "linear.csv", "linear.json"))
-def training_metrics(results: Results, *, epochs: Sequence[int] = (5, 15, 50)) -> Drawing:
+def training_metrics(results: Results, *, epochs: Some[Index] = (5, 15, 50)) -> Drawing:
     """How hard a task is to fit, against the eigenfunction index.
 
     Columns: training loss after some `epochs`, steps until the minibatch loss is below 0.01 (marks

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
+from firstorder.bounds import Index
+from firstorder.config import Some
 from firstorder.publish import measures, style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
@@ -176,7 +177,7 @@ SOLVED = {"converged0": "linear0", "retrained-converged": "retrained"}
            "converged0.csv", "retrained-converged.csv"),
 )  # fmt: skip
 def rotated_kernel(
-    results: Results, *, model: ModelName | None = None, tasks: Sequence[int] | None = None
+    results: Results, *, model: ModelName | None = None, tasks: Some[Index] | None = None
 ) -> Drawing:
     """Training loss and test accuracy per epoch: network, linear on initial and trained kernel.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from firstorder.bounds import Index, Share
 from firstorder.config import (
     Artefact,
     Claim,
@@ -32,6 +33,9 @@ from firstorder.publish import declared as drawn
 
 ModelName = str
 """The type of an option that names a model of the study, so that `check` refuses another."""
+Reference = Some[tuple[Index, Share, Share, Share]]
+"""Of a reference measurement: index, and accuracies of linearization, network, and linear model on
+the trained kernel."""
 Kind = Literal["eigenfunctions", "inductive", "binary", "nads"]
 """Of tasks: signs of eigenfunctions of the initial kernel of all examples; of that of the training
 examples, extended to the test examples; labelled images, the first against the last half of the

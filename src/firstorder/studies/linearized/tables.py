@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.directions import directions as described
 from firstorder.studies.linearized.labels import ARMS, SHOWN, headings
+from firstorder.studies.linearized.settings import Reference
 from firstorder.studies.linearized.spikes import spikes as measured
 
 SPREAD = "Of several seeds: mean ± standard deviation (n − 1)."
@@ -212,7 +212,7 @@ def directions(results: Results) -> Table:
 
 
 @table("reference-table", reads=("network.csv", "linear.csv", "retrained.csv"))
-def reference(results: Results, *, reference: Sequence[Sequence[float]]) -> Table:
+def reference(results: Results, *, reference: Reference) -> Table:
     """Our curves beside a reference measurement, index by index, and how alike their shapes are.
 
     `reference`: rows of index, linearization, network, linear on the trained kernel; accuracies

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from firstorder.bounds import Share
+from firstorder.config import Some
 from firstorder.publish.numerals import significant
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, plus_minus, spread
@@ -74,7 +75,7 @@ def prediction_gaps(results: Results, most: float) -> pd.DataFrame:
 
 
 @table("accuracy", reads=("accuracy.csv", "predicted.csv"))
-def accuracy(results: Results, *, rates: tuple[Share, ...] = (0.0, 0.4, 0.8)) -> Table:
+def accuracy(results: Results, *, rates: Some[Share] = (0.0, 0.4, 0.8)) -> Table:
     """Test accuracies in percent under both samplers, side by side; a section a kernel."""
     measured = frames.of_kernels(results, "accuracy.csv", frames.MEASURED)
     predicted = frames.of_kernels(results, "predicted.csv", frames.PREDICTED)

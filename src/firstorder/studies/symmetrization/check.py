@@ -235,6 +235,7 @@ def _check_selections(config: Config, file: Path) -> None:
         for name, entry in entries.items():
             problems += _selected(config, entry, f"{kind}.{name}.select")
             problems += _optional(config, entry, f"{kind}.{name}.options")
+            problems += _together(entry, f"{kind}.{name}.options")
     _refuse(problems, file)
 
 
@@ -276,6 +277,20 @@ def _optional(config: Config, entry: Artefact | Claim, key: str) -> Iterator[str
     for kind, (what, known) in names.items():
         for option, given in drawn.named(NAME, entry, kind):
             yield from _unknown(given, known, what, f"{key}.{option}")
+
+
+def _together(entry: Artefact | Claim, key: str) -> Iterator[str]:
+    """What is wrong with options that are right one by one: a name twice, or one too few."""
+    pairs = {option for option, _ in drawn.named(NAME, entry, "Two")}  # may have it in several
+    for kind in ("LossName", "Heading"):
+        named = drawn.named(NAME, entry, kind, complete=True)
+        texts = [text for option, given in named if option not in pairs for text in given]
+        for text in {text for text in texts if texts.count(text) > 1}:
+            yield f"{key}: {text!r} stands there twice; name each once"
+    if drawn.called(entry) == ("claim", "gain"):
+        given = [name for name in ("pairs", "variants") if entry.options.get(name)]
+        if len(given) != 1:
+            yield f"{key}: gain needs either pairs or variants"
 
 
 def _given(name: str | None) -> list[str]:

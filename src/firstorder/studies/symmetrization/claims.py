@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from firstorder.bounds import Difference, Share
+from firstorder.bounds import Classes, Difference, Share
+from firstorder.config import Range, Some, Two
 from firstorder.publish.measures import number_range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import (
@@ -27,7 +30,7 @@ from firstorder.studies.symmetrization import effects, frames
 from firstorder.studies.symmetrization.effects import both, diverged, measure, told
 from firstorder.studies.symmetrization.settings import FamilyName, LossName
 
-ANY = (0, 10**9)
+ANY = (2, 10**9)
 """Numbers of classes: all."""
 ABSENT = "The losses, noise or number of classes that the claim is about are not run at this scale."
 
@@ -36,7 +39,7 @@ ABSENT = "The losses, noise or number of classes that the claim is about are not
 # rates, rate: of the noise.
 
 
-def under(results: Results, kind: str, classes: tuple[int, int] = ANY) -> pd.DataFrame:
+def under(results: Results, kind: str, classes: Range[Classes] = ANY) -> pd.DataFrame:
     """Runs of the selection with one kind of noise (clean labels count as every kind).
 
     Keeps datasets with a number of classes between the least and the most of `classes`.
@@ -62,10 +65,10 @@ def rates_of(runs: pd.DataFrame) -> dict[str, float]:
 def close(
     results: Results,
     *,
-    losses: Sequence[LossName],
+    losses: Annotated[Some[LossName], Field(min_length=2)],
     rate: Share = 0.0,
     gap: Difference = 0.03,
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P2: with clean labels the losses end close to each other.
 
@@ -97,7 +100,7 @@ def underfits(
     loss: LossName = "mae",
     reference: LossName = "ce",
     gap: Difference = 0.3,
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P3: MAE underfits many classes, even on clean labels."""
     runs = under(results, "symmetric", classes)
@@ -119,12 +122,12 @@ def underfits(
 def gain(
     results: Results,
     *,
-    rates: Sequence[Share],
+    rates: Some[Share],
     gap: Difference,
-    pairs: Sequence[tuple[LossName, LossName]] = (),
+    pairs: Some[Two[LossName]] = (),
     variants: FamilyName | None = None,
     share: Share = 1.0,
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P5, P7, P9: a loss is better than its reference by more than a gap at the last epoch.
 
@@ -181,7 +184,7 @@ def little_to_win(
     rate: Share = 0.4,
     gap: Difference = 0.06,
     reference: LossName = "ce",
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P13: near 40 % asymmetric noise no loss wins much over cross-entropy."""
     runs = under(results, "asymmetric", classes)
@@ -209,8 +212,8 @@ def little_to_win(
 def competitive(
     results: Results,
     *,
-    losses: Sequence[LossName],
-    baselines: Sequence[LossName],
+    losses: Some[LossName],
+    baselines: Some[LossName],
     gap: Difference = 0.02,
     share: Share = 2 / 3,
 ) -> Verdict:

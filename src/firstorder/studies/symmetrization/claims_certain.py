@@ -5,13 +5,14 @@ Nothing here is drawn from trainings: effects are exact, a claim holds or fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from firstorder.bounds import Classes, Exponent, Positive
+from firstorder.config import Distinct, Some
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, not_run
@@ -70,7 +71,7 @@ def decomposes(results: Results, *, classes: Classes = 10) -> Verdict:
 
 @claim("only-convex", reads=("definitions",))
 def only_convex(
-    results: Results, *, linear: Sequence[LossName] = ("ce", "unhinged"), classes: Classes = 10
+    results: Results, *, linear: Distinct[LossName] = ("ce", "unhinged"), classes: Classes = 10
 ) -> Verdict:
     """D2: of the symmetric parts of all losses only multiples of unhinged are convex (Thm. 5.1).
 
@@ -135,15 +136,15 @@ def equal_components(results: Results, *, classes: Classes = 10) -> Verdict:
 def smooth(
     results: Results,
     *,
-    qs: Sequence[Exponent] = (0.01, 0.05, 0.1, 0.3),
-    alphas: Sequence[Positive] = (0.25, 0.5, 1.0, 2.0),
+    qs: Some[Exponent] = (0.01, 0.05, 0.1, 0.3),
+    alphas: Some[Positive] = (0.25, 0.5, 1.0, 2.0),
     spread: Positive = 2.0,
     classes: Classes = 10,
 ) -> Verdict:
     """D4: SGCE and alpha-MAE bend less, the smaller q and alpha, on scores within `spread`.
 
     The largest curvature that a search finds stays under a bound that is proportional to q, and
-    grows with q and with alpha. Values in ascending order.
+    grows with q and with alpha.
     """
     from firstorder.losses import build
     from firstorder.losses.smoothness import (
@@ -152,6 +153,7 @@ def smooth(
         sgce_bound,
     )
 
+    qs, alphas = tuple(sorted(qs)), tuple(sorted(alphas))
     of_q = [largest_curvature(build("sgce", classes, q=q), spread) for q in qs]
     of_alpha = [largest_curvature(build("alpha_mae", classes, alpha=a), spread) for a in alphas]
     found = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firstorder.bounds import Share
+from firstorder.bounds import Classes, Share
+from firstorder.config import Range
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Status, bootstrap
@@ -79,9 +80,9 @@ def reuse(
     results: Results,
     *,
     chosen: Share = 0.8,
-    rates: tuple[Share, Share] = (0.2, 0.6),
+    rates: Range[Share] = (0.2, 0.6),
     tolerance: Share = 0.02,
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P14: the parameter that is best at high noise is nearly best at lower noise.
 

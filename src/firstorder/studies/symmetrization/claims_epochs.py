@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import AboveOne, Difference, Share
+from firstorder.bounds import AboveOne, Classes, Difference, Share
+from firstorder.config import Range, Some
 from firstorder.publish.measures import number_range
 from firstorder.publish.numerals import number
 from firstorder.publish.registry import Results, claim
@@ -28,8 +27,8 @@ def memorises(
     loss: LossName = "ce",
     drop: Difference = 0.1,
     fitted: Share = 0.8,
-    rates: tuple[Share, Share] = (0.4, 0.8),
-    classes: tuple[int, int] = ANY,
+    rates: Range[Share] = (0.4, 0.8),
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P1: accuracy of a loss peaks early and falls; the wrong labels are fitted.
 
@@ -67,8 +66,8 @@ def falling(runs: pd.DataFrame) -> pd.DataFrame:
 def scores_explode(
     results: Results,
     *,
-    raw: Sequence[LossName],
-    normalised: Sequence[LossName],
+    raw: Some[LossName],
+    normalised: Some[LossName],
     factor: AboveOne = 1000.0,
 ) -> Verdict:
     """P4: without normalised scores the unhinged loss drives them without bound.
@@ -108,10 +107,10 @@ def scores_explode(
 def stays(
     results: Results,
     *,
-    losses: Sequence[LossName],
-    rates: Sequence[Share],
+    losses: Some[LossName],
+    rates: Some[Share],
     drop: Difference = 0.03,
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P8: normalised losses keep their best accuracy to the end on larger data with many classes.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
+from typing import Annotated
 
-from firstorder.bounds import Share
+from pydantic import Field
+
+from firstorder.bounds import Classes, Share
+from firstorder.config import Range, Some
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import bootstrap
 from firstorder.publish.verdict import Verdict, combine, judge, not_run, share_needed
@@ -20,12 +23,12 @@ from firstorder.studies.symmetrization.settings import LossName
 def order(
     results: Results,
     *,
-    tiers: Sequence[Sequence[LossName]],
+    tiers: Annotated[Some[Some[LossName]], Field(min_length=3)],
     rate: Share,
     value: Fraction = LAST,
     share: Share = 0.8,
     growing: bool = False,
-    classes: tuple[int, int] = ANY,
+    classes: Range[Classes] = ANY,
 ) -> Verdict:
     """P2, P5, P6: losses of different tiers come in the stated order, each above those before.
 

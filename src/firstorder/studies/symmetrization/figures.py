@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from firstorder.config import Some
 from firstorder.errors import ConfigError, DataError
 from firstorder.publish import grid, style
 from firstorder.publish.looks import loss_look
@@ -117,7 +117,7 @@ def accuracy_by_noise(results: Results) -> Drawing:
 
 
 @figure("sensitivity", reads=("summary.json",))
-def sensitivity(results: Results, *, variants: Sequence[FamilyName]) -> Drawing:
+def sensitivity(results: Results, *, variants: Some[FamilyName]) -> Drawing:
     """Last test accuracy against a loss parameter, one line per noise, one panel per family.
 
     `variants` names families of variants of one parameter; the selection's loss group has them

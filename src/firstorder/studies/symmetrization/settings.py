@@ -26,6 +26,8 @@ LossName = str
 """The type of an option that names a loss, so that `check` refuses one that there is not."""
 FamilyName = str
 """The type of an option that names a family of variants."""
+Heading = str
+"""The type of an option that heads columns."""
 
 
 class Select(Strict):

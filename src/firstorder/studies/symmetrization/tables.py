@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from firstorder.config import Some, Two
 from firstorder.publish import grid
 from firstorder.publish.numerals import number, significant
 from firstorder.publish.registry import Results, table
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.equals import mark_equals
-from firstorder.studies.symmetrization.settings import FamilyName, LossName
+from firstorder.studies.symmetrization.settings import FamilyName, Heading, LossName
 from firstorder.studies.symmetrization.tables_accuracy import (
     SPREAD,
     daggered,
@@ -34,8 +34,8 @@ def fixed_tuned(
     results: Results,
     *,
     variants: FamilyName,
-    fixed: str = "fixed decay",
-    tuned: str = "tuned decay",
+    fixed: Heading = "fixed decay",
+    tuned: Heading = "tuned decay",
     steps: bool = False,
 ) -> Table:
     """Accuracy of losses as published, and with what is tuned for each.
@@ -241,7 +241,7 @@ def _sureness(stage: dict[str, Any], reached: float) -> list[tuple[str, float, s
 
 
 @table("pairs", reads=("summary.json",))
-def differences(results: Results, *, pairs: Sequence[tuple[LossName, LossName]]) -> Table:
+def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
     """What one change of a loss gains: accuracy of the second minus the first of each pair."""
     runs = in_sections(frames.runs(results))
     known = frames.printed(results, "label", "loss")
