@@ -28,6 +28,8 @@ class CapturedStep:
         self.index = index.clone()
         self.lr = torch.zeros((), device=index.device)
         before = [value.clone() for value in _state(training)]
+        with torch.no_grad():  # a buffer that cannot be written is found while nothing has moved
+            torch._foreach_copy_(_state(training), before)
         generators = (training.augmenting, training.drawing)
         drawn = [generator.get_state() for generator in generators]
         on_host = torch.default_generator.get_state()
