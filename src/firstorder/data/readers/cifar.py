@@ -56,8 +56,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     if not fits(dataset):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
-        for name in (variant.archive, variant.archive.removesuffix(".gz")):
-            yield {variant.archive: folder / name}
+        yield from packed(variant.archive, folder)
         for place in (folder / variant.folder, folder):
             yield {name: place / name for name in _names(variant, dataset)}
 
@@ -65,6 +64,12 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
 def fits(dataset: Dataset) -> bool:
     """Whether CIFAR's images, resized if that is declared, have the shape of `dataset`."""
     return dataset.shape == SHAPE or (dataset.resize and dataset.shape[0] == SHAPE[0])
+
+
+def packed(archive: str, folder: Path) -> Iterator[dict[str, Path]]:
+    """An archive as it is published, or with its .gz unpacked."""
+    for name in (archive, archive.removesuffix(".gz")):
+        yield {archive: folder / name}
 
 
 def _names(variant: Variant, dataset: Dataset) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from firstorder.data import parts
 from firstorder.data.archives import LARGEST, tar_members, unpacked
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
-from firstorder.data.readers.cifar import check_classes, fits
+from firstorder.data.readers.cifar import check_classes, fits, packed
 from firstorder.errors import DataError
 
 PIXELS = 3072
@@ -60,8 +60,7 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     if not fits(dataset):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
-        for name in (variant.archive, variant.archive.removesuffix(".gz")):
-            yield {variant.archive: folder / name}
+        yield from packed(variant.archive, folder)
         for place in (folder / variant.folder, folder):
             files = {name: place / name for name in variant.train}
             meta = {variant.meta: place / variant.meta} if (place / variant.meta).exists() else {}
