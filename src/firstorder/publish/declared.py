@@ -24,6 +24,8 @@ class Source:
 
     entry: str
     reads: tuple[str, ...]
+    either: tuple[str, ...]
+    """Options of which exactly one is given; none where each stands alone."""
 
 
 @cache
@@ -35,9 +37,14 @@ def source(study: str, kind: str, name: str) -> Source | None:
             places = " and ".join(each.entry for each in found)
             raise ConfigError(f"{kind} {name!r} is registered twice: {places}")
         for each in found:
-            reads = each.keywords.get("reads")
-            return Source(each.entry, tuple(ast.literal_eval(reads)) if reads else ())
+            reads, either = (_names(each.keywords.get(key)) for key in ("reads", "either"))
+            return Source(each.entry, reads, either)
     return None
+
+
+def _names(written: ast.expr | None) -> tuple[str, ...]:
+    """The names that a decorator lists."""
+    return tuple(ast.literal_eval(written)) if written else ()
 
 
 def function(study: str, kind: str, name: str, where: str) -> Source:
@@ -66,6 +73,11 @@ def check(config: Config) -> None:
             where = f"{file}: claims.{name}"
             found = function(study.name, "claim", claim.predicate, f"{where}.predicate")
             signature.check(found.entry, claim.options, f"{where}.options")
+            given = [name for name in found.either if claim.options.get(name)]
+            if found.either and len(given) != 1:
+                raise ConfigError(
+                    f"{where}.options: {claim.predicate} needs either {' or '.join(found.either)}"
+                )
 
 
 def called(entry: Artefact[Any] | Claim[Any]) -> tuple[str, str]:

@@ -56,8 +56,13 @@ def figure(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Fu
     return _named
 
 
-def claim(name: str, *, reads: tuple[str, ...] = ()) -> Callable[[Function], Function]:
-    """Register a function (results, *, options) -> Verdict."""
+def claim(
+    name: str, *, reads: tuple[str, ...] = (), either: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
+    """Register a function (results, *, options) -> Verdict.
+
+    `either`: options of which exactly one is given.
+    """
     return _named
 
 

@@ -280,17 +280,13 @@ def _optional(config: Config, entry: Artefact | Claim, key: str) -> Iterator[str
 
 
 def _together(entry: Artefact | Claim, key: str) -> Iterator[str]:
-    """What is wrong with options that are right one by one: a name twice, or one too few."""
+    """What is wrong with options that are right one by one: a name that stands there twice."""
     pairs = {option for option, _ in drawn.named(NAME, entry, "Two")}  # may have it in several
     for kind in ("LossName", "Heading"):
         named = drawn.named(NAME, entry, kind, complete=True)
         texts = [text for option, given in named if option not in pairs for text in given]
         for text in {text for text in texts if texts.count(text) > 1}:
             yield f"{key}: {text!r} stands there twice; name each once"
-    if drawn.called(entry) == ("claim", "gain"):
-        given = [name for name in ("pairs", "variants") if entry.options.get(name)]
-        if len(given) != 1:
-            yield f"{key}: gain needs either pairs or variants"
 
 
 def _given(name: str | None) -> list[str]:

@@ -118,7 +118,7 @@ def underfits(
     return told(combine(below, "all", text), diverged(runs))
 
 
-@claim("gain", reads=("summary.json", "correct.npz"))
+@claim("gain", reads=("summary.json", "correct.npz"), either=("pairs", "variants"))
 def gain(
     results: Results,
     *,
