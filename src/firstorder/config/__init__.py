@@ -19,7 +19,7 @@ from firstorder.config.dataset import (
 )
 from firstorder.config.load import check_losses, load, of_plain, plain, study_files
 from firstorder.config.loss import TUNED, Loss, LossChange
-from firstorder.config.recipe import Recipe
+from firstorder.config.recipe import Recipe, check_augment, check_batch
 from firstorder.config.settings import Config, Scale, Settings, StudyConfig
 from firstorder.config.validation import SLUG, check_printed, choose, lookup
 from firstorder.config.values import (
@@ -72,6 +72,8 @@ __all__ = [
     "StudyConfig",
     "Threads",
     "Two",
+    "check_augment",
+    "check_batch",
     "check_losses",
     "check_noise",
     "check_printed",

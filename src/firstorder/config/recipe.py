@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from firstorder.config.values import Count, Distinct, Place, Scalar, Strict, Threads
+from firstorder.errors import ConfigError
 
 
 class Recipe(Strict):
@@ -70,3 +71,25 @@ class Recipe(Strict):
         if std is not None and min(std, default=0.0) <= 0:
             raise ValueError("must be positive")
         return std
+
+
+def check_batch(recipe: Recipe, count: int, what: str, where: str) -> None:
+    """Refuse a recipe, declared at `where`, that would leave out all of `count` examples."""
+    if recipe.drop_last and count < recipe.batch:
+        raise ConfigError(
+            f"{where}.batch: {recipe.batch} is not allowed with drop_last: {what} has {count} "
+            "examples; choose a smaller batch"
+        )
+
+
+def check_augment(recipe: Recipe, shape: tuple[int, ...], what: str, where: str) -> None:
+    """Refuse an augmentation that images of `shape` (C, H, W) do not allow."""
+    channels, height, width = shape
+    jitter, side = recipe.augment.get("jitter"), recipe.augment.get("resized-crop", 0)
+    if jitter is not None and channels != 3:
+        key, reason = f"jitter: {jitter}", f"{channels} channels, it takes 3"
+    elif int(side) > min(height, width):
+        key, reason = f"resized-crop: {side}", f"images of {height} x {width} pixels"
+    else:
+        return
+    raise ConfigError(f"{where}.augment.{key} is not allowed: {what} has {reason}")

@@ -18,6 +18,7 @@ from .made_up import configuration
 STEPS = {step.name: step for step in find(NAME).steps}
 SMOKE = f"studies/{NAME}/smoke.yaml"
 STUDY = f"studies/{NAME}/study.yaml"
+RECIPES = "recipes.yaml"
 
 
 def test_a_kernel_is_computed_once_and_read_by_two_steps(tmp_path: Path) -> None:
@@ -117,6 +118,16 @@ def test_names_and_titles_of_losses_are_in_no_spec(tmp_path: Path) -> None:
         (SMOKE, {"kernels.digits.model": "mpl"}, "did you mean 'mlp'"),
         (STUDY, {"models.mlp.model_parameters.init": "foo"}, r"init: 'foo' is not allowed"),
         (SMOKE, {"rates": [0.95]}, r"rates: rate 0\.95 is not allowed"),
+        (
+            RECIPES,
+            {"digits.batch": 1401, "digits.drop_last": True},
+            r"digits\.batch: 1401 is not allowed with drop_last: networks\.digits has 1400",
+        ),
+        (
+            RECIPES,
+            {"digits.augment": {"jitter": 0.4}},
+            r"digits\.augment\.jitter: 0\.4 is not allowed: digits has 1 channels, it takes 3",
+        ),
         (SMOKE, {"ridge_draws": 400}, "ridge_draws: 400 of 300 draws"),
         (
             STUDY,

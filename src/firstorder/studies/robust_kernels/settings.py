@@ -24,6 +24,8 @@ from firstorder.config import (
     Some,
     Strict,
     Threads,
+    check_augment,
+    check_batch,
     check_noise,
     check_printed,
     lookup,
@@ -217,6 +219,9 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
         _check_examples(config, network, where)
         _check_losses(config, study.on_networks, network.dataset, study_file)
         recipe = lookup(config.recipes, network.recipe, "recipe", f"{where}.recipe")
+        recipes = f"{config.root}/recipes.yaml: {network.recipe}"
+        check_batch(recipe, network.train, f"networks.{name}", recipes)
+        check_augment(recipe, config.datasets[network.dataset].shape, network.dataset, recipes)
         classes = len(config.datasets[network.dataset].classes)
         if not set(network.positive) < set(range(classes)):
             raise ConfigError(f"{where}.positive: name some of the classes 0 to {classes - 1}")

@@ -17,6 +17,8 @@ from firstorder.config import (
     LossChange,
     Noise,
     Recipe,
+    check_augment,
+    check_batch,
     check_noise,
     check_printed,
     choose,
@@ -162,18 +164,17 @@ def _check_settings(config: Config, file: Path) -> None:
             problems.append(f"{key}: recipe {setting.recipe!r} names no model")
         else:
             functions.check_channels(recipe.model, dataset.shape[0], f"{file}: {key}")
-        grid.check_batch(config, setting.recipe, recipe.train or dataset.train, setting.dataset)
+        recipes = f"{config.root}/recipes.yaml: {setting.recipe}"
+        check_batch(recipe, recipe.train or dataset.train, setting.dataset, recipes)
+        check_augment(recipe, dataset.shape, setting.dataset, recipes)
         for key, reason in _misfits(recipe, dataset):
-            raise ConfigError(
-                f"{config.root}/recipes.yaml: {setting.recipe}.{key} is not allowed: "
-                f"{setting.dataset} has {reason}"
-            )
+            raise ConfigError(f"{recipes}.{key} is not allowed: {setting.dataset} has {reason}")
     _refuse(problems, file)
 
 
 def _misfits(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Keys of a recipe, with their values, that the images of a dataset do not allow; and why."""
-    channels, *sides = dataset.shape
+    """Keys of a recipe, with their values, that a dataset does not allow; and why."""
+    channels = dataset.shape[0]
     if recipe.train is not None and recipe.train > dataset.train:
         yield f"train: {recipe.train}", f"{dataset.train} training examples"
     if recipe.train is not None and recipe.train < len(dataset.classes):
@@ -181,14 +182,6 @@ def _misfits(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     for key, values in (("mean", recipe.mean), ("std", recipe.std)):
         if values is not None and len(values) != channels:
             yield f"{key}: {list(values)}", f"{channels} channels"
-    if "jitter" in recipe.augment and channels != 3:
-        yield f"augment.jitter: {recipe.augment['jitter']}", f"{channels} channels, it takes 3"
-    if int(recipe.augment.get("resized-crop", 0)) > min(sides):
-        height, width = sides
-        yield (
-            f"augment.resized-crop: {recipe.augment['resized-crop']}",
-            (f"images of {height} x {width} pixels"),
-        )
 
 
 def _check_cells(config: Config, file: Path) -> None:

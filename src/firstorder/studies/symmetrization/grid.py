@@ -14,6 +14,7 @@ from firstorder.config import (
     Noise,
     Recipe,
     Strict,
+    check_batch,
     choose,
     lookup,
     study_files,
@@ -95,19 +96,14 @@ def tuned_cell(config: Config, setting: str, loss: str) -> Cell:
             f"{file}: tuning.validation: {protocol.validation} is not allowed: of "
             f"{given} examples of {found.dataset} it leaves none on one side"
         )
-    check_batch(config, found.recipe_name, given - held_out, f"the tuning part of {found.dataset}")
+    check_batch(
+        config.recipes[found.recipe_name],
+        given - held_out,
+        f"the tuning part of {found.dataset}",
+        f"{config.root}/recipes.yaml: {found.recipe_name}",
+    )
     recipe = found.recipe.model_copy(update={"train": count})
     return found.model_copy(update={"recipe": recipe})
-
-
-def check_batch(config: Config, recipe: str, count: int, what: str) -> None:
-    """Refuse a recipe that would leave out all of `count` examples."""
-    chosen = config.recipes[recipe]
-    if chosen.drop_last and count < chosen.batch:
-        raise ConfigError(
-            f"{config.root}/recipes.yaml: {recipe}.batch: {chosen.batch} is not allowed with "
-            f"drop_last: {what} has {count} examples; choose a smaller batch"
-        )
 
 
 def label_seeds(config: Config) -> tuple[int, ...]:
