@@ -21,6 +21,7 @@ from firstorder.errors import DataError
 from firstorder.linearized import network
 from firstorder.studies.linearized import linear, networks
 from firstorder.studies.linearized.settings import Network
+from firstorder.studies.linearized.steps import rotation
 from firstorder.training import checkpoint
 
 from .small import TEST, TRAIN, Run, configuration, function, with_study
@@ -357,6 +358,21 @@ def test_a_network_is_read_with_all_that_it_drew(tmp_path: Path) -> None:
     networks.write_state(path, networks.state_of(module))
     images = torch.ones(2, 1, 8, 8)
     assert torch.equal(networks.load({**spec, "seed": 3}, path)(images), module(images))
+
+
+def test_a_kernel_is_checked_without_a_copy_of_it() -> None:
+    status, kernel = Path("/proc/self/status"), torch.ones(8000, 8000)
+    assert not rotation.usable(torch.zeros(3, 3))  # what is loaded once
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    except OSError as error:
+        pytest.skip(f"needs Linux that measures a process's peak of memory: {error}")
+    lines = dict(line.split(":") for line in status.read_text().splitlines())
+    assert rotation.usable(kernel)
+    peak = dict(line.split(":") for line in status.read_text().splitlines())["VmHWM"]
+    assert int(peak.split()[0]) - int(lines["VmRSS"].split()[0]) < kernel.nbytes / 2**10 / 2
+    kernel[7999, 7] = float("nan")
+    assert not rotation.usable(kernel)
 
 
 def test_a_diverged_network_is_a_result(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ ROTATED = ("retrained", "retrained-scaled", "linear0-scaled", "retrained-converg
 """Linear models for the kernel of a trained network: by the recipe on this kernel, on it at the
 trace of the initial one, on the initial one at its trace; and converged, where no scale matters."""
 
+ROWS = 256
+"""Of a kernel, that are copied at once."""
+
 
 def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """The kernels of the trained networks: their alignment, and linear models on them.
@@ -147,7 +150,8 @@ def usable(kernel: Tensor) -> bool:
     """Whether a kernel is finite and not zero."""
     import torch
 
-    finite = bool(kernel.sum(dtype=torch.float64).isfinite())
+    # A sum in another precision copies what it adds: a few rows, not the whole of a mapped file.
+    finite = all(bool(rows.sum(dtype=torch.float64).isfinite()) for rows in kernel.split(ROWS))
     return finite and float(kernel.diagonal().double().sum()) > 0
 
 
