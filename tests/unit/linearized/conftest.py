@@ -26,6 +26,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def made(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The configuration of the made-up tree itself, for tests that change nothing in it."""
+    monkeypatch.chdir(tree)
+    return read_config()
+
+
+@pytest.fixture
 def tiny(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The configuration of a copy of the made-up tree; the working folder holds it."""
     shutil.copytree(tree, tmp_path, dirs_exist_ok=True)

@@ -19,8 +19,8 @@ from .made_up import EIGENFUNCTIONS, REFERENCE, judged, results
 from .small import with_study
 
 
-def test_function_space_takes_the_steps_of_the_weights(tiny: Config) -> None:
-    verdict = judged(tiny, "dual-form")
+def test_function_space_takes_the_steps_of_the_weights(made: Config) -> None:
+    verdict = judged(made, "dual-form")
     assert verdict.status == "holds"
     assert verdict.numbers["largest difference"] < 1e-10
 
@@ -45,10 +45,10 @@ def test_function_space_takes_the_steps_of_the_weights(tiny: Config) -> None:
     ],
 )
 def test_a_claim_of_the_linearized_study_is_judged_on_both_sides(
-    tiny: Config, predicate: str, holding: dict, failing: dict
+    made: Config, predicate: str, holding: dict, failing: dict
 ) -> None:
-    assert judged(tiny, predicate, EIGENFUNCTIONS, **holding).status == "holds"
-    assert judged(tiny, predicate, EIGENFUNCTIONS, **failing).status != "holds"
+    assert judged(made, predicate, EIGENFUNCTIONS, **holding).status == "holds"
+    assert judged(made, predicate, EIGENFUNCTIONS, **failing).status != "holds"
 
 
 ALL_TASKS = {
@@ -94,11 +94,11 @@ SAME = [[task, 1 - task / 200, 1 - task / 200, 1 - task / 200] for task in (2, 5
     ],
 )
 def test_a_claim_about_several_families_is_judged_on_both_sides(
-    tiny: Config, predicate: str, select: dict, holding: dict, failing: dict | None
+    made: Config, predicate: str, select: dict, holding: dict, failing: dict | None
 ) -> None:
-    assert judged(tiny, predicate, select, **holding).status == "holds"
+    assert judged(made, predicate, select, **holding).status == "holds"
     if failing is not None:
-        assert judged(tiny, predicate, select, **failing).status != "holds"
+        assert judged(made, predicate, select, **failing).status != "holds"
 
 
 def test_a_training_in_which_another_index_grows_more_does_not_count(tiny: Config) -> None:
@@ -128,23 +128,23 @@ def test_an_alignment_by_gradients_is_compared_with_the_eigenvalue(
     assert verdict.text.startswith("For 12 eigenfunctions, the 5th the last")
 
 
-def test_accuracy_falls_between_two_ends_where_these_are_given(tiny: Config) -> None:
-    verdict = judged(tiny, "accuracy-falls-to-chance", NADS, first=0.8, last=0.5, near=0.08)
+def test_accuracy_falls_between_two_ends_where_these_are_given(made: Config) -> None:
+    verdict = judged(made, "accuracy-falls-to-chance", NADS, first=0.8, last=0.5, near=0.08)
     assert verdict.status == "fails"
     off = verdict.numbers
     assert off["LeNet, j = 1, from 80 %"] == pytest.approx(20, abs=0.5)
     assert off["LeNet, j = 60, from 50 %"] == pytest.approx(5, abs=0.5)
     high = {"last": 0.5, "lowest": 1000}
-    assert judged(tiny, "accuracy-falls-to-chance", NADS, **high).status == "not run"
+    assert judged(made, "accuracy-falls-to-chance", NADS, **high).status == "not run"
 
 
-def test_a_rank_correlation_of_fewer_than_six_indices_is_not_run(tiny: Config) -> None:
-    verdict = judged(tiny, "farther", EIGENFUNCTIONS, lowest=10)
+def test_a_rank_correlation_of_fewer_than_six_indices_is_not_run(made: Config) -> None:
+    verdict = judged(made, "farther", EIGENFUNCTIONS, lowest=10)
     assert verdict.status == "not run" and "six" in verdict.text
 
 
-def test_the_recipe_is_printed_beside_what_is_judged_converged(tiny: Config) -> None:
-    verdict = judged(tiny, "trained-kernel-wins", {"family": "binary"})
+def test_the_recipe_is_printed_beside_what_is_judged_converged(made: Config) -> None:
+    verdict = judged(made, "trained-kernel-wins", {"family": "binary"})
     judged_ones = {e.name: e.value for e in verdict.effects if e.threshold == 0}
     beside = {e.name: e.value for e in verdict.effects if np.isnan(e.threshold)}
     assert set(judged_ones) == {"MLP", "LeNet"}
@@ -182,46 +182,46 @@ def test_an_arm_whose_worst_seed_diverged_gains_nothing_on_the_other(tiny: Confi
     assert after["MLP"] == before["MLP"]
 
 
-def test_architectures_are_compared_on_a_size_that_all_have(tiny: Config) -> None:
-    verdict = judged(tiny, "gap-by-architecture", SIZES)
+def test_architectures_are_compared_on_a_size_that_all_have(made: Config) -> None:
+    verdict = judged(made, "gap-by-architecture", SIZES)
     assert verdict.text.startswith("With 50 training examples")
     assert {"from MLP to LeNet", "from LeNet to ResNet-18"} <= set(verdict.numbers)
     assert verdict.status == "not resolved"
 
 
-def test_the_most_examples_are_those_of_each_model(tiny: Config) -> None:
-    verdict = judged(tiny, "network-wins", SIZES, lowest=1000)
+def test_the_most_examples_are_those_of_each_model(made: Config) -> None:
+    verdict = judged(made, "network-wins", SIZES, lowest=1000)
     assert {e.name for e in verdict.effects if e.threshold == 0} == {"MLP", "LeNet"}
-    assert judged(tiny, "network-wins", SIZES, lowest=5000).status == "not run"
+    assert judged(made, "network-wins", SIZES, lowest=5000).status == "not run"
 
 
-def test_widths_are_compared_within_an_architecture(tiny: Config) -> None:
-    verdict = judged(tiny, "closer-with-width", WIDTHS)
+def test_widths_are_compared_within_an_architecture(made: Config) -> None:
+    verdict = judged(made, "closer-with-width", WIDTHS)
     assert [e.name for e in verdict.effects if e.threshold == 0] == ["MLP"]
     lenet = {"family": "eigenfunctions", "models": ["lenet"]}
-    assert judged(tiny, "closer-with-width", lenet).status == "not run"
+    assert judged(made, "closer-with-width", lenet).status == "not run"
 
 
-def test_a_reference_on_other_data_is_not_compared(tiny: Config) -> None:
+def test_a_reference_on_other_data_is_not_compared(made: Config) -> None:
     other = {**LENET, "dataset": "images"}
-    verdict = judged(tiny, "reference-shape", other, reference=REFERENCE)
+    verdict = judged(made, "reference-shape", other, reference=REFERENCE)
     assert verdict.status == "not run"
 
 
-def test_steps_that_are_never_reached_count_as_more(tiny: Config) -> None:
-    verdict = judged(tiny, "more-steps", EIGENFUNCTIONS)
+def test_steps_that_are_never_reached_count_as_more(made: Config) -> None:
+    verdict = judged(made, "more-steps", EIGENFUNCTIONS)
     assert verdict.status == "holds"
     assert verdict.text.startswith("Never reached in 16 of 48 trainings.")
 
 
-def test_a_control_without_watched_tasks_is_not_run(tiny: Config) -> None:
+def test_a_control_without_watched_tasks_is_not_run(made: Config) -> None:
     # The made-up files of the control have nothing but a header.
-    verdict = judged(tiny, "random-labels", EIGENFUNCTIONS)
+    verdict = judged(made, "random-labels", EIGENFUNCTIONS)
     assert verdict.status == "not run"
 
 
-def test_a_family_that_the_scale_lacks_leaves_a_claim_not_run(tiny: Config) -> None:
-    assert judged(tiny, "gap-grows", {"family": "absent"}).status == "not run"
+def test_a_family_that_the_scale_lacks_leaves_a_claim_not_run(made: Config) -> None:
+    assert judged(made, "gap-grows", {"family": "absent"}).status == "not run"
 
 
 def test_written_verdicts_name_every_claim_and_count_the_failures(tiny: Config) -> None:

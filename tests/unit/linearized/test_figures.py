@@ -22,8 +22,8 @@ FIGURES = [name for name, entry in ARTEFACTS.items() if entry["kind"] == "figure
 
 
 @pytest.mark.parametrize("artefact", FIGURES)
-def test_every_figure_is_drawn_with_its_data(tiny: Config, artefact: str) -> None:
-    paths = draw(tiny, "figure", artefact)
+def test_every_figure_is_drawn_with_its_data(made: Config, artefact: str) -> None:
+    paths = draw(made, "figure", artefact)
     assert len(pd.read_csv(paths["csv"])) > 0
     for suffix, start in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")):
         content = Path(paths[suffix]).read_bytes()
@@ -31,10 +31,10 @@ def test_every_figure_is_drawn_with_its_data(tiny: Config, artefact: str) -> Non
         assert b"Date" not in content
 
 
-def test_a_figure_repeats_to_the_byte(tiny: Config) -> None:
-    paths = draw(tiny, "figure", "binary-size")
+def test_a_figure_repeats_to_the_byte(made: Config) -> None:
+    paths = draw(made, "figure", "binary-size")
     first = {suffix: Path(path).read_bytes() for suffix, path in paths.items()}
-    draw(tiny, "figure", "binary-size")
+    draw(made, "figure", "binary-size")
     assert {suffix: Path(path).read_bytes() for suffix, path in paths.items()} == first
 
 
@@ -57,11 +57,11 @@ def test_a_missing_record_is_named(tiny: Config) -> None:
 
 @pytest.mark.parametrize(("model", "label"), [(None, "MLP"), ("lenet", "LeNet"), ("no", "MLP")])
 def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
-    tiny: Config, model: str | None, label: str
+    made: Config, model: str | None, label: str
 ) -> None:
     from firstorder.studies.linearized import figures_kernels
 
-    found = results(tiny, "figure", "rotated-kernel", {"family": "eigenfunctions"})
+    found = results(made, "figure", "rotated-kernel", {"family": "eigenfunctions"})
     with style.house():
         drawing = figures_kernels.rotated_kernel(found, model=model)
     assert set(drawing.data["label"]) == {label}
@@ -112,9 +112,9 @@ def test_marks_at_the_top_do_not_hide_each_other() -> None:
     assert second[0] - first[0] > figures_accuracy.BESIDE
 
 
-def test_losses_of_all_models_have_one_kind_of_axis(tiny: Config) -> None:
+def test_losses_of_all_models_have_one_kind_of_axis(made: Config) -> None:
     entry = ARTEFACTS["training-metrics"]
-    found = results(tiny, "figure", entry["draw"], entry["select"])
+    found = results(made, "figure", entry["draw"], entry["select"])
     with style.house():
         drawing = figures_accuracy.training_metrics(found, **entry.get("options", {}))
     assert len({axes.get_yscale() for axes in drawing.figure.axes[::3]}) == 1
@@ -136,10 +136,10 @@ def test_alignment_is_correlated_over_tasks_and_not_over_their_seeds(
     assert drawing.figure.axes[0].get_title().endswith("network 1.00")
 
 
-def test_marks_count_their_own_seeds(tiny: Config) -> None:
+def test_marks_count_their_own_seeds(made: Config) -> None:
     """A family of one seed beside families of two."""
     entry = ARTEFACTS["alignment-accuracy"]
-    found = results(tiny, "figure", entry["draw"], entry["select"])
+    found = results(made, "figure", entry["draw"], entry["select"])
     with style.house():
         drawing = figures_accuracy.alignment_accuracy(found)
     assert drawing.figure.legends[0].get_title().get_text().endswith("n = 1 to 2 seeds")

@@ -32,9 +32,9 @@ def without(config: Config, name: str) -> Config:
     return with_study(config, scale=scale.model_copy(update={"families": families}))
 
 
-def test_a_model_is_taken_from_the_first_family_of_a_kind(tiny: Config) -> None:
+def test_a_model_is_taken_from_the_first_family_of_a_kind(made: Config) -> None:
     chosen = {"family": "eigenfunctions", "also": ["architectures", "binary"]}
-    runs = frames.runs(results(tiny, "figure", "binary-size", chosen), "network")
+    runs = frames.runs(results(made, "figure", "binary-size", chosen), "network")
     found = dict.fromkeys(zip(runs["family"], runs["model"], strict=True))
     assert list(found) == [
         ("eigenfunctions", "mlp"),
@@ -45,8 +45,8 @@ def test_a_model_is_taken_from_the_first_family_of_a_kind(tiny: Config) -> None:
     ]
 
 
-def test_files_of_all_selected_runs_are_read_baselines_among_them(tiny: Config) -> None:
-    found = select(tiny, "network.csv", "spectrum.npz", family="eigenfunctions",
+def test_files_of_all_selected_runs_are_read_baselines_among_them(made: Config) -> None:
+    found = select(made, "network.csv", "spectrum.npz", family="eigenfunctions",
                    baselines=["architectures-binary"])  # fmt: skip
     assert len(found.files) == 2 * (2 * 2 + 1)
     root = "results/tiny/linearized"
@@ -63,55 +63,55 @@ def test_files_of_all_selected_runs_are_read_baselines_among_them(tiny: Config) 
     )
 
 
-def test_directions_have_files_of_their_own(tiny: Config) -> None:
-    found = select(tiny, "network.csv", "nads.npz", family="nads", models=["lenet"])
+def test_directions_have_files_of_their_own(made: Config) -> None:
+    found = select(made, "network.csv", "nads.npz", family="nads", models=["lenet"])
     assert found.files["nads/lenet/1/nads.npz"] == (
         "results/tiny/linearized/lenet/gaussian/seed1/nads/nads.npz"
     )
     assert found.data == "synthetic Gaussian inputs"
     with pytest.raises(ConfigError, match=r"family 'nads' of kind nads has no alignment\.csv"):
-        select(tiny, "alignment.csv", family="nads")
+        select(made, "alignment.csv", family="nads")
 
 
-def test_an_artefact_without_its_family_is_absent(tiny: Config) -> None:
-    names = {name for _, name, _ in declared.artefacts(without(tiny, "width"))}
+def test_an_artefact_without_its_family_is_absent(made: Config) -> None:
+    names = {name for _, name, _ in declared.artefacts(without(made, "width"))}
     assert "models" not in names  # though `eigenfunctions`, which it also takes, is there
-    assert {name for _, name, _ in declared.artefacts(tiny)} - names == {"models"}
+    assert {name for _, name, _ in declared.artefacts(made)} - names == {"models"}
 
 
-def test_a_figure_of_watched_tasks_is_absent_where_none_is_watched(tiny: Config) -> None:
-    scale = tiny.studies["linearized"].scale
+def test_a_figure_of_watched_tasks_is_absent_where_none_is_watched(made: Config) -> None:
+    scale = made.studies["linearized"].scale
     families = {
         name: family.model_copy(update={"watch": ()}) for name, family in scale.families.items()
     }
-    unwatched = with_study(tiny, scale=scale.model_copy(update={"families": families}))
-    watched = {name for _, name, _ in declared.artefacts(tiny)}
+    unwatched = with_study(made, scale=scale.model_copy(update={"families": families}))
+    watched = {name for _, name, _ in declared.artefacts(made)}
     gone = watched - {name for _, name, _ in declared.artefacts(unwatched)}
     assert gone == {"kernel-evolution"}
 
 
-def test_a_family_that_the_scale_lacks_is_not_available(tiny: Config) -> None:
-    assert select(tiny, "network.csv", family="nads").available
-    found = select(without(tiny, "nads"), "network.csv", family="nads")
+def test_a_family_that_the_scale_lacks_is_not_available(made: Config) -> None:
+    assert select(made, "network.csv", family="nads").available
+    found = select(without(made, "nads"), "network.csv", family="nads")
     assert not found.available and not found.files
 
 
-def test_a_claim_is_judged_on_whatever_is_there_of_its_families(tiny: Config) -> None:
+def test_a_claim_is_judged_on_whatever_is_there_of_its_families(made: Config) -> None:
     chosen = Judged(family="nads", also=("eigenfunctions",))
-    found = STUDY.select(without(tiny, "nads"), chosen, ("network.csv",))
+    found = STUDY.select(without(made, "nads"), chosen, ("network.csv",))
     assert found.available and {name.split("/")[0] for name in found.files} == {"eigenfunctions"}
-    assert not STUDY.select(tiny, Judged(family="absent"), ()).available
+    assert not STUDY.select(made, Judged(family="absent"), ()).available
 
 
-def test_any_family_on_a_dataset_will_do_where_a_dataset_is_asked_for(tiny: Config) -> None:
+def test_any_family_on_a_dataset_will_do_where_a_dataset_is_asked_for(made: Config) -> None:
     chosen: dict[str, Any] = {"family": "absent", "also": ["eigenfunctions"], "dataset": "photos"}
-    assert select(tiny, **chosen).available
-    assert not select(tiny, **{**chosen, "dataset": "images"}).available
-    assert not select(tiny, **{**chosen, "dataset": None}).available
+    assert select(made, **chosen).available
+    assert not select(made, **{**chosen, "dataset": "images"}).available
+    assert not select(made, **{**chosen, "dataset": None}).available
 
 
-def test_jobs_are_those_that_lead_to_what_is_read(tiny: Config) -> None:
-    keys = {step.name: set(step.every(tiny)) for step in STUDY.steps}
+def test_jobs_are_those_that_lead_to_what_is_read(made: Config) -> None:
+    keys = {step.name: set(step.every(made)) for step in STUDY.steps}
     assert ("mlp", "digits", "1") in keys["compute_kernel"]
     assert ("mlp", "digits", "1") not in keys["decompose"]  # labelled images need no spectrum
     assert ("residual", "few", "1", "architectures") in keys["fit"]
@@ -120,10 +120,10 @@ def test_jobs_are_those_that_lead_to_what_is_read(tiny: Config) -> None:
     assert keys["find_directions"] == {(m, s, "nads") for m in ("lenet", "mlp") for s in "12"}
 
 
-def test_kernels_and_weights_take_their_place_on_disk(tiny: Config) -> None:
+def test_kernels_and_weights_take_their_place_on_disk(made: Config) -> None:
     known = {step.name: step for step in STUDY.steps}
     disk = {
-        name: known[name].job(tiny, "mlp", "digits", "1", *rest).demand.disk_megabytes
+        name: known[name].job(made, "mlp", "digits", "1", *rest).demand.disk_megabytes
         for name, rest in (("compute_kernel", ()), ("decompose", ()), ("fit", ("binary",)),
                            ("linearize", ("binary",)))
     }  # fmt: skip
@@ -149,13 +149,13 @@ def test_every_input_of_a_job_is_the_output_of_another(scale: str) -> None:
 
 
 @pytest.mark.parametrize("step", STUDY.steps, ids=lambda step: step.name)
-def test_outputs_have_the_same_names_for_every_key(tiny: Config, step: Any) -> None:
-    pattern = step.outputs(tiny, *(f"{{{key}}}" for key in step.keys))
+def test_outputs_have_the_same_names_for_every_key(made: Config, step: Any) -> None:
+    pattern = step.outputs(made, *(f"{{{key}}}" for key in step.keys))
     assert tuple(pattern) == grid.FILES[step.name]
-    for key in step.every(tiny):
+    for key in step.every(made):
         values = dict(zip(step.keys, key, strict=True))
         expected = {name: path.format(**values) for name, path in pattern.items()}
-        assert step.job(tiny, *key).outputs == expected
+        assert step.job(made, *key).outputs == expected
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_outputs_have_the_same_names_for_every_key(tiny: Config, step: Any) -> N
     ],
 )
 def test_a_key_that_does_not_exist_is_refused(
-    tiny: Config, step: str, key: tuple[str, ...], message: str
+    made: Config, step: str, key: tuple[str, ...], message: str
 ) -> None:
     known = {each.name: each for each in STUDY.steps}
     with pytest.raises(ConfigError, match=message):
-        known[step].job(tiny, *key)
+        known[step].job(made, *key)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_key_that_does_not_exist_is_refused(
     ids=lambda each: f"{each.decorator} {each.name}",
 )
 def test_a_function_opens_the_files_that_it_says_it_reads(
-    tiny: Config, registered: code.Registered
+    made: Config, registered: code.Registered
 ) -> None:
     """Each of them, and no other: every file that is opened has been asked for by name."""
     reads = registered.keywords.get("reads")
@@ -194,7 +194,7 @@ def test_a_function_opens_the_files_that_it_says_it_reads(
         chosen = {"family": "width", "also": ["eigenfunctions"]}
     asked: set[str] = set()
     _, selected = declared.resolve(
-        tiny, "linearized", registered.decorator, registered.name, Select.model_validate(chosen)
+        made, "linearized", registered.decorator, registered.name, Select.model_validate(chosen)
     )
 
     class Noting(dict):

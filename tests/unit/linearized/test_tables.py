@@ -17,17 +17,17 @@ TABLES = [name for name, entry in ARTEFACTS.items() if entry["kind"] == "table"]
 
 
 @pytest.mark.parametrize("artefact", TABLES)
-def test_every_table_has_four_formats_that_repeat_to_the_byte(tiny: Config, artefact: str) -> None:
-    paths = draw(tiny, "table", artefact)
+def test_every_table_has_four_formats_that_repeat_to_the_byte(made: Config, artefact: str) -> None:
+    paths = draw(made, "table", artefact)
     frame = pd.read_csv(paths["csv"])
     assert {"section", "row", "column", "corner", "mean", "std", "n", "text"} <= set(frame.columns)
     first = {suffix: Path(path).read_bytes() for suffix, path in paths.items()}
-    draw(tiny, "table", artefact)
+    draw(made, "table", artefact)
     assert {suffix: Path(path).read_bytes() for suffix, path in paths.items()} == first
 
 
-def test_the_rotated_kernel_has_rows_of_both_families(tiny: Config) -> None:
-    frame = pd.read_csv(draw(tiny, "table", "rotated-kernel-table")["csv"])
+def test_the_rotated_kernel_has_rows_of_both_families(made: Config) -> None:
+    frame = pd.read_csv(draw(made, "table", "rotated-kernel-table")["csv"])
     assert set(frame["section"]) == {
         f"{label}, {what}"
         for label in ("MLP", "LeNet")
@@ -60,13 +60,13 @@ def test_a_training_that_diverged_is_marked(tiny: Config, lost: tuple[int, ...],
     assert made["text"].str.contains("diverged").sum() == 2  # and the excess over the larger class
 
 
-def test_the_table_of_directions_states_the_signal_of_its_tasks(tiny: Config) -> None:
-    scale = tiny.studies["linearized"].scale
+def test_the_table_of_directions_states_the_signal_of_its_tasks(made: Config) -> None:
+    scale = made.studies["linearized"].scale
     nads = scale.families["nads"]
     options = nads.directions.model_copy(update={"amplitude": "full", "epsilon": 0.5})
     changed = nads.model_copy(update={"options": options})
     families = {**scale.families, "nads": changed}
-    config = with_study(tiny, scale=scale.model_copy(update={"families": families}))
+    config = with_study(made, scale=scale.model_copy(update={"families": families}))
     text = Path(draw(config, "table", "nad-table")["md"]).read_text()
     assert "Signal ±ε, as the text is believed to have it, at ε = 0.5 and noise σ = 1" in text
     assert "is the same task at twice this ε" in text

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from firstorder.config import Config
+from firstorder.errors import DataError
 from firstorder.jobs.paths import paths
 from firstorder.publish import grid, tables
 from firstorder.publish.table import COLUMNS, REASON, UNSTABLE, agrees
-from firstorder.studies.symmetrization import tables_accuracy
+from firstorder.studies.symmetrization import frames, tables_accuracy
 from firstorder.studies.symmetrization.grid import run_file
 from firstorder.studies.symmetrization.settings import NAME
 
@@ -310,3 +311,19 @@ def test_a_table_of_which_nothing_is_run_says_so(tiny: Config) -> None:
     config = made_up.edit(STUDY, {"artefacts.pairs.options": {"pairs": [["ce", "sgce-q0.1"]]}})
     assert grid.sections(built(config, "pairs")) == []
     assert tables.EMPTY in page(config, "pairs", "html")
+
+
+def test_a_missing_record_is_named(tiny: Config) -> None:
+    found = made_up.results(tiny, "summary.json", cells="symmetric", losses="comparison")
+    path = list(found.files.values())[7]
+    Path(path).unlink()
+    with pytest.raises(DataError, match=path):
+        frames.runs(found)
+
+
+@pytest.mark.parametrize("artefact", ["cost", "learning-curves", "tuned-values", "test-sets"])
+def test_a_truncated_record_is_named(tiny: Config, artefact: str) -> None:
+    path = Path(next(iter(made_up.job(tiny, artefact).inputs.values())))
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DataError, match=path.name):
+        made_up.make(tiny, artefact)
