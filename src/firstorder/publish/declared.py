@@ -73,7 +73,7 @@ def check(config: Config) -> None:
             where = f"{file}: claims.{name}"
             found = function(study.name, "claim", claim.predicate, f"{where}.predicate")
             signature.check(found.entry, claim.options, f"{where}.options")
-            given = [name for name in found.either if claim.options.get(name)]
+            given = {option for option, value in claim.options.items() if value} & {*found.either}
             if found.either and len(given) != 1:
                 raise ConfigError(
                     f"{where}.options: {claim.predicate} needs either {' or '.join(found.either)}"
