@@ -62,6 +62,9 @@ def product(kernel: Tensor, v: Tensor) -> Tensor:
     rows.
     """
     columns = v.T.to(kernel.dtype).contiguous()
-    height = max(1, BLOCK_BYTES // (kernel.shape[1] * kernel.element_size()))
-    parts = [gram(part.to(v.device), columns) for part in kernel.split(height)]
-    return torch.cat(parts)
+    return torch.cat([gram(part.to(v.device), columns) for part in blocks(kernel)])
+
+
+def blocks(kernel: Tensor) -> tuple[Tensor, ...]:
+    """Views of a kernel (N, M) by rows, none larger than a block."""
+    return kernel.split(max(1, BLOCK_BYTES // (kernel.shape[1] * kernel.element_size())))

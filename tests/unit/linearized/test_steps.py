@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from firstorder.errors import DataError
-from firstorder.linearized import network
+from firstorder.linearized import mapped, network
 from firstorder.studies.linearized import linear, networks
 from firstorder.studies.linearized.settings import Network
 from firstorder.studies.linearized.steps import rotation
@@ -360,7 +360,8 @@ def test_a_network_is_read_with_all_that_it_drew(tmp_path: Path) -> None:
     assert torch.equal(networks.load({**spec, "seed": 3}, path)(images), module(images))
 
 
-def test_a_kernel_is_checked_without_a_copy_of_it() -> None:
+def test_a_kernel_is_checked_without_a_copy_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "BLOCK_BYTES", 2**23)
     status, kernel = Path("/proc/self/status"), torch.ones(8000, 8000)
     assert not rotation.usable(torch.zeros(3, 3))  # what is loaded once
     try:

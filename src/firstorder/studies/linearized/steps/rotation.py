@@ -37,9 +37,6 @@ ROTATED = ("retrained", "retrained-scaled", "linear0-scaled", "retrained-converg
 """Linear models for the kernel of a trained network: by the recipe on this kernel, on it at the
 trace of the initial one, on the initial one at its trace; and converged, where no scale matters."""
 
-ROWS = 256
-"""Of a kernel, that are copied at once."""
-
 
 def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """The kernels of the trained networks: their alignment, and linear models on them.
@@ -150,8 +147,10 @@ def usable(kernel: Tensor) -> bool:
     """Whether a kernel is finite and not zero."""
     import torch
 
-    # A sum in another precision copies what it adds: a few rows, not the whole of a mapped file.
-    finite = all(bool(rows.sum(dtype=torch.float64).isfinite()) for rows in kernel.split(ROWS))
+    from firstorder.linearized.mapped import blocks
+
+    # A sum in another precision copies what it adds: a block, not the whole of a mapped file.
+    finite = all(bool(part.sum(dtype=torch.float64).isfinite()) for part in blocks(kernel))
     return finite and float(kernel.diagonal().double().sum()) > 0
 
 
