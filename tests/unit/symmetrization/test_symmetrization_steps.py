@@ -19,7 +19,7 @@ from firstorder.config import Config
 from firstorder.errors import ConfigError, DataError
 from firstorder.publish.registry import Results
 from firstorder.studies.symmetrization import cost, frames
-from firstorder.studies.symmetrization.labels import wrong_shares
+from firstorder.studies.symmetrization.labels import labelled, wrong_shares
 from firstorder.studies.symmetrization.selection import select
 from firstorder.studies.symmetrization.settings import Select
 from firstorder.training import loop
@@ -52,6 +52,14 @@ def test_a_changed_protocol_trains_anew(small: Config, file: str, changes: dict[
     after = trained(config)
     assert after["1/weights.safetensors"] != before["1/weights.safetensors"]
     assert after == trained(config, checkpoints="none before")
+
+
+def test_a_noise_finds_no_field_of_its_dataset_that_its_job_does_not_declare() -> None:
+    dataset = labelled({"title": "two", "classes": 2, "asymmetric": [[0, 1]]})
+    assert (dataset.title, dataset.classes, dataset.asymmetric) == ("two", ("", ""), {0: 1})
+    for undeclared in ("semantic_groups", "human", "mean"):
+        with pytest.raises(AttributeError, match=undeclared):
+            getattr(dataset, undeclared)
 
 
 def test_what_decides_nothing_trains_nothing(

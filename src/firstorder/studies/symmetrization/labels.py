@@ -50,7 +50,10 @@ def labelled(declared: Mapping[str, Any]) -> Dataset:
     fields = {**declared, "classes": names}
     if isinstance(fields.get("asymmetric"), list):
         fields["asymmetric"] = dict(fields["asymmetric"])
-    return Dataset.model_construct(set(fields), **fields)
+    dataset = Dataset.model_construct(set(fields), **fields)
+    for name in Dataset.model_fields.keys() - fields.keys():
+        vars(dataset).pop(name, None)  # a default that the job does not declare
+    return dataset
 
 
 def wrong_shares(labels: np.ndarray, clean: np.ndarray) -> dict[str, float | None]:
