@@ -38,6 +38,8 @@ Probability = Annotated[float, Bound(gt=0, lt=1)]
 Correlation = Annotated[float, Bound(ge=-1, le=1)]
 Difference = Annotated[float, Bound(ge=-1, le=1)]
 """Of two shares."""
+Points = Annotated[float, Bound(ge=-100, le=100)]
+"""Of two percentages."""
 Copies = Annotated[int, Bound(ge=1)]
 Index = Annotated[int, Bound(ge=1)]
 Classes = Annotated[int, Bound(ge=2)]

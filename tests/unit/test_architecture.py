@@ -6,9 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from projects import ROOT
+
+from firstorder.jobs import code, signature
 
 SOURCE = ROOT / "src" / "firstorder"
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -148,3 +151,28 @@ def test_the_page_on_the_architecture_names_what_is_there() -> None:
     floors = [re.split(r" {2,}", line.strip(" ->"))[0] for line in block.splitlines()]
     drawn = [set(floor.replace("/<name>", "").split()) for floor in floors]
     assert drawn == [set(floor) for floor in LAYERS]
+
+
+def test_every_option_that_is_a_number_says_its_limits() -> None:
+    packages = [f"firstorder.studies.{name}" for name in STUDIES]
+    packages += ["firstorder.publish", "firstorder.losses", "firstorder.models"]
+    found, unlimited = 0, []
+    for each in (each for package in packages for each in code.registry(package)):
+        for option, adapter in signature.options(each.entry).items():
+            for number in numbers(adapter.json_schema() if adapter else {"type": "number"}):
+                found += 1
+                if not any("imum" in key for key in number):
+                    unlimited.append(f"{each.entry}: {option}")
+    assert found > 100
+    assert not unlimited
+
+
+def numbers(schema: Any) -> Iterator[dict[str, Any]]:
+    """The numbers that a JSON schema allows, unless it lists them."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number") and not {"enum", "const"} & schema.keys():
+            yield schema
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for each in schema:
+            yield from numbers(each)

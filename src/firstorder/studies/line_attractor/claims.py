@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import Positive, Share
+from firstorder.bounds import Bound, Points, Positive, Share
 from firstorder.config import Range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import (
@@ -110,7 +110,9 @@ def together(effects: Sequence[Effect], text: str, lacking: str = NONE) -> Verdi
 
 
 @claim("low-dimensional", reads=("dynamics.json",))
-def low_dimensional(results: Results, *, share: Share = 0.65, components: int = 2) -> Verdict:
+def low_dimensional(
+    results: Results, *, share: Share = 0.65, components: Literal[1, 2, 3] = 2
+) -> Verdict:
     """The first two (or three) components hold most of the states' variance."""
     numbers = frames.dynamics(results)
     names = [f"state_pc{i + 1}" for i in range(components)]
@@ -142,7 +144,7 @@ def points_on_a_line(results: Results, *, share: Share = 0.8) -> Verdict:
 
 
 @claim("slow-mode", reads=("dynamics.json",))
-def slow_mode(results: Results, *, lengths: float = 0.5) -> Verdict:
+def slow_mode(results: Results, *, lengths: Positive = 0.5) -> Verdict:
     """The slowest mode remembers for at least this share of a document."""
     numbers = frames.dynamics(results)
     values = numbers["tau1"] / numbers["mean_length"]
@@ -236,7 +238,7 @@ def linear_step(results: Results, *, error: Positive = 0.25) -> Verdict:
 
 
 @claim("linear-run-is-worse", reads=("dynamics.json",))
-def linear_run_is_worse(results: Results, *, points: float = 5.0) -> Verdict:
+def linear_run_is_worse(results: Results, *, points: Points = 5.0) -> Verdict:
     """The network run as one linear system, at its middle fixed point, is much worse."""
     numbers = frames.dynamics(results)
     lost = numbers["run_accuracy"] - numbers["single_run_accuracy"]
@@ -268,8 +270,10 @@ def negation_weakens(results: Results) -> Verdict:
 
 
 @claim("negation-ends", reads=("dynamics.json",))
-def negation_ends(results: Results, *, after: int = 4, share: Share = 0.8) -> Verdict:
-    """The effect of "not" is over some tokens later."""
+def negation_ends(
+    results: Results, *, after: Annotated[int, Bound(ge=1, le=10)] = 4, share: Share = 0.8
+) -> Verdict:
+    """The effect of "not" is over some tokens later, of the `negation.STEPS` that are looked at."""
     numbers = frames.dynamics(results)
     return together(
         _of_before(numbers, after, (100 * share, "above")),
@@ -315,7 +319,7 @@ def _trained(results: Results, cells: Mapping[Any, Cell]) -> Iterator[tuple[dict
 
 
 @claim("beats-bag-of-words", reads=("correct.npz", "words.npz"))
-def beats_bag_of_words(results: Results, *, points: float = 0.0) -> Verdict:
+def beats_bag_of_words(results: Results, *, points: Points = 0.0) -> Verdict:
     """The networks are more accurate than the bag of words, which is blind to order."""
     cells = dict(frames.correctness(results))
     for corpus, bits in frames.bag_correctness(results).items():
@@ -340,7 +344,9 @@ def beats_bag_of_words(results: Results, *, points: float = 0.0) -> Verdict:
 
 
 @claim("mathematics", reads=("dynamics.json",))
-def mathematics(results: Results, *, jacobian: float = 1e-3, inverse: float = 1e-4) -> Verdict:
+def mathematics(
+    results: Results, *, jacobian: Positive = 1e-3, inverse: Positive = 1e-4
+) -> Verdict:
     """Jacobians equal central differences, and left vectors are the inverse of right ones."""
     numbers = frames.dynamics(results)
     effects = [

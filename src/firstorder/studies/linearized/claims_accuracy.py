@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from firstorder.bounds import Correlation, Index, Share
+from firstorder.bounds import Correlation, Difference, Index, Positive, Share
 from firstorder.config import Range
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
@@ -72,7 +72,7 @@ def kernel_ranks_tasks(results: Results, *, correlation: Correlation = 0.9) -> V
 
 @claim("linear-wins", reads=("network.npz", "linear.npz", "converged.npz", "ridge.npz"))
 def linear_wins(
-    results: Results, *, gap: float = 0.02, lowest: int = 3, share: float = 15
+    results: Results, *, gap: Difference = 0.02, lowest: Index = 3, share: Positive = 15
 ) -> Verdict:
     """E7: on eigenfunction tasks the linearization beats the network.
 

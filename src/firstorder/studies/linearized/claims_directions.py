@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import Correlation, Positive, Share
+from firstorder.bounds import Correlation, Index, Positive, Share
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import effect, resample
@@ -58,10 +58,10 @@ def accuracy_falls_to_chance(
     results: Results,
     *,
     correlation: Correlation = -0.9,
-    first: float | None = None,
-    last: float | None = None,
-    lowest: int = 600,
-    of: int = 1024,
+    first: Share | None = None,
+    last: Share | None = None,
+    lowest: Index = 600,
+    of: Index = 1024,
     near: Share = 0.05,
 ) -> Verdict:
     """E12: test accuracy of the network falls with the index of the direction, to an end.
@@ -81,9 +81,9 @@ def linear_accuracy_falls_to_chance(
     results: Results,
     *,
     correlation: Correlation = -0.9,
-    last: float | None = None,
-    lowest: int = 600,
-    of: int = 1024,
+    last: Share | None = None,
+    lowest: Index = 600,
+    of: Index = 1024,
     near: Share = 0.05,
 ) -> Verdict:
     """E12 of the converged linearization; the options as for the network."""
@@ -103,10 +103,10 @@ def _share(results: Results, of: int) -> float:
 def nad_spectrum(
     results: Results,
     *,
-    of: int = 1024,
-    index: int = 200,
+    of: Index = 1024,
+    index: Index = 200,
     decay: Positive = 10.0,
-    rough: int = 400,
+    rough: Index = 400,
     ratio: Positive = 2.0,
 ) -> Verdict:
     """E11: the spectrum of the directions decays steeply, and the first ones are smooth.

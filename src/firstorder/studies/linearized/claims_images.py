@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from firstorder.bounds import Index
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Resampled, effect, resample
 from firstorder.publish.verdict import Effect, Verdict, not_run
@@ -30,7 +31,7 @@ def _largest(cells: Cells, label: str, lowest: int = 0) -> int | None:
 
 
 @claim("network-wins", reads=("network.npz", "linear.npz", "converged.npz", "ridge.npz"))
-def network_wins(results: Results, *, lowest: int = 10_000) -> Verdict:
+def network_wins(results: Results, *, lowest: Index = 10_000) -> Verdict:
     """E14: on labelled images and enough of them a convolutional network beats its linearization.
 
     Enough: `lowest` training examples. The linearization is the converged one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstorder.bounds import Positive, Share
+from firstorder.bounds import Index, Positive, Share
 from firstorder.config import Recipe
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, exact, judge
@@ -89,7 +89,7 @@ def dual_form(results: Results, *, difference: Positive = 1e-8) -> Verdict:
 
 
 @claim("heavy-tail", reads=("spectrum.npz",))
-def heavy_tail(results: Results, *, leading: int = 10, share: Share = 0.4) -> Verdict:
+def heavy_tail(results: Results, *, leading: Index = 10, share: Share = 0.4) -> Verdict:
     """E4: few eigenvalues, the `leading` ones, carry most of the trace: at least `share`."""
     spectra = frames.spectra(results)
     at = spectra[spectra["k"] == leading].assign(task=leading)

@@ -52,8 +52,8 @@ def spike_fades(
     results: Results,
     *,
     tasks: Range[Index] = (3, 300),
-    small: int = 30,
-    large: int = 100,
+    small: Index = 30,
+    large: Index = 100,
     least: Positive = 1.5,
 ) -> Verdict:
     """E18: on test images the spike stands for small indices and is below training's for large.
@@ -88,7 +88,7 @@ def one_axis(
     *,
     part: Literal["train", "test", "all"] = "train",
     tasks: Range[Index] = (3, 300),
-    rank: float = 10,
+    rank: Positive = 10,
 ) -> Verdict:
     """E19: the trained index rises to the top of the trained kernel's spectrum.
 
@@ -116,7 +116,7 @@ def order_kept(
     part: Literal["train", "test", "all"] = "train",
     tasks: Range[Index] = (3, 300),
     correlation: Correlation = 0.85,
-    lowest: int = 10,
+    lowest: Index = 10,
     share: Share = 0.5,
 ) -> Verdict:
     """E25: the other eigenfunctions keep their order; the trained one grows most.
@@ -141,7 +141,7 @@ def order_kept(
 
 @claim("alignment-grows", reads=("evolution.csv",))
 def alignment_grows(
-    results: Results, *, lowest: int = 10, growth: Positive = 2.0, early: Share = 1 / 3
+    results: Results, *, lowest: Index = 10, growth: Positive = 2.0, early: Share = 1 / 3
 ) -> Verdict:
     """E23: the relative alignment with the target grows in training, most of it early.
 
@@ -193,7 +193,7 @@ def _course(line: pd.DataFrame) -> dict[str, float]:
 
 @claim("energy-concentrates", reads=("energy.csv",))
 def energy_concentrates(
-    results: Results, *, lowest: int = 30, components: int = 50, rise: Share = 0.2
+    results: Results, *, lowest: Index = 30, components: Index = 50, rise: Share = 0.2
 ) -> Verdict:
     """E24: the target's energy moves into the leading eigenvectors of the trained kernel.
 

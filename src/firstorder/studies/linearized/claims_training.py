@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from firstorder.bounds import Correlation, Index
+from firstorder.bounds import Correlation, Index, Positive
 from firstorder.config import Some
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
@@ -90,7 +90,7 @@ def _steps(tasks: pd.DataFrame, column: str) -> pd.Series:
 
 @claim("farther", reads=("network.csv", "linear.csv"))
 def farther(
-    results: Results, *, correlation: Correlation = 0.5, lowest: int = 10, share: float = 10
+    results: Results, *, correlation: Correlation = 0.5, lowest: Index = 10, share: Positive = 10
 ) -> Verdict:
     """E10: weights travel farther for higher indices.
 
@@ -109,7 +109,7 @@ def farther(
     "faster-on-trained",
     reads=("linear0.json", "retrained.json", "retrained-scaled.json", "linear0-scaled.json"),
 )
-def faster_on_trained(results: Results, *, lowest: int = 10) -> Verdict:
+def faster_on_trained(results: Results, *, lowest: Index = 10) -> Verdict:
     """E20: linear training on the trained kernel needs fewer steps to loss 0.1, at equal trace.
 
     For indices from `lowest`: how many times fewer, as the geometric mean over tasks. A training

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
+from firstorder.bounds import Bound
 from firstorder.publish import grid, style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
@@ -15,7 +16,9 @@ from firstorder.studies.symmetrization.figures import loss_looks
 
 
 @figure("loss-shapes", reads=("tuning.json",))
-def loss_shapes(results: Results, *, points: int = 199) -> Drawing:
+def loss_shapes(
+    results: Results, *, points: Annotated[int, Bound(ge=12, le=100_000)] = 199
+) -> Drawing:
     """Loss and size of its gradient in the scores, against p_y with the other classes equal.
 
     Each loss is shifted to zero at equal scores. One row for every setting, with the number of
