@@ -671,9 +671,17 @@ def test_what_is_no_regular_file_is_named_and_does_not_hang(edited: Any, file: s
     [b"", b"- a\n", b"scale: [\n", b"scale: \xe9\n", b"x: " + b"9" * 5000, b"[" * 3000],
     ids=["empty", "a list", "not YAML", "Latin-1", "digits", "deep"],
 )
-def test_a_bad_config_yaml_is_one_line_of_the_workflow(toy: Project, content: bytes) -> None:
+def test_a_bad_config_yaml_is_one_line(edited: Any, content: bytes) -> None:
+    root: Path = edited()
+    (root / "config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.yaml: ") as refused:
+        load(root)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_bad_config_yaml_is_one_line_of_the_workflow(toy: Project) -> None:
     """Snakemake reads the file too, and ends in a traceback or without a line number."""
-    (toy.folder / "config" / "config.yaml").write_bytes(content)
+    (toy.folder / "config" / "config.yaml").write_text("scale: [\n")
     done = toy.snakemake("--dry-run", check=False)
     said = [each for each in done.stderr.splitlines() if not each.startswith("Using workflow")]
     assert done.returncode == 1 and len(said) == 1, done.stderr

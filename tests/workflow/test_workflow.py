@@ -17,6 +17,8 @@ import pytest
 from projects import ROOT, Project, environment, make_project
 
 from firstorder import files
+from firstorder.errors import ConfigError
+from firstorder.jobs import plan
 
 SCALE = "studies/symmetrization/tiny.yaml"
 TIMED = re.compile(r"cost")
@@ -116,16 +118,23 @@ def test_a_command_that_snakemake_prints_runs_by_hand(copy: Project) -> None:
         ("recipes.yaml", "epochs: 3\n", "epochs: three\n", "'three' is not allowed"),
     ],
 )
-def test_a_bad_configuration_is_one_line_before_the_dag(
-    project: Project, file: str, old: str, new: str, message: str
+def test_a_bad_configuration_is_one_line_before_anything_is_planned(
+    project: Project, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, message: str
 ) -> None:
     edit_text(project.folder / "config" / file, old, new)
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        plan.make("config", {})
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_what_is_refused_is_one_line_of_snakemake_before_the_dag(project: Project) -> None:
+    edit_text(project.folder / "config" / SCALE, "- sgce", "- sgec")
     done = project.snakemake("--dry-run", check=False)
     assert done.returncode != 0
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
-    assert len(lines) == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "Building DAG" not in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert len([line for line in said.splitlines() if "did you mean 'sgce'" in line]) == 1, said
+    assert "Traceback" not in said and "Building DAG" not in said
 
 
 @pytest.mark.timeout(1500)
@@ -155,16 +164,16 @@ def test_a_killed_run_ends_with_the_same_bytes(finished: Project, tmp_path: Path
 
 
 def test_a_job_refuses_code_that_it_was_not_planned_with(copy: Project) -> None:
-    plan = next((copy.folder / ".snakemake/plans").glob("*.json"))
-    value = json.loads(plan.read_text())
+    frozen = next((copy.folder / ".snakemake/plans").glob("*.json"))
+    value = json.loads(frozen.read_text())
     value["codes"] = {key: "0" * 12 for key in value["codes"]}
     text = json.dumps(value)
-    plan = plan.with_name(f"{files.text_digest(text)}.json")
-    plan.write_text(text)
+    frozen = frozen.with_name(f"{files.text_digest(text)}.json")
+    frozen.write_text(text)
     done = subprocess.run(
         [sys.executable, "-m", "firstorder.cli", "prepare", "digits"],
         cwd=copy.folder,
-        env={**environment(), "FIRSTORDER_PLAN": str(plan)},
+        env={**environment(), "FIRSTORDER_PLAN": str(frozen)},
         capture_output=True,
         text=True,
     )
