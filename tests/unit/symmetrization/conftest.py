@@ -68,6 +68,19 @@ def artefact_of(tree: Path) -> Callable[[str], Made]:
 
 
 @pytest.fixture
+def configured(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The made-up tree with a configuration of its own, for tests that change no record."""
+    shutil.copytree(tree / "config", tmp_path / "config")
+    results = tmp_path / "results" / "tiny"
+    results.mkdir(parents=True)
+    for path in (tree / "results" / "tiny").iterdir():
+        if path.name not in ("tables", "figures"):
+            (results / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    return made_up.load()
+
+
+@pytest.fixture
 def tiny(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The configuration of a copy of the made-up tree; the working folder holds it."""
     shutil.copytree(tree, tmp_path, dirs_exist_ok=True)

@@ -47,12 +47,14 @@ def publish(name: str, lines: list[str]) -> Config:
 
 
 @pytest.mark.parametrize("artefact", TABLES)
-def test_every_table_has_four_formats_that_repeat_to_the_byte(tiny: Config, artefact: str) -> None:
-    found = made_up.make(tiny, artefact)
+def test_every_table_has_four_formats_that_repeat_to_the_byte(
+    configured: Config, artefact: str
+) -> None:
+    found = made_up.make(configured, artefact)
     columns = set(pd.read_csv(found["csv"]).columns)
     assert {"section", "row", "column", "corner", "mean", "std", "n", "text"} <= columns
     first = [path.read_bytes() for path in found.values()]
-    assert [path.read_bytes() for path in made_up.make(tiny, artefact).values()] == first
+    assert [path.read_bytes() for path in made_up.make(configured, artefact).values()] == first
     folder = found["csv"].parent
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
@@ -62,21 +64,21 @@ def entry(frame: pd.DataFrame, loss: str, noise: str) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def test_published_numbers_stand_beside_with_their_difference(tiny: Config) -> None:
-    frame = built(tiny, "accuracy-symmetric")
+def test_published_numbers_stand_beside_with_their_difference(configured: Config) -> None:
+    frame = built(configured, "accuracy-symmetric")
     cell = entry(frame, "gce", "symmetric-0.4")
     assert cell["published_text"] == "82.24 ± 0.25"
     assert cell["difference"] == pytest.approx(cell["mean"] - 82.24)
     assert entry(frame, "gce", "symmetric-0.8")["agreement"] == "differs"
     assert np.isnan(entry(frame, "sgce", "symmetric-0.4")["published"])
-    text = page(tiny, "accuracy-symmetric", "md")
+    text = page(configured, "accuracy-symmetric", "md")
     assert "*82.24 ± 0.25*" in text
     assert "(differs)" in text
 
 
 @pytest.mark.parametrize("artefact", ["accuracy-symmetric", "test-sets"])
 def test_a_number_that_is_not_compared_by_value_has_its_reason_for_a_verdict(
-    tiny: Config, artefact: str
+    configured: Config, artefact: str
 ) -> None:
     reason = "published with q = 0.9"
     lines = [f"symmetric-0.8,gce,25.80,1.03,T,{reason}", "symmetric-0.8,ce,18.95,0.38,T,"]
@@ -95,9 +97,9 @@ def test_a_number_that_is_not_compared_by_value_has_its_reason_for_a_verdict(
         assert "A reason in brackets" in text
 
 
-def test_numbers_compared_by_value_only_have_no_word_on_reasons(tiny: Config) -> None:
-    made_up.make(tiny, "accuracy-symmetric")
-    assert "in brackets" not in page(tiny, "accuracy-symmetric", "md")
+def test_numbers_compared_by_value_only_have_no_word_on_reasons(configured: Config) -> None:
+    made_up.make(configured, "accuracy-symmetric")
+    assert "in brackets" not in page(configured, "accuracy-symmetric", "md")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_numbers_compared_by_value_only_have_no_word_on_reasons(tiny: Config) ->
     ],
 )
 def test_an_unstable_number_is_compared_by_order_within_its_column_and_source(
-    tiny: Config, name: str, gce: str, agreement: str
+    configured: Config, name: str, gce: str, agreement: str
 ) -> None:
     lines = [f"symmetric-0.8,ce,18.95,0.38,T,{UNSTABLE}", f"symmetric-0.8,gce,{gce}"]
     lines += ["symmetric-0.4,mae,5.00,0.10,T,", "symmetric-0.4,ce,90.00,0.10,T,"]
@@ -136,7 +138,7 @@ def test_an_unstable_number_is_compared_by_order_within_its_column_and_source(
     [("higher", "25.82", "order kept"), ("lower", "12", "order not kept")],
 )
 def test_numbers_of_a_part_of_the_data_are_compared_by_order_alone(
-    tiny: Config, name: str, gce: str, agreement: str
+    configured: Config, name: str, gce: str, agreement: str
 ) -> None:
     lines = ["symmetric-0.8,ce,18.95,0.38,T,", f"symmetric-0.8,gce,{gce},1.03,T,"]
     publish(f"part-{name}", lines)
@@ -152,15 +154,15 @@ def test_numbers_of_a_part_of_the_data_are_compared_by_order_alone(
     assert f"epochs, {training:,} training images)" in text and "(differs)" not in text
 
 
-def test_every_published_number_names_its_source(tiny: Config) -> None:
+def test_every_published_number_names_its_source(configured: Config) -> None:
     config = publish("sources", ["symmetric-0.8,ce,18.95,,One,", "symmetric-0.8,gce,25.8,,Two,"])
     made_up.make(config, "accuracy-symmetric")
     for suffix in ("md", "tex", "html"):
         text = page(config, "accuracy-symmetric", suffix)
         assert "Published: [a] One; [b] Two." in text
         assert "18.95 [a]" in text and "25.80 [b]" in text
-    made_up.make(tiny, "test-sets")
-    assert "Published: Two." not in page(tiny, "test-sets", "md")
+    made_up.make(configured, "test-sets")
+    assert "Published: Two." not in page(configured, "test-sets", "md")
 
 
 def test_losses_that_cannot_be_told_from_the_best_are_marked_with_it(tiny: Config) -> None:
@@ -188,7 +190,7 @@ def test_losses_that_cannot_be_told_from_the_best_are_marked_with_it(tiny: Confi
 @pytest.mark.parametrize("artefact", ["accuracy-symmetric", "fixed-tuned", "test-sets"])
 @pytest.mark.parametrize("seeds", [[1], [1, 2]])
 def test_fewer_than_three_seeds_have_a_best_and_no_equals(
-    tiny: Config, artefact: str, seeds: list[int]
+    configured: Config, artefact: str, seeds: list[int]
 ) -> None:
     config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"seeds": seeds})
     frame = built(config, artefact)
@@ -210,9 +212,9 @@ def test_a_training_that_diverged_is_marked_in_every_table(tiny: Config, artefac
         assert mark in text and "some seeds diverged" in text
 
 
-def test_a_fixed_column_says_where_a_parameter_is_tuned_by_itself(tiny: Config) -> None:
-    built(tiny, "fixed-tuned")
-    assert "tuned by itself" not in page(tiny, "fixed-tuned", "md")
+def test_a_fixed_column_says_where_a_parameter_is_tuned_by_itself(configured: Config) -> None:
+    built(configured, "fixed-tuned")
+    assert "tuned by itself" not in page(configured, "fixed-tuned", "md")
     changes = {
         "choices": {"q": [0.1, 0.7]},
         "datasets": {"cifar10": {"parameters": {"q": "tuned"}}},
@@ -223,14 +225,14 @@ def test_a_fixed_column_says_where_a_parameter_is_tuned_by_itself(tiny: Config) 
     assert said in page(config, "fixed-tuned", "md")
 
 
-def test_what_was_chosen_says_how_sure_it_is(tiny: Config) -> None:
-    frame = built(tiny, "tuned-values")
+def test_what_was_chosen_says_how_sure_it_is(configured: Config) -> None:
+    frame = built(configured, "tuned-values")
     shown = frame[frame["loss"] == "ce-tuned"].set_index("column")["text"]
     assert shown["tied"] == "0.01 of 3"
     assert (shown["best in (%)"], shown["kept in (%)"]) == ("70", "60")
 
 
-def test_a_tie_of_the_rebuilt_numbers_says_nothing_of_their_order(tiny: Config) -> None:
+def test_a_tie_of_the_rebuilt_numbers_says_nothing_of_their_order(configured: Config) -> None:
     lines = [f"symmetric-0.8,nce+rce,10.00,,T,{UNSTABLE}", "symmetric-0.8,unhinged,50.00,,T,"]
     config = publish("tie", lines)
     frame = built(config, "accuracy-symmetric")
@@ -239,8 +241,10 @@ def test_a_tie_of_the_rebuilt_numbers_says_nothing_of_their_order(tiny: Config) 
     assert one["agreement"] == UNSTABLE
 
 
-def test_every_test_set_is_a_column_with_the_published_numbers_of_its_metric(tiny: Config) -> None:
-    frame = built(tiny, "test-sets")
+def test_every_test_set_is_a_column_with_the_published_numbers_of_its_metric(
+    configured: Config,
+) -> None:
+    frame = built(configured, "test-sets")
     assert list(dict.fromkeys(frame["column"])) == ["top 1", "top 5", "other, top 1"]
     some = frame[(frame["loss"] == "gce") & (frame["noise"] == "symmetric-0.4")]
     means = dict(zip(some["column"], some["mean"], strict=True))
@@ -249,8 +253,8 @@ def test_every_test_set_is_a_column_with_the_published_numbers_of_its_metric(tin
     assert list(compared["column"]) == ["top 1"] and list(compared["published"]) == [82.24]
 
 
-def test_tuned_decay_stands_beside_the_fixed_one_and_gains_are_paired(tiny: Config) -> None:
-    frame = built(tiny, "fixed-tuned")
+def test_tuned_decay_stands_beside_the_fixed_one_and_gains_are_paired(configured: Config) -> None:
+    frame = built(configured, "fixed-tuned")
     assert set(frame["row"]) == {"CE", "GCE"}
     for _, cell in frame.groupby(["row", "noise"]):
         fixed, tuned, gain = cell["mean"]
@@ -300,14 +304,14 @@ def test_noise_that_changed_no_label_is_told(declared: float) -> None:
     assert bool(told) == bool(declared)
 
 
-def test_other_data_have_no_published_column(tiny: Config) -> None:
+def test_other_data_have_no_published_column(configured: Config) -> None:
     config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"settings.images.dataset": "others"})
     frame = built(config, "accuracy-symmetric")
     assert frame["published"].isna().all()
     assert "rebuilt" not in page(config, "accuracy-symmetric", "md")
 
 
-def test_a_table_of_which_nothing_is_run_says_so(tiny: Config) -> None:
+def test_a_table_of_which_nothing_is_run_says_so(configured: Config) -> None:
     config = made_up.edit(STUDY, {"artefacts.pairs.options": {"pairs": [["ce", "sgce-q0.1"]]}})
     assert grid.sections(built(config, "pairs")) == []
     assert tables.EMPTY in page(config, "pairs", "html")
