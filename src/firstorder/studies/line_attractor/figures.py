@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from firstorder.bounds import Bound
+from firstorder.config import Count
 from firstorder.publish import style
 from firstorder.publish.registry import Results, figure
 from firstorder.publish.style import Drawing
@@ -138,7 +137,7 @@ def linear_steps(results: Results) -> Drawing:
 
 
 @figure("networks", reads=("dynamics.npz",))
-def networks(results: Results, *, most: Annotated[int, Bound(ge=1)] = 4) -> Drawing:
+def networks(results: Results, *, most: Count = 4) -> Drawing:
     """Figure 6: inputs, projections, right vectors and overlaps of several networks.
 
     At most `most`, evenly from the selection.
