@@ -674,8 +674,9 @@ def test_what_is_no_regular_file_is_named_and_does_not_hang(edited: Any, file: s
 def test_a_bad_config_yaml_is_one_line(edited: Any, content: bytes) -> None:
     root: Path = edited()
     (root / "config.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"config\.yaml: ") as refused:
+    with pytest.raises(ConfigError) as refused:
         load(root)
+    assert str(refused.value).startswith(f"{root / 'config.yaml'}: ")
     assert len(str(refused.value).splitlines()) == 1
 
 
