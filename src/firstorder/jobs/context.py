@@ -5,6 +5,7 @@ Nothing of it is in the job's spec: it decides no result (the device is recorded
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,14 +81,15 @@ class Context:
         return path
 
     @contextmanager
-    def scratch(self, name: str, suffix: str) -> Iterator[Path]:
-        """A file for what a job need not keep; of one that was killed, the next takes the place."""
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what a job need not keep. Those that killed jobs left go first."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        path = self.checkpoints / f"{name}-scratch{suffix}"
+        folder = files.beside(self.checkpoints / "scratch")
+        folder.mkdir()
         try:
-            yield path
+            yield folder
         finally:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def record(self, inputs: Iterable[str]) -> dict[str, Any]:
         """The provenance of a result that was made from the files `inputs`."""

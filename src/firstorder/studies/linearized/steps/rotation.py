@@ -67,7 +67,7 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         more = {"weights": _digest(weights), "memory_gib": spec["memory_gib"]}
         part = part_of(spec, task.index, "retrained", **more)
         identity = context.identity(part, decisive)
-        find = partial(_rotate, spec, inputs, context, identity, task, weights, images, device)
+        find = partial(_rotate, spec, inputs, context, task, weights, images, device)
         found = context.once(identity, find)
         for arm, outcome in found["outcomes"].items():
             outcomes[arm][task.index] = Outcome(**outcome)
@@ -90,7 +90,6 @@ def _rotate(
     spec: Spec,
     inputs: Files,
     context: Context,
-    identity: str,
     task: Task,
     weights: State,
     images: Tensor,
@@ -114,16 +113,16 @@ def _rotate(
     diverged = {"outcomes": dict.fromkeys(ROTATED, lost), "alignment": []}
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         return diverged
-    with context.scratch(identity, ".npy") as scratch:
-        gram, rows = None, []
+    with context.scratch() as scratch:
+        file, gram, rows = scratch / "kernel.npy", None, []
         if spec["kind"] == "eigenfunctions":
-            gram = ntk(module, images, memory_gib=memory, out=scratch)
+            gram = ntk(module, images, memory_gib=memory, out=file)
             if not usable(gram):
                 return diverged
             rows = _alignments(inputs, task, gram, device)
         if gram is None or list(module.buffers()):
             _reset_statistics(module, load(spec, inputs["init.safetensors"]))
-            gram = ntk(module, images, images[: task.test_from], memory_gib=memory, out=scratch)
+            gram = ntk(module, images, images[: task.test_from], memory_gib=memory, out=file)
             if not usable(gram):
                 return diverged
         initial, zero = read_array(inputs["kernel.npy"]), torch.zeros(len(images), 1)
