@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,26 @@ def test_killed_trainings_resume_and_end_with_the_same_bits(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def kills(run: Callable[[], None], part: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often a run is killed, at each checkpoint of a part, before it ends."""
+    save = checkpoint.save
+
+    def killing(kept: checkpoint.Checkpoint, *given: Any) -> None:
+        save(kept, *given)
+        if kept.path.stem.endswith(f"-{part}"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", killing)
+        for killed in range(100):
+            try:
+                run()
+                return killed
+            except KeyboardInterrupt:
+                continue
+    raise AssertionError("it does not go on from its checkpoint")
+
+
 def test_a_killed_solution_goes_on_and_leaves_no_checkpoint(
     finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,27 +266,27 @@ def test_a_killed_solution_goes_on_and_leaves_no_checkpoint(
     again("compute_kernel", "mlp", "tiny", "1")
     job = again.job("linearize", "mlp", "tiny", "1", "binary")
     context = replace(again.context(job), checkpoint_seconds=0.0)
-    save, killed = checkpoint.save, 0
-
-    def killing(kept: checkpoint.Checkpoint, *given: Any) -> None:
-        save(kept, *given)
-        if kept.path.stem.endswith(f"-{TRAIN}"):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", killing)
-        for killed in range(100):  # noqa: B007
-            try:
-                function("linearize")(job.spec, job.inputs, job.outputs, context)
-                break
-            except KeyboardInterrupt:
-                continue
-    assert 5 < killed < 99
+    run = partial(function("linearize"), job.spec, job.inputs, job.outputs, context)
+    assert kills(run, str(TRAIN), monkeypatch) > 5
     for arm in ("converged", "converged0", "ridge"):
         for name in (f"{arm}.csv", f"{arm}.npz"):
             one, other = (run.file(name, "binary").read_bytes() for run in (finished, again))
             assert one == other
     assert not list(context.checkpoints.glob("*.safetensors"))
+
+
+def test_a_killed_solution_on_a_trained_kernel_goes_on_and_leaves_nothing(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = finished.job("rotate", "mlp", "tiny", "1", "eigenfunctions")
+    kept, outputs = tmp_path / "kept", {name: str(tmp_path / name) for name in job.outputs}
+    context = replace(finished.context(job), checkpoints=kept, checkpoint_seconds=0.0)
+    run = partial(function("rotate"), job.spec, job.inputs, outputs, context)
+    assert kills(run, str(TRAIN), monkeypatch) > 5
+    for name in job.outputs:
+        if not name.endswith(".json"):
+            assert (tmp_path / name).read_bytes() == finished.file(name).read_bytes()
+    assert [each.name for each in kept.iterdir()] == ["finished"]
 
 
 def test_a_finished_family_is_written_again_without_training(

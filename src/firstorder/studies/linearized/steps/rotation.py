@@ -67,7 +67,7 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
         more = {"weights": _digest(weights), "memory_gib": spec["memory_gib"]}
         part = part_of(spec, task.index, "retrained", **more)
         identity = context.identity(part, decisive)
-        find = partial(_rotate, spec, inputs, context, task, weights, images, device)
+        find = partial(_rotate, spec, inputs, context, identity, task, weights, images, device)
         found = context.once(identity, find)
         for arm, outcome in found["outcomes"].items():
             outcomes[arm][task.index] = Outcome(**outcome)
@@ -90,6 +90,7 @@ def _rotate(
     spec: Spec,
     inputs: Files,
     context: Context,
+    identity: str,
     task: Task,
     weights: State,
     images: Tensor,
@@ -97,7 +98,8 @@ def _rotate(
 ) -> dict[str, Any]:
     """Alignment of the kernel of one trained network and linear models on it, as plain values.
 
-    The kernel is in a scratch file meanwhile. A network whose weights or kernel are not finite has
+    The kernel is in a scratch file meanwhile; only the converged model, whose steps take most of
+    the time, goes on where it was killed. A network whose weights or kernel are not finite has
     diverged, and so have the models on it.
     """
     import torch
@@ -106,6 +108,7 @@ def _rotate(
     from firstorder.linearized.normalised import scale_to
     from firstorder.linearized.outcome import Outcome
     from firstorder.linearized.tasks import by_training_set
+    from firstorder.training.checkpoint import Checkpoint
 
     memory = spec["memory_gib"]
     module = of_state(spec, weights, inputs["networks.safetensors"]).to(device)
@@ -113,6 +116,7 @@ def _rotate(
     diverged = {"outcomes": dict.fromkeys(ROTATED, lost), "alignment": []}
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         return diverged
+    checkpoint = Checkpoint(context.checkpoint(identity), identity, context.checkpoint_seconds)
     with context.scratch() as scratch:
         file, gram, rows = scratch / "kernel.npy", None, []
         if spec["kind"] == "eigenfunctions":
@@ -130,11 +134,12 @@ def _rotate(
         ((_, untrained, _),) = by_training_set(initial, [task])
         scale = scale_to(trained, untrained)
         train = partial(linear.train, spec, outputs=zero, tasks=[task], device=device)
+        converge = partial(linear.logistic, checkpoint=checkpoint)
         found = {
             "retrained": train(kernel=gram)[0],
             "retrained-scaled": train(kernel=gram, scale=scale)[0],
             "linear0-scaled": train(kernel=initial, scale=1 / scale)[0],
-            "retrained-converged": linear.solve(linear.logistic, gram, zero, [task], device)[0],
+            "retrained-converged": linear.solve(converge, gram, zero, [task], device)[0],
         }
         return {
             "outcomes": {arm: asdict(outcome[task.index]) for arm, outcome in found.items()},
