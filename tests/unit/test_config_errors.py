@@ -175,6 +175,36 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"digits.mean": [0.5, 0.5, 0.5], "digits.std": [0.2, 0.2, 0.2]},
         ["digits.mean: [0.5, 0.5, 0.5] is not allowed", "1 channels"],
     ),
+    "a mean in bytes": (
+        "recipes.yaml",
+        {"digits.mean": [127.5], "digits.std": [0.2]},
+        ["digits.mean", "scaled to [0, 1]; perhaps divide by 255"],
+    ),
+    "a deviation in bytes": (
+        "datasets.yaml",
+        {"digits.std": [64.0]},
+        ["digits.std", "scaled to [0, 1]; perhaps divide by 255"],
+    ),
+    "a name of a file that no rule matches": (
+        "datasets.yaml",
+        {"cifar10.files": [{"name": "my file.npz"}]},
+        ["cifar10.files.0.name", "letters, digits"],
+    ),
+    "a name of a file that stands for others": (
+        "datasets.yaml",
+        {"cifar10.files": [{"name": "in-place"}]},
+        ["cifar10.files.0.name", "give the file another name"],
+    ),
+    "the content of a split that there is not": (
+        "datasets.yaml",
+        {"digits.content": {"trian": {"count": 1, "sha256": "0" * 64}}},
+        ["digits", "content: trian is no split; write train, test"],
+    ),
+    "a test set whose tensors have the names of others": (
+        "datasets.yaml",
+        {"digits.extra_tests": {"a_images": 6}},
+        ["digits", "extra_tests: a_images: leave out its ending"],
+    ),
     "a deviation of zero": (
         "recipes.yaml",
         {"digits.mean": [0.5], "digits.std": [0.0]},

@@ -8,6 +8,7 @@ this package again in every job process.
 
 from firstorder.config.artefact import Artefact, Claim
 from firstorder.config.dataset import (
+    IN_PLACE,
     READERS,
     Content,
     Dataset,
@@ -41,6 +42,7 @@ from firstorder.config.values import (
 from firstorder.errors import ConfigError
 
 __all__ = [
+    "IN_PLACE",
     "READERS",
     "SLUG",
     "TUNED",

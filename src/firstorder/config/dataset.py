@@ -9,8 +9,21 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from firstorder.config.values import Count, Distinct, Place, Rate, Sha256, Slug, Strict, unwritable
+from firstorder.config.values import (
+    Count,
+    Deviations,
+    Distinct,
+    Means,
+    Place,
+    Rate,
+    Sha256,
+    Slug,
+    Strict,
+)
 from firstorder.errors import ConfigError
+
+IN_PLACE = "in-place"
+"""Stands among the names of raw files for all files of a container that is in place already."""
 
 
 class File(Strict):
@@ -31,9 +44,10 @@ class File(Strict):
     def _stays_in_its_folder(cls, name: str) -> str:
         if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
             raise ValueError("write a plain file name, without folders")
-        reason = unwritable(name)
-        if reason is not None:
-            raise ValueError(reason)
+        if not re.fullmatch(r"[a-zA-Z0-9._+][a-zA-Z0-9._+-]*", name):
+            raise ValueError("name it by letters, digits and `.`, `_`, `+`, `-` alone")
+        if name == IN_PLACE:
+            raise ValueError("it stands for files that are in place; give the file another name")
         return name
 
     @field_validator("urls")
@@ -115,9 +129,8 @@ class Dataset(Strict):
     """The published splits by what they decode to: any container of them is accepted."""
     classes: Distinct[str] = ()
     """Class names in label order; empty for images without labels."""
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    """Per channel, of pixel values scaled to [0, 1]."""
+    mean: Means
+    std: Deviations
     asymmetric: dict[int, int] | Literal["blocks"] = {}
     """Class-dependent noise: true class -> the class that it is mistaken for.
     `blocks`: within blocks of five classes each turns into the next (CIFAR-100)."""
@@ -150,8 +163,11 @@ class Dataset(Strict):
         channels, classes = self.shape[0], len(self.classes)
         if len(self.mean) != channels or len(self.std) != channels:
             raise ValueError(f"mean and std need one value for each of the {channels} channels")
-        if min(self.std) <= 0:
-            raise ValueError("std must be positive")
+        for name in set(self.content) - {"train", "test", *self.extra_tests}:
+            raise ValueError(f"content: {name} is no split; write train, test or an extra test")
+        for name in self.extra_tests:
+            if name.endswith(("_images", "_labels")):
+                raise ValueError(f"extra_tests: {name}: leave out its ending")
         for name in {"train", "test"} & set(self.extra_tests):
             raise ValueError(f"extra_tests: {name} is no further test set; give it another name")
         if self.test_from == "test" and "published" in self.extra_tests:

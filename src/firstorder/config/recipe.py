@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from firstorder.config.values import Count, Distinct, Place, Scalar, Strict, Threads
+from firstorder.config.values import (
+    Count,
+    Deviations,
+    Distinct,
+    Means,
+    Place,
+    Scalar,
+    Strict,
+    Threads,
+)
 from firstorder.errors import ConfigError
 
 
@@ -36,8 +45,8 @@ class Recipe(Strict):
     drop_last: bool = False
     evaluate_every: Count = 1
     """Epochs from one evaluation of the test set to the next; the last epoch always has one."""
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: Means | None = None
+    std: Deviations | None = None
     """Instead of the dataset's, to standardise each channel: protocols differ in the last digit."""
     augment: dict[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], Scalar] = {}
     """Augmentation, see `firstorder.data.images.augment`: crop (padding in pixels), flip
@@ -64,13 +73,6 @@ class Recipe(Strict):
                 bounds = f"from {least} to {most}" if kind == "flip" else f"of {least} or more"
                 raise ValueError(f"{kind}: {value}: write a number {bounds}")
         return augment
-
-    @field_validator("std")
-    @classmethod
-    def _positive(cls, std: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if std is not None and min(std, default=0.0) <= 0:
-            raise ValueError("must be positive")
-        return std
 
 
 def check_batch(recipe: Recipe, count: int, what: str, where: str) -> None:

@@ -20,6 +20,24 @@ Threads = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+def _means(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError("write means of pixel values scaled to [0, 1]; perhaps divide by 255")
+    return values
+
+
+def _deviations(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not values or not all(0 < value <= 1 for value in values):
+        raise ValueError("must be positive, of pixels scaled to [0, 1]; perhaps divide by 255")
+    return values
+
+
+Means = Annotated[tuple[float, ...], AfterValidator(_means)]
+"""Of the pixels of each channel, scaled to [0, 1]."""
+Deviations = Annotated[tuple[float, ...], AfterValidator(_deviations)]
+"""Standard deviations of the pixels of each channel, scaled to [0, 1]."""
+
+
 def unwritable(name: str) -> str | None:
     """Why Snakemake could not hand the name of a file to a command; None when it could.
 
