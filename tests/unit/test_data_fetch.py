@@ -98,6 +98,8 @@ class Publisher:
         if start:
             last = len(self.content) - 1
             request.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
+        if step == "less" and start:  # than was asked for, which is allowed
+            body = body[: len(body) // 2 + 1]
         if step == "mislabelled":
             request.send_header("Content-Encoding", "gzip")
         length = step.removeprefix("length ") if step.startswith("length ") else str(len(body))
@@ -392,6 +394,27 @@ def test_without_hard_links_what_is_there_is_looked_at_too(
         arrive(part, published(), destination)
     assert destination.read_bytes() == (there or CONTENT)
     assert part.exists() == (there == b"mine")
+
+
+def test_a_server_of_another_file_is_given_up_also_where_it_cuts_the_line(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.content = bytes(len(CONTENT))
+    publisher.steps = ["cut", "serve"] * 3
+    naps = Naps()
+    with pytest.raises(DataError, match="the server has another file"):
+        fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=naps)
+    assert len(publisher.requests) == 4 and not list(tmp_path.iterdir())
+
+
+def test_a_server_that_sends_less_than_it_was_asked_for_is_asked_for_the_rest(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    part_of(tmp_path, CONTENT[:1000])
+    publisher.steps = ["less", "less", "serve"]
+    fetch("data", published(publisher.url), [], tmp_path / "raw.bin", sleep=Naps())
+    assert (tmp_path / "raw.bin").read_bytes() == CONTENT
+    assert len(publisher.requests) == 3 and "" not in publisher.requests
 
 
 def test_a_full_disk_is_told_by_the_file_that_did_not_fit(

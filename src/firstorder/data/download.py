@@ -73,7 +73,7 @@ def download(
     destination.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + PATIENCE + (file.bytes or LARGEST) / SLOWEST
     with _part(destination) as (part, stream):
-        idle, most = 0, _size(stream)
+        idle, most, again = 0, _size(stream), False
         reason = ""
         while idle < ATTEMPTS:
             before = _size(stream)
@@ -95,10 +95,10 @@ def download(
                 return
             stream.truncate(0)
             most = 0
-            if not before:
+            if again or not before:
                 part.unlink(missing_ok=True)
                 raise FinalError(f"{found}; the server has another file or a proxy changed it")
-            reason = found  # the part was from another file or time: start over
+            reason, again = found, True  # the part was from another file or time: start over
             idle += 1
         raise FinalError(f"gave up after {ATTEMPTS} tries: {reason}")
 
@@ -203,6 +203,9 @@ def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -
                 stream.truncate(0)
                 have = 0
             _store(response, file, stream, have, deadline)
+            have, whole = _size(stream), span.rpartition("/")[2]
+            if whole.isdecimal() and have < int(whole[:16]):  # it sent less than it was asked for
+                raise PassingError(f"the server sent {have} of {whole} bytes")
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise PassingError(_short(error, url)) from None
     except (requests.RequestException, ValueError) as error:  # ValueError: a header of nonsense
