@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
+import os
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +34,7 @@ from firstorder.config import READERS, Dataset
 from firstorder.data import content, locate, parts, readers
 from firstorder.data.lists import label_numbers
 from firstorder.data.prepare import check, prepare
-from firstorder.data.prepared import Split, read_prepared
+from firstorder.data.prepared import Split, read_prepared, write_prepared
 from firstorder.data.readers import image_folder
 from firstorder.errors import DataError
 
@@ -563,6 +566,86 @@ def test_labels_of_parquet_that_are_no_whole_numbers_are_refused(
     parquet.write_table(table, tmp_path / "test-0.parquet")
     with pytest.raises(DataError, match="is no whole number"):
         prepare("d", own("parquet"), tmp_path, tmp_path / "out.safetensors")
+
+
+@needs_pyarrow
+def test_labels_of_parquet_whose_names_have_another_order_are_refused(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    images = [png(image) for image in splits()["train"].images[:3]]
+    table, dataset = pyarrow.table({"image": images, "label": [0, 1, 2]}), own("parquet")
+    dataset = dataset.model_copy(update={"train": 3, "test": 3})
+
+    def prepare_named(names: tuple[str, ...]) -> None:
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        noted = {"huggingface": json.dumps({"info": {"features": features}})}
+        for split in ("train", "test"):
+            path = tmp_path / f"{split}-0.parquet"
+            parquet.write_table(table.replace_schema_metadata(noted), path)
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+    prepare_named(CLASSES)
+    with pytest.raises(DataError, match="its labels are cow, bee, ant, but ant, bee, cow are"):
+        prepare_named(CLASSES[::-1])
+
+
+def test_numbered_folders_of_all_splits_are_numbered_alike(tmp_path: Path) -> None:
+    """Of classes called 1 and 2: folders 1 and 2 to train, 0 and 1 to test."""
+    image = png(splits()["train"].images[0])
+    write_files(tmp_path, {f"train/{each}/a.png": image for each in "12"})
+    write_files(tmp_path, {f"test/{each}/a.png": image for each in "01"})
+    dataset = own("image_folder", train=2, test=2, classes=("1", "2"))
+    with pytest.raises(DataError, match=r"test: one folder a class .*missing 2; not declared 0"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    (tmp_path / "test/0").rename(tmp_path / "test/2")
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").train_labels.tolist() == [0, 1]
+
+
+def test_one_class_in_two_spellings_of_its_name_is_refused(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
+    write_files(tmp_path, {f"train/{each}/a.png": b"" for each in [*names, "b"]})
+    write_files(tmp_path, {f"test/{each}/a.png": b"" for each in "éb"})
+    dataset = own("image_folder", train=3, test=2, classes=("é", "b"))
+    with pytest.raises(DataError, match="one name in two spellings; leave one"):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_pixels_that_are_not_as_they_were_announced_are_refused(tmp_path: Path) -> None:
+    class Lazy:
+        dtype, shape = np.dtype(np.uint8), (4, 3, 2, 2)
+
+        def __init__(self, block: np.ndarray) -> None:
+            self.block = block
+
+        def __getitem__(self, key: slice) -> np.ndarray:
+            return self.block
+
+    labels = np.zeros(4, np.int64)
+    for block in (np.zeros(Lazy.shape, np.float32), np.zeros((3, 3, 2, 2), np.uint8)):
+        with pytest.raises(DataError, match="where its reader announced uint8 of shape"):
+            write_prepared(tmp_path / "d", "d", ("a",), {"train": Split(Lazy(block), labels)})
+        assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_may_not_be_looked_into_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    look = os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("inner"):
+            raise PermissionError
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("closed"))
+    others = [str(tmp_path / "closed"), str(tmp_path / "closed/inner"), "absent", "a/../b"]
+    assert locate.places(tmp_path, others) == tuple(
+        tmp_path / each for each in (".", "absent", "b")
+    )
 
 
 def test_archives_that_unpack_to_too_much_are_refused(

@@ -59,7 +59,10 @@ class Images:
 def write_prepared(
     path: str | Path, name: str, classes: tuple[str, ...], splits: Mapping[str, Split]
 ) -> None:
-    """Write the splits of dataset `name` to `path`, atomically; images pass in blocks."""
+    """Write the splits of dataset `name` to `path`, atomically; images pass in blocks.
+
+    DataError where a block is not what its images say of themselves.
+    """
     # Labels first: their eight-byte numbers then start at multiples of eight.
     tensors: dict[str, Pixels] = {
         **{f"{split}_labels": splits[split].labels for split in splits},
@@ -81,7 +84,14 @@ def write_prepared(
         stream.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors.values():
             for start in range(0, tensor.shape[0], BLOCK):
-                stream.write(np.ascontiguousarray(tensor[start : start + BLOCK]).tobytes())
+                block = np.ascontiguousarray(tensor[start : start + BLOCK])
+                expected = (min(BLOCK, tensor.shape[0] - start), *tensor.shape[1:])
+                if block.shape != expected or block.dtype != tensor.dtype:
+                    raise DataError(
+                        f"{name}: {block.dtype} of shape {block.shape} where its reader announced "
+                        f"{tensor.dtype} of shape {expected}; mend the reader"
+                    )
+                stream.write(block.tobytes())
 
 
 def read_prepared(path: str | Path) -> Images:

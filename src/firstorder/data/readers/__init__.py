@@ -94,7 +94,7 @@ def named(name: str) -> Reader:
         own = function(name, "reader", DataError)
         try:
             inspect.signature(own).bind(None, None)
-        except TypeError:
+        except (TypeError, ValueError):  # ValueError: of some of Python's own, it cannot be told
             raise DataError(f"reader {name}: must take (dataset, folder)") from None
 
         def read(dataset: Dataset, files: Files) -> dict[str, Split]:

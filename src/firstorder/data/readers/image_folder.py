@@ -8,7 +8,7 @@ class and name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,16 @@ def spellings(dataset: Dataset, split: str) -> tuple[str, ...]:
 @reader("image_folder", layouts=layouts, channels=(1, 3), streamed=True)
 def image_folder(dataset: Dataset, files: Files) -> dict[str, Split]:
     """A split for every folder; images are decoded in blocks while the dataset is written."""
-    return {split: _split(dataset, folder) for split, folder in files.items()}
+    places = {split: _class_folders(folder) for split, folder in files.items()}
+    names = _names(dataset, {files[split]: found for split, found in places.items()})
+    return {
+        split: _split(dataset, [found[name] for name in names]) for split, found in places.items()
+    }
 
 
-def _split(dataset: Dataset, folder: Path) -> Split:
+def _split(dataset: Dataset, places: list[Path]) -> Split:
     examples: list[tuple[Path, int]] = []
-    for label, place in enumerate(_class_folders(dataset, folder)):
+    for label, place in enumerate(places):
         for path in sorted(place.iterdir()):
             if is_clutter(path.name):
                 continue
@@ -64,16 +68,26 @@ def _split(dataset: Dataset, folder: Path) -> Split:
     return Split(pictures_of(dataset, tuple(path for path, _ in examples)), labels)
 
 
-def _class_folders(dataset: Dataset, folder: Path) -> list[Path]:
-    """The folder of every class in label order: by its name, or by its label."""
-    found = {composed(path.name): path for path in folder.iterdir() if not is_clutter(path.name)}
-    classes = tuple(map(composed, dataset.classes))
-    for path in found.values():
+def _class_folders(folder: Path) -> dict[str, Path]:
+    """The folders of classes in that of a split, by name."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if is_clutter(path.name):
+            continue
         if not path.is_dir():
             raise DataError(f"{path}: not a folder of a class; move it away")
+        if (twin := found.setdefault(composed(path.name), path)) != path:
+            raise DataError(f"{path} and {twin}: one name in two spellings; leave one")
+    return found
+
+
+def _names(dataset: Dataset, splits: Mapping[Path, Mapping[str, Path]]) -> tuple[str, ...]:
+    """The names of the classes' folders in label order, in all splits: of classes, or labels."""
+    classes = tuple(map(composed, dataset.classes))
     for names in (classes, tuple(map(str, range(len(classes))))):
-        if set(found) == set(names):
-            return [found[name] for name in names]
+        if all(set(found) == set(names) for found in splits.values()):
+            return names
+    folder, found = next(each for each in splits.items() if set(each[1]) != set(classes))
     missing = [name for name in classes if name not in found]
     extra = sorted(found.keys() - set(classes))
     raise DataError(

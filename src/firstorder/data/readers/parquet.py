@@ -4,6 +4,7 @@ column of labels. Needs pyarrow (`pip install 'firstorder[parquet]'`)."""
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def _rows(dataset: Dataset, path: Path) -> Iterator[tuple[str, Image.Image, int]
             if sum(table.metadata.row_group(each).total_byte_size for each in groups) > LARGEST:
                 raise DataError(f"{path}: unpacks to more than {LARGEST} bytes; replace it")
             columns = [_column(table, names, path) for names in (IMAGES, LABELS)]
+            _check_classes(dataset, table, columns[1], path)
             for batch in table.iter_batches(ROWS, columns=columns):
                 for picture, label in zip(
                     batch.column(columns[0]).to_pylist(),
@@ -110,6 +112,21 @@ def _column(table: Any, names: tuple[str, ...], path: Path) -> str:
         known = ", ".join(table.schema_arrow.names)
         raise DataError(f"{path}: no column {' or '.join(names)}; it has {known}")
     return there[0]
+
+
+def _check_classes(dataset: Dataset, table: Any, column: str, path: Path) -> None:
+    """Refuse labels that the file gives the declared names, but in another order."""
+    noted = (table.schema_arrow.metadata or {}).get(b"huggingface", b"")
+    try:
+        names = json.loads(noted)["info"]["features"][column]["names"]
+    except (TypeError, ValueError, KeyError):
+        return  # it says nothing of names
+    declared = list(dataset.classes)
+    if isinstance(names, list) and names != declared and sorted(names, key=str) == sorted(declared):
+        raise DataError(
+            f"{path}: its labels are {', '.join(names)}, but {', '.join(declared)} are declared; "
+            "correct `classes` in datasets.yaml"
+        )
 
 
 def _picture(value: Any, mode: str, where: str) -> Image.Image:
