@@ -76,7 +76,7 @@ def tar_members(path: Path, wanted: set[str]) -> dict[str, bytes]:
             break
     missing = sorted(wanted - found.keys())
     if missing:
-        raise DataError(f"{path}: lacks {', '.join(missing)}; fetch it again")
+        raise DataError(f"{path}: lacks {', '.join(missing)}; replace it")
     return found
 
 

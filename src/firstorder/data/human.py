@@ -86,4 +86,4 @@ def _vector(path: Path, key: object, value: object) -> np.ndarray:
 
 
 def _foreign(path: Path, reason: str) -> DataError:
-    return DataError(f"{path}: not a CIFAR-N label file ({reason}); fetch it again")
+    return DataError(f"{path}: not a CIFAR-N label file ({reason}); replace it")

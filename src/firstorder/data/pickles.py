@@ -78,9 +78,9 @@ def load_plain(data: bytes, where: str) -> Any:
     try:
         return _Machine(data).run()
     except _RefusedError as error:
-        raise DataError(f"{where}: not plain data: {error}") from None
+        raise DataError(f"{where}: not plain data: {error}; replace it") from None
     except IndexError:
-        raise DataError(f"{where}: not plain data: its stack is empty") from None
+        raise DataError(f"{where}: not plain data: its stack is empty; replace it") from None
 
 
 class _Machine:

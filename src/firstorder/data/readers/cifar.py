@@ -122,18 +122,18 @@ def _entry(loaded: dict[str, Any], name: str, key: bytes, path: Path) -> Any:
         for spelled in (key, key.decode()):
             if isinstance(content.get(spelled), (list, np.ndarray)):
                 return content[spelled]
-    raise DataError(f"{path}: {name} has no {key.decode()}; fetch it again")
+    raise DataError(f"{path}: {name} has no {key.decode()}; replace it")
 
 
 def _pixels(found: Any, path: Path) -> np.ndarray:
     pixels = np.asarray(found)
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
-        raise DataError(f"{path}: images are not rows of 3072 bytes; fetch it again")
+        raise DataError(f"{path}: images are not rows of 3072 bytes; replace it")
     return pixels
 
 
 def _labels(found: Any, path: Path) -> np.ndarray:
     labels = np.asarray(found)
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(f"{path}: labels are not integers; fetch it again")
+        raise DataError(f"{path}: labels are not integers; replace it")
     return labels.astype(np.int64)

@@ -66,11 +66,9 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     start = 4 + 4 * dimensions
     data = unpacked(path, LARGEST)
     if len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(
-            f"{path}: not an IDX file of bytes in {dimensions} dimensions; fetch it again"
-        )
+        raise DataError(f"{path}: not an IDX file of bytes in {dimensions} dimensions; replace it")
     shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
     array = np.frombuffer(data, np.uint8, offset=start)
     if array.size != math.prod(shape):
-        raise DataError(f"{path}: {array.size} bytes do not make an array {shape}; fetch it again")
+        raise DataError(f"{path}: {array.size} bytes do not make an array {shape}; replace it")
     return array.reshape(shape)
