@@ -262,3 +262,44 @@ GREY: dict[str, tuple[str, Write]] = {
     "npz": ("npz", lambda found, folder: np.savez(folder / "mine.npz", **_arrays(found))),
 }
 """The same for images with one channel."""
+
+
+def write_jpeg(
+    path: Path, size: tuple[int, int], colour: tuple[int, int, int], mode: str = "RGB"
+) -> None:
+    """Write a picture of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).convert(mode).save(path, format="JPEG", quality=95)
+
+
+def webvision_folder(folder: Path) -> Dataset:
+    """WebVision as published, of two of its classes and with one image of another; declared."""
+    write_jpeg(folder / "google/q0001/a.jpg", (60, 40), (200, 0, 0))
+    write_jpeg(folder / "google/q0002/b c.jpg", (20, 50), (0, 200, 0), mode="L")
+    write_jpeg(folder / "google/q0003/c.jpg", (40, 40), (0, 0, 200), mode="CMYK")
+    write_jpeg(folder / "val_images_256/val000001.jpg", (64, 64), (9, 9, 9))
+    for synset in ("n01440764", "n01443537"):
+        write_jpeg(folder / f"ilsvrc12_val/{synset}/ILSVRC2012_val_1.JPEG", (50, 32), (90, 90, 90))
+    (folder / "train_filelist_google.txt").write_text(
+        "google/q0001/a.jpg 0\ngoogle/q0002/b c.jpg 1\ngoogle/q0003/c.jpg 1\ngoogle/q0009/z.jpg 7\n"
+    )
+    (folder / "val_filelist.txt").write_text("val000001.jpg 1\nval050000.jpg 999\n")
+    (folder / "synsets.txt").write_text(
+        "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\nn01484850 shark\n"
+    )
+    return Dataset(
+        title="WebVision",
+        source="made here",
+        reader="webvision",
+        shape=(3, 32, 32),
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        train=3,
+        test=1,
+        extra_tests={"ilsvrc12": 2},
+        classes=("tench", "goldfish"),
+        files=tuple(
+            File(name=name)
+            for name in ("train_filelist_google.txt", "val_filelist.txt", "synsets.txt")
+        ),
+    )

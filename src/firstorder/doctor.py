@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from firstorder.config import File
@@ -137,7 +138,7 @@ def _source(job: Job) -> Finding:
     if "file" not in job.spec:
         return Finding(f"{dataset}: in place, {path}")
     declared = File.model_validate(job.spec["file"])
-    if path.exists():
+    if os.path.lexists(path):  # a link to nothing is in the way
         problem = locate.state(path, declared)
         if problem is not None:
             mend = "move it away, or put the right file there"
@@ -147,7 +148,7 @@ def _source(job: Job) -> Finding:
     if found is not None:
         return Finding(f"{dataset}: {file} will be taken from {found.parent}")
     if not place["urls"]:
-        return Finding(f"{dataset}: {file} is missing", place["help"])
+        return Finding(f"{dataset}: {file} is missing", place["help"] or f"place it at {path}")
     answers = [url for url in place["urls"] if _answers(url)]
     if answers:
         host = urlsplit(answers[0]).hostname
@@ -160,14 +161,17 @@ def _source(job: Job) -> Finding:
 
 
 def _answers(url: str) -> bool:
-    """Whether a source would send its file; only the head is asked for."""
+    """Whether a source would send its file; only the head is asked for, if it gives that."""
     import requests
 
     from firstorder.data.download import FinalError, check_redirect
 
-    hooks = {"response": check_redirect}
+    options: dict[str, Any] = {"timeout": REACH_SECONDS, "hooks": {"response": check_redirect}}
     try:
-        return requests.head(url, timeout=REACH_SECONDS, allow_redirects=True, hooks=hooks).ok
+        if requests.head(url, allow_redirects=True, **options).ok:
+            return True
+        with requests.get(url, stream=True, **options) as answer:
+            return answer.ok
     except (requests.RequestException, FinalError, ValueError):  # ValueError: a header of nonsense
         return False
 

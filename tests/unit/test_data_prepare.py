@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import yaml
+from containers import webvision_folder
 from PIL import ExifTags, Image
 from safetensors.numpy import load_file
 
@@ -354,43 +355,6 @@ def test_a_pickled_program_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 # WebVision
-
-
-def picture(
-    path: Path, size: tuple[int, int], colour: tuple[int, int, int], mode: str = "RGB"
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).convert(mode).save(path, format="JPEG", quality=95)
-
-
-def webvision_folder(folder: Path) -> Dataset:
-    picture(folder / "google/q0001/a.jpg", (60, 40), (200, 0, 0))
-    picture(folder / "google/q0002/b c.jpg", (20, 50), (0, 200, 0), mode="L")
-    picture(folder / "google/q0003/c.jpg", (40, 40), (0, 0, 200), mode="CMYK")
-    picture(folder / "val_images_256/val000001.jpg", (64, 64), (9, 9, 9))
-    for synset in ("n01440764", "n01443537"):
-        picture(folder / f"ilsvrc12_val/{synset}/ILSVRC2012_val_1.JPEG", (50, 32), (90, 90, 90))
-    (folder / "train_filelist_google.txt").write_text(
-        "google/q0001/a.jpg 0\ngoogle/q0002/b c.jpg 1\ngoogle/q0003/c.jpg 1\ngoogle/q0009/z.jpg 7\n"
-    )
-    (folder / "val_filelist.txt").write_text("val000001.jpg 1\nval050000.jpg 999\n")
-    (folder / "synsets.txt").write_text(
-        "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\nn01484850 shark\n"
-    )
-    return declare(
-        reader="webvision",
-        shape=(3, 32, 32),
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        train=3,
-        test=1,
-        extra_tests={"ilsvrc12": 2},
-        classes=("tench", "goldfish"),
-        files=tuple(
-            File(name=name)
-            for name in ("train_filelist_google.txt", "val_filelist.txt", "synsets.txt")
-        ),
-    )
 
 
 def test_webvision_keeps_the_first_classes_and_both_test_sets(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from containers import COLOUR, binary_files, declaration, splits, write_files
+from containers import (
+    COLOUR,
+    binary_files,
+    declaration,
+    idx_files,
+    splits,
+    webvision_folder,
+    write_files,
+)
 
 from firstorder import doctor
+from firstorder.config import IN_PLACE
 from firstorder.data import steps
 from firstorder.data.prepared import read_prepared
 from firstorder.errors import DataError, UserError
@@ -36,8 +47,8 @@ def planned(
             cells = {"cells.curves": {"settings": ["made"], "noises": ["symmetric-0.4"]}}
             tuning = {"tuning.noise": "symmetric-0.4"}
             edited("studies/symmetrization/smoke.yaml", setting | cells | tuning)
-        reader = changes.pop("reader", "cifar")
-        entry = declaration(reader, splits(), **changes).model_dump(mode="json")
+        reader, channels = changes.pop("reader", "cifar"), changes.pop("channels", 3)
+        entry = declaration(reader, splits(channels), **changes).model_dump(mode="json")
         edited("datasets.yaml", {"made": entry})
         folders = {name: str(tmp_path / name) for name in ("results", "resources")}
         return plans.make("config", folders)
@@ -65,7 +76,95 @@ def test_a_container_in_place_is_used_without_fetching(
     COLOUR["python unpacked"][1](splits(), tmp_path / "other")
     assert found == prepared(planned(folders=["../../other"]))
     (found_again,) = steps.raw_names(planned().config, "made")
-    assert found_again == steps.IN_PLACE
+    assert found_again == IN_PLACE
+
+
+@pytest.mark.parametrize("reader", ["idx", "npz"])
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_the_root_folder_of_torchvision_is_used_as_torchvision_leaves_it(
+    reader: str, unpacked: bool, planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """Packed files and, usually, what they unpack to, below the name of the dataset."""
+    files = idx_files(splits(1))
+    packed = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
+    declared = [
+        {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in packed.items()
+    ]
+    write_files(tmp_path / "resources/made/madeX/raw", {**packed, **(files if unpacked else {})})
+    plan = planned(reader=reader, channels=1, files=declared, title="made-X")
+    assert steps.raw_names(plan.config, "made") == (IN_PLACE,)
+    found = prepared(plan)
+    write_files(tmp_path / "resources/made", packed)
+    plan = planned(reader="idx", channels=1, files=declared)
+    assert IN_PLACE not in steps.raw_names(plan.config, "made")
+    assert found == prepared(plan)
+
+
+@pytest.mark.parametrize("lists", ["elsewhere/info", "elsewhere", "resources/made"])
+def test_webvision_may_lie_in_a_folder_elsewhere_as_a_whole_or_in_part(
+    lists: str, edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    entry = webvision_folder(tmp_path / "elsewhere").model_dump(mode="json")
+    (tmp_path / lists).mkdir(parents=True, exist_ok=True)
+    for path in sorted((tmp_path / "elsewhere").glob("*.txt")):
+        path.rename(tmp_path / lists / path.name)
+    edited("datasets.yaml", {"made": {**entry, "folders": ["info", "../../elsewhere"]}})
+    places = {name: str(tmp_path / name) for name in ("results", "resources")}
+    prepared(plans.make("config", places))
+    images = read_prepared(tmp_path / "results/smoke/datasets/made.safetensors")
+    assert images.train_labels.tolist() == [0, 1, 1]
+
+
+def test_a_container_that_nothing_verifies_does_not_stand_for_files_with_checksums(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    arrays = {f"{k}_{p}": getattr(s, p) for k, s in splits().items() for p in s._fields}
+    (tmp_path / "resources/made").mkdir(parents=True)
+    np.savez(tmp_path / "resources/made/other.npz", **arrays)
+    declared = [{"name": "a.npz", "sha256": "0" * 64}]
+    plan = planned(reader="npz", files=declared, content={})
+    assert steps.raw_names(plan.config, "made") == ("a.npz",)
+    assert steps.raw_names(planned(reader="npz", files=declared).config, "made") == (IN_PLACE,)
+
+
+def test_a_container_that_is_not_the_published_data_is_named_with_the_mend(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    (tmp_path / "resources/made").mkdir(parents=True)
+    stray = tmp_path / "resources/made/features.npz"
+    np.savez(stray, features=np.zeros(3))
+    with pytest.raises(UserError, match=r"features\.npz: no train_images.* made: move it away"):
+        prepared(planned())
+    arrays = {f"{k}_{p}": getattr(s, p) for k, s in splits().items() for p in s._fields}
+    np.savez(stray, **arrays | {"train_images": 255 - arrays["train_images"]})
+    for receipt in (tmp_path / "results").rglob("in-place.json"):
+        receipt.unlink()
+    with pytest.raises(UserError, match=r"features\.npz \(reader npz\): train: .*move it away"):
+        prepared(planned())
+
+
+def test_raw_files_in_two_folders_are_one_line(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    files = idx_files(splits(1))
+    declared = [
+        {"name": f"{name}.gz", "sha256": hashlib.sha256(gzip.compress(content)).hexdigest()}
+        for name, content in files.items()
+    ]
+    write_files(tmp_path / "all", {f"{n}.gz": gzip.compress(c) for n, c in files.items()})
+    changes: dict[str, Any] = {"reader": "idx", "channels": 1, "files": declared}
+    plan = planned(**changes, folders=[str(tmp_path / "all")])
+    names = steps.raw_names(plan.config, "made")
+    for file in names[:2]:
+        run(plan, plan.job("fetch", "made", file))
+    places = {"results": str(tmp_path / "results"), "resources": str(tmp_path / "large")}
+    moved = plans.make("config", places)
+    for file in names[2:]:
+        run(moved, moved.job("fetch", "made", file))
+    with pytest.raises(UserError, match=r"resources/made and .*large/made; delete .* and run"):
+        run(moved, moved.job("prepare", "made"))
 
 
 def test_files_that_changed_since_their_receipt_are_refused(

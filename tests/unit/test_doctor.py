@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from projects import ROOT, Project
 
 from firstorder import doctor, files
@@ -61,6 +63,34 @@ def test_files_in_place_or_in_a_local_folder_are_not_asked_of_the_network(
     assert f"{ARCHIVE} will be taken from {elsewhere}" in doctor.examine(planned())[0]
     files.write_text(toy.folder / "resources" / "cifar10" / ARCHIVE, "bytes")
     assert f"{ARCHIVE} is in place" in doctor.examine(planned())[0]
+
+
+def test_what_nothing_serves_or_what_is_in_the_way_is_told_with_the_mend(toy: Project) -> None:
+    use(toy, "cifar10")
+    change = {"files": [{"name": ARCHIVE}], "help": ""}
+    toy.edit("datasets.yaml", lambda known: known["cifar10"].update(change))
+    text, ready = doctor.examine(planned())
+    assert f"place it at resources/cifar10/{ARCHIVE}" in text and not ready
+    (toy.folder / "resources/cifar10").mkdir(parents=True)
+    (toy.folder / "resources/cifar10" / ARCHIVE).symlink_to("nowhere")
+    text, ready = doctor.examine(planned())
+    assert "move it away, or put the right file there" in text and not ready
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "expected"), [(200, 500, True), (405, 200, True), (405, 404, False)]
+)
+def test_a_server_that_gives_no_heads_is_asked_for_the_file(
+    head: int, get: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(status: int) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.raw = status, io.BytesIO()
+        return response
+
+    monkeypatch.setattr(requests, "head", lambda *_, **__: answer(head))
+    monkeypatch.setattr(requests, "get", lambda *_, **__: answer(get))
+    assert doctor._answers("https://example.org/file") == expected
 
 
 def test_bundled_data_needs_no_download_and_every_step_is_listed(toy: Project) -> None:

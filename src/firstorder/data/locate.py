@@ -44,8 +44,22 @@ def folders(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
 
 
 def places(folder: Path, others: Sequence[str | Path]) -> tuple[Path, ...]:
-    """`folder`, and `others`: relative ones lie in it, `~` is the home."""
-    return (folder, *(folder / Path(other).expanduser() for other in others))
+    """`folder`, and `others`: relative ones lie in it, `~` is the home.
+
+    Those that may not be looked into are passed over. `..` leaves a folder that is not there, too.
+    """
+    found = (os.path.normpath(folder / Path(other).expanduser()) for other in others)
+    return (folder, *(Path(each) for each in found if _may_look_into(each)))
+
+
+def _may_look_into(folder: str) -> bool:
+    try:
+        os.stat(folder)
+    except PermissionError:
+        return False
+    except OSError:  # it is not there
+        return True
+    return os.access(folder, os.R_OK)
 
 
 def find(dataset: Dataset, folder: Path) -> Source | None:
@@ -208,8 +222,16 @@ def mend(dataset: Dataset, folder: Path) -> str:
 
 def _complete(dataset: Dataset, folder: Path) -> Iterator[Source]:
     for reader, place, files in _candidates(dataset, folders(dataset, folder)):
-        if all(path.exists() for path in files.values()):
+        if all(path.exists() for path in files.values()) and _verified(dataset, files):
             yield Source(reader.name, place, files)
+
+
+def _verified(dataset: Dataset, files: dict[str, Path]) -> bool:
+    """Whether there is something to know the files by, where something is declared at all."""
+    checked = {each.name for each in dataset.files if each.md5 or each.sha256}
+    if dataset.content or dataset.path is not None or not checked:
+        return True
+    return checked <= {path.name for path in files.values()}
 
 
 def _files(reader: readers.Reader, dataset: Dataset, place: Path) -> list[Path]:

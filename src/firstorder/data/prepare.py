@@ -28,11 +28,7 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
     source = locate.source(name, dataset, folder)
     if (found := locate.wrong(dataset, source)) is not None:
         raise DataError(f"{found[0]}: {found[1]}; move it away and fetch it again")
-    published = readers.named(source.reader).read(dataset, source.files)
-    problem = content.problem(dataset.content, published)
-    if problem is not None:
-        where = f"{source.folder} (reader {source.reader})" if source.files else source.reader
-        raise DataError(f"{name}: {where}: {problem}")
+    published = _read(name, dataset, source)
     if source.files:
         log.info("%s: read from %s by %s", name, source.folder, source.reader)
     _check_lists(name, dataset, source, published)
@@ -46,6 +42,22 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
         if problem is not None:
             raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
+
+
+def _read(name: str, dataset: Dataset, source: Source) -> dict[str, Split]:
+    """The published splits, known by their content where that is declared."""
+    taken = "" if source.reader == dataset.reader else f"; it was taken for {name}: move it away"
+    try:
+        published = readers.named(source.reader).read(dataset, source.files)
+    except DataError as error:
+        raise DataError(f"{error}{taken}") from None
+    problem = content.problem(dataset.content, published)
+    if problem is not None:
+        if not source.files:
+            raise DataError(f"{name}: {source.reader}: {problem}")
+        files = ", ".join(dict.fromkeys(map(str, source.files.values())))
+        raise DataError(f"{name}: {files} (reader {source.reader}): {problem}; move it away")
+    return published
 
 
 def check(name: str, dataset: Dataset, raw_folder: Path) -> None:

@@ -7,11 +7,12 @@ dataset is in place in another container, or is the user's own, one receipt stan
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstorder.config import Config, ConfigError, Dataset, File, lookup
+from firstorder.config import IN_PLACE, Config, ConfigError, Dataset, File, lookup
 from firstorder.errors import DataError
 from firstorder.jobs import code
 from firstorder.jobs import study as studies
@@ -29,10 +30,6 @@ UNDECODED = {
 """What a declaration says of a dataset besides how its raw files are decoded."""
 STANDARD = {"mean", "std"}
 """What no reader reads but, perhaps, one of the user's own."""
-
-
-IN_PLACE = "in-place"
-"""Stands among the names of raw files for all files of a container that is in place already."""
 
 
 def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
@@ -66,18 +63,12 @@ def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
     """Decode the raw files of a dataset into one file of tensors."""
     from firstorder.data import prepare as decode
 
-    declared = _declared(spec)
+    declared = _declared(spec).model_copy(update={"folders": context.aside["folders"]})
     if IN_PLACE in inputs:
-        folders = {_container(inputs[IN_PLACE], context.aside["path"], spec["name"], declared)}
+        folder = _container(inputs[IN_PLACE], context.aside["path"], spec["name"], declared)
     else:
-        folders = {Path(raw_file(receipt)).parent for receipt in inputs.values()}
-    assert len(folders) <= 1, folders
-    decode.prepare(
-        spec["name"],
-        declared,
-        next(iter(folders), Path()),  # bundled data lie in no folder
-        Path(outputs["dataset"]),
-    )
+        folder = _one_folder(list(inputs.values()))
+    decode.prepare(spec["name"], declared, folder, Path(outputs["dataset"]))
 
 
 def _declared(spec: Spec) -> Dataset:
@@ -109,6 +100,18 @@ def _container(receipt: str, path: str, name: str, declared: Dataset) -> Path:
             "and run again to verify these"
         )
     return Path(path)
+
+
+def _one_folder(receipts: Sequence[str]) -> Path:
+    """The folder of the raw files that receipts name; of bundled data, which have none, any."""
+    folders = {Path(raw_file(receipt)).parent: receipt for receipt in receipts}
+    if len(folders) > 1:
+        places = " and ".join(map(str, folders))
+        raise DataError(
+            f"the raw files of one dataset are in {places}; delete {Path(receipts[0]).parent} and "
+            "run again to place them together"
+        )
+    return next(iter(folders), Path())
 
 
 def raw_file(receipt: str) -> str:
@@ -217,9 +220,12 @@ def raw_names(config: Config, dataset: str) -> tuple[str, ...]:
     from firstorder.data import locate
 
     found = locate.find(declared, folder)
-    if found is None or set(own) <= {path.name for path in found.files.values()}:
+    if found is None:
         return own
-    return (IN_PLACE,)
+    # Fetching looks for each by its name, in these folders and in none below them.
+    looked_in = locate.places(folder, declared.folders)
+    placed = {path.name for path in found.files.values() if path.parent in looked_in}
+    return own if set(own) <= placed else (IN_PLACE,)
 
 
 def _prepare_spec(config: Config, dataset: str) -> dict[str, Any]:
@@ -228,10 +234,22 @@ def _prepare_spec(config: Config, dataset: str) -> dict[str, Any]:
         "name": dataset,
         # It tells where the files lie: the root folder of torchvision has a folder for each title.
         # A reader of the user's own sees it too; errors of the others say the name.
-        "title": declared.title if declared.reader == "idx" or ":" in declared.reader else "",
+        "title": declared.title if _title_is_read(declared) else "",
         "dataset": dataset_spec(declared),
         "files": [_checksums(file) for file in declared.files],
     }
+
+
+def _title_is_read(declared: Dataset) -> bool:
+    """Whether the reader may be `idx`, also in the place of another one, or is the user's own."""
+    may_be_idx = declared.shape[0] == 1 and bool(declared.content)
+    return declared.reader == "idx" or ":" in declared.reader or may_be_idx
+
+
+def _elsewhere(config: Config, dataset: str) -> tuple[str, ...]:
+    """The dataset's own `folders`, in full."""
+    own, folder = config.datasets[dataset].folders, raw_folder(config, dataset)
+    return tuple(os.path.abspath(folder / Path(each).expanduser()) for each in own)
 
 
 def _in_place_job(config: Config, dataset: str) -> Job:
@@ -297,7 +315,10 @@ def _prepare_job(config: Config, dataset: str) -> Job:
         code=("firstorder.data.steps:prepare", *_reader_code(declared.reader)),
         # Raw and prepared pixels, unless they pass in blocks.
         demand=Demand(megabytes=2000 + (0 if streamed else 3 * megabytes(declared)), minutes=60),
-        aside=_in_place_job(config, dataset).aside if IN_PLACE in names else {},
+        aside={
+            **(_in_place_job(config, dataset).aside if IN_PLACE in names else {}),
+            "folders": _elsewhere(config, dataset),
+        },
     )
 
 
