@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from firstorder.config import File
+from firstorder.errors import DataError
 from firstorder.jobs import forecast
 from firstorder.jobs.job import Job
 from firstorder.jobs.plan import Plan
@@ -130,12 +131,16 @@ def _data(jobs: list[Job]) -> Iterator[Finding]:
 
 
 def _source(job: Job) -> Finding:
-    from firstorder.data import locate
+    from firstorder.data import locate, steps
 
     dataset, file = job.key
     place = job.aside
     path = Path(place["path"])
     if "file" not in job.spec:
+        try:
+            steps.in_place(job.spec, place["path"])
+        except DataError as error:
+            return Finding(f"{dataset}: {error}", "the files that are in place are not right")
         return Finding(f"{dataset}: in place, {path}")
     declared = File.model_validate(job.spec["file"])
     if os.path.lexists(path):  # a link to nothing is in the way

@@ -145,6 +145,21 @@ def test_a_container_that_is_not_the_published_data_is_named_with_the_mend(
         prepared(planned())
 
 
+def test_damaged_files_are_not_in_place(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    folder = tmp_path / "resources/made"
+    write_files(folder, binary_files(splits()))
+    whole = (folder / "data_batch_3.bin").read_bytes()
+    (folder / "data_batch_3.bin").write_bytes(whole[:-5000])
+    plan = planned(read=True)
+    with pytest.raises(UserError, match=r"data_batch_3\.bin: .*replace it"):
+        run(plan, plan.job("fetch", "made", IN_PLACE))
+    text, ready = doctor.examine(plan)
+    assert "data_batch_3.bin" in text and "made: in place" not in text and not ready
+    (folder / "data_batch_3.bin").write_bytes(whole)
+    assert "made: in place" in doctor.examine(planned(read=True))[0]
+    assert prepared(planned(read=True))
+
+
 def test_raw_files_in_two_folders_are_one_line(
     planned: Callable[..., Plan], tmp_path: Path
 ) -> None:

@@ -26,9 +26,7 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
     """
     folder = Path(raw_folder)
     source = locate.source(name, dataset, folder)
-    if (found := locate.wrong(dataset, source)) is not None:
-        raise DataError(f"{found[0]}: {found[1]}; move it away and fetch it again")
-    published = _read(name, dataset, source)
+    published = read(name, dataset, source)
     if source.files:
         log.info("%s: read from %s by %s", name, source.folder, source.reader)
     _check_lists(name, dataset, source, published)
@@ -44,8 +42,13 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
     write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
 
 
-def _read(name: str, dataset: Dataset, source: Source) -> dict[str, Split]:
-    """The published splits, known by their content where that is declared."""
+def read(name: str, dataset: Dataset, source: Source) -> dict[str, Split]:
+    """The published splits of dataset `name`, known by their content where that is declared.
+
+    DataError where a file is damaged or not the published one.
+    """
+    if (wrong := locate.wrong(dataset, source)) is not None:
+        raise DataError(f"{wrong[0]}: {wrong[1]}; move it away and fetch it again")
     taken = "" if source.reader == dataset.reader else f"; it was taken for {name}: move it away"
     try:
         published = readers.named(source.reader).read(dataset, source.files)

@@ -21,6 +21,7 @@ from firstorder.jobs.paths import paths
 from firstorder.jobs.study import step
 
 if TYPE_CHECKING:
+    from firstorder.data.locate import Source
     from firstorder.jobs.context import Context
 
 UNDECODED = {
@@ -43,7 +44,7 @@ def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
 
     aside = context.aside
     if "file" not in spec:
-        found = locate.source(spec["name"], _declared(spec), Path(aside["path"]))
+        found = in_place(spec, aside["path"])
         digest = locate.fingerprint(found)
         if spec["sha256"] not in (None, digest):
             raise DataError(f"{found.folder}: changed since it was planned; start again")
@@ -69,6 +70,21 @@ def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
     else:
         folder = _one_folder(list(inputs.values()))
     decode.prepare(spec["name"], declared, folder, Path(outputs["dataset"]))
+
+
+def in_place(spec: Spec, path: str) -> Source:
+    """The container in the folder `path`. DataError where public data in it are not as published.
+
+    Of data of one's own only `prepare` can tell, whose code decodes them.
+    """
+    from firstorder.data import locate
+    from firstorder.data import prepare as decode
+
+    declared = _declared(spec)
+    found = locate.source(spec["name"], declared, Path(path))
+    if declared.content and ":" not in declared.reader:
+        decode.read(spec["name"], declared, found)
+    return found
 
 
 def _declared(spec: Spec) -> Dataset:
@@ -267,7 +283,7 @@ def _in_place_job(config: Config, dataset: str) -> Job:
         inputs={},
         outputs=_receipt(config, dataset, IN_PLACE),
         code=(),
-        demand=Demand(megabytes=500, minutes=60),
+        demand=_decoding(declared),
         aside={"path": path, "urls": (), "folders": (), "help": declared.help},
     )
 
@@ -304,7 +320,6 @@ def _receipt(config: Config, dataset: str, file: str) -> Files:
 
 def _prepare_job(config: Config, dataset: str) -> Job:
     declared = lookup(config.datasets, dataset, "dataset")
-    streamed = _registered_with(declared.reader, "streamed")
     names = raw_names(config, dataset)
     return Job(
         step="prepare",
@@ -313,13 +328,18 @@ def _prepare_job(config: Config, dataset: str) -> Job:
         inputs={name: paths(config).receipt(dataset, name) for name in names},
         outputs=_prepared(config, dataset),
         code=("firstorder.data.steps:prepare", *_reader_code(declared.reader)),
-        # Raw and prepared pixels, unless they pass in blocks.
-        demand=Demand(megabytes=2000 + (0 if streamed else 3 * megabytes(declared)), minutes=60),
+        demand=_decoding(declared),
         aside={
             **(_in_place_job(config, dataset).aside if IN_PLACE in names else {}),
             "folders": _elsewhere(config, dataset),
         },
     )
+
+
+def _decoding(declared: Dataset) -> Demand:
+    """Raw and prepared pixels, unless they pass in blocks."""
+    streamed = _registered_with(declared.reader, "streamed")
+    return Demand(megabytes=2000 + (0 if streamed else 3 * megabytes(declared)), minutes=60)
 
 
 def _reader_code(reader: str) -> tuple[str, ...]:
