@@ -55,6 +55,27 @@ def test_kernels_can_be_used_without_the_configuration_of_the_project() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_column_along_which_a_rounded_operator_is_not_positive_is_left_as_it_is() -> None:
+    """As of a kernel in float32 with a small ridge, while other columns go on."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(40, 40, generator=generator, dtype=torch.float64))[0]
+    values = torch.linspace(1, 100, 40, dtype=torch.float64)
+    values[-1] = -1e-6
+    A, right = (basis * values) @ basis.T, torch.randn(40, 3, generator=generator).double()
+    right[:, 1:] -= basis[:, -1:] @ (basis[:, -1:].T @ right[:, 1:])  # solved before it shows
+    right[:, 2] = 0
+
+    def enough(residual: Tensor) -> Tensor:
+        return residual.norm(dim=0) < 1e-9
+
+    x, made = conjugate_gradients(lambda v: A @ v, right, enough, 500)
+    alone, _ = conjugate_gradients(lambda v: A @ v, right[:, 1:2], enough, 500)
+    assert made < 100 and bool(x.isfinite().all())
+    assert torch.allclose(A @ x[:, 1], right[:, 1], atol=1e-8)
+    assert torch.allclose(x[:, 1:2], alone, atol=1e-8) and not x[:, 2].any()
+    assert (x[:, 0] * right[:, 0]).sum() > 0
+
+
 def test_conjugate_gradients_solve_all_columns_and_at_once_with_the_exact_preconditioner() -> None:
     X = features(30, 40)
     A = X @ X.T + 0.1 * torch.eye(30, dtype=F64)

@@ -40,18 +40,22 @@ def conjugate_gradients(
 
     Stops when `enough`, of the residuals b - A x (N, T), is true in every column (T,), or after
     `most` products. A truncated solution from zero is a direction of descent of x' A x / 2 - b' x.
+    A column is left as it is once A, rounded, is not positive along its direction.
     """
     x, residual = torch.zeros_like(right), right.clone()
     preconditioned = precondition(residual) if precondition else residual
     direction, size = preconditioned.clone(), (residual * preconditioned).sum(0)
-    made = 0
-    while made < most and not bool(enough(residual).all()):
+    made, moving = 0, torch.ones_like(size, dtype=torch.bool)
+    while made < most and not bool((enough(residual) | ~moving).all()):
         image = operator(direction)
         made += 1
-        step = size / (direction * image).sum(0).clamp(min=TINY)
+        curvature = (direction * image).sum(0)
+        moving &= curvature > 0
+        step = torch.where(moving, size / curvature.clamp(min=TINY), 0)
         x += step * direction
         residual -= step * image
         preconditioned = precondition(residual) if precondition else residual
         before, size = size, (residual * preconditioned).sum(0)
-        direction = preconditioned + size / before.clamp(min=TINY) * direction
+        onward = preconditioned + size / before.clamp(min=TINY) * direction
+        direction = torch.where(moving, onward, 0)
     return x, made
