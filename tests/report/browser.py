@@ -72,11 +72,24 @@ class Browser:
             assert time.monotonic() < until, expression
             time.sleep(0.05)
 
-    def inside(self) -> int:
-        """A JavaScript context in the page's frame, to be given to `evaluate`."""
-        tree = self.call("Page.getFrameTree")["frameTree"]
-        frame = tree["childFrames"][-1]["frame"]["id"]
-        return int(self.call("Page.createIsolatedWorld", frameId=frame)["executionContextId"])
+    def inside(self, expression: str) -> int:
+        """A JavaScript context in the page's frame, once an expression is true in it.
+
+        To be given to `evaluate`. A frame that was still loading has another one afterwards.
+        """
+        until = time.monotonic() + SECONDS
+        while True:
+            tree = self.call("Page.getFrameTree")["frameTree"]
+            frame = tree["childFrames"][-1]["frame"]["id"]
+            made = self.call("Page.createIsolatedWorld", frameId=frame)
+            try:
+                if self.evaluate(f"!!({expression})", made["executionContextId"]):
+                    return int(made["executionContextId"])
+            except AssertionError as error:
+                if "Cannot find context" not in str(error):
+                    raise
+            assert time.monotonic() < until, expression
+            time.sleep(0.05)
 
     def _receive(self, until: float) -> dict[str, Any]:
         while b"\0" not in self._pending:

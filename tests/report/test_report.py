@@ -94,9 +94,8 @@ def test_every_artefact_is_rendered(project: Project, page: Browser) -> None:
             page.wait(f"document.querySelector('iframe')?.src == results[{path!r}].data_uri")
             title = re.search(r"<h1>(.*?)</h1>", decoded(source).decode())
             assert title is not None, path
-            frame = page.inside()
             rows = "document.querySelectorAll('table tbody tr').length > 0"
-            page.wait(f"{rows} || document.body.innerText.includes({tables.EMPTY!r})", frame)
+            frame = page.inside(f"{rows} || document.body.innerText.includes({tables.EMPTY!r})")
             heading = page.evaluate("document.querySelector('h1').innerHTML", frame)
             assert html.unescape(heading) == html.unescape(title[1])
         else:
