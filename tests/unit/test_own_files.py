@@ -186,6 +186,12 @@ def frozen(num_classes, shape):
     return nn.Sequential(nn.Flatten(), nn.Linear(16, num_classes)).requires_grad_(False)
 
 
+class Shifts(Spare):
+    def forward(self, x):
+        x -= 0.5
+        return super().forward(x)
+
+
 class Detached(Spare):
     def forward(self, x):
         return super().forward(x).detach()
@@ -216,6 +222,7 @@ def network_file(tmp_path: Path) -> Path:
         ("wide", r"gives \(2, 4\) for two images, not scores \(2, 3\)"),
         ("pair", r"gives tuple for two images, not scores \(2, 3\)"),
         ("frozen", "has no weights to train"),
+        ("Shifts", "changes its images in place; write x = x - m instead of x -= m"),
         ("Detached", "failed: RuntimeError: element 0 of tensors does not require grad"),
         ("once", "returns weights that it has returned before; build new layers in every call"),
         ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line 3\d\)"),

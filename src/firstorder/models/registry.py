@@ -110,7 +110,11 @@ def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
     with torch.enable_grad(), own.running(f"model {name!r} on images {shape}", ConfigError):
-        scores = module(torch.zeros(2, *shape))
+        scores = module(images := torch.zeros(2, *shape))
+    if images._version:  # the next evaluation would see what this one left
+        raise ConfigError(
+            f"model {name!r}: changes its images in place; write x = x - m instead of x -= m"
+        )
     found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     if found != (2, num_classes):
         raise ConfigError(
