@@ -131,6 +131,7 @@ class Dataset(Strict):
     """Class names in label order; empty for images without labels."""
     mean: Means
     std: Deviations
+    """Per channel, of pixel values scaled to [0, 1]."""
     asymmetric: dict[int, int] | Literal["blocks"] = {}
     """Class-dependent noise: true class -> the class that it is mistaken for.
     `blocks`: within blocks of five classes each turns into the next (CIFAR-100)."""
