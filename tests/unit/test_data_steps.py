@@ -120,9 +120,8 @@ def test_webvision_may_lie_in_a_folder_elsewhere_as_a_whole_or_in_part(
 def test_a_container_that_nothing_verifies_does_not_stand_for_files_with_checksums(
     planned: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    arrays = {f"{k}_{p}": getattr(s, p) for k, s in splits().items() for p in s._fields}
     (tmp_path / "resources/made").mkdir(parents=True)
-    np.savez(tmp_path / "resources/made/other.npz", **arrays)
+    COLOUR["npz"][1](splits(), tmp_path / "resources/made")
     declared = [{"name": "a.npz", "sha256": "0" * 64}]
     plan = planned(reader="npz", files=declared, content={})
     assert steps.raw_names(plan.config, "made") == ("a.npz",)

@@ -7,7 +7,6 @@ dataset is in place in another container, or is the user's own, one receipt stan
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,11 +61,16 @@ def fetch(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
 
 def prepare(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Decode the raw files of a dataset into one file of tensors."""
+    from firstorder.data import locate
     from firstorder.data import prepare as decode
 
-    declared = _declared(spec).model_copy(update={"folders": context.aside["folders"]})
+    aside = context.aside
+    others = locate.places(Path(aside["raw"]), aside["folders"])[1:]
+    declared = _declared(spec).model_copy(
+        update={"folders": tuple(str(each.absolute()) for each in others)}
+    )
     if IN_PLACE in inputs:
-        folder = _container(inputs[IN_PLACE], context.aside["path"], spec["name"], declared)
+        folder = _container(inputs[IN_PLACE], aside["path"], spec["name"], declared)
     else:
         folder = _one_folder(list(inputs.values()))
     decode.prepare(spec["name"], declared, folder, Path(outputs["dataset"]))
@@ -262,12 +266,6 @@ def _title_is_read(declared: Dataset) -> bool:
     return declared.reader == "idx" or ":" in declared.reader or may_be_idx
 
 
-def _elsewhere(config: Config, dataset: str) -> tuple[str, ...]:
-    """The dataset's own `folders`, in full."""
-    own, folder = config.datasets[dataset].folders, raw_folder(config, dataset)
-    return tuple(os.path.abspath(folder / Path(each).expanduser()) for each in own)
-
-
 def _in_place_job(config: Config, dataset: str) -> Job:
     from firstorder.data import locate
 
@@ -331,7 +329,8 @@ def _prepare_job(config: Config, dataset: str) -> Job:
         demand=_decoding(declared),
         aside={
             **(_in_place_job(config, dataset).aside if IN_PLACE in names else {}),
-            "folders": _elsewhere(config, dataset),
+            "raw": str(raw_folder(config, dataset)),
+            "folders": declared.folders,
         },
     )
 
