@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import itertools
+import os
 import pkgutil
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from firstorder.errors import UserError
+from firstorder.errors import ConfigError, UserError
 
 
 def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any]:
@@ -27,6 +31,7 @@ def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any
     source, _, attribute = spec.rpartition(":")
     if not source or not attribute.isidentifier():
         raise refuse(f"{what} {spec!r}: write file.py:function")
+    _find_in(Path.cwd())
     module = _file(source, spec, what, refuse) if source.endswith(".py") else None
     if module is None:
         with importing(f"{what} {spec!r}", refuse):
@@ -66,7 +71,14 @@ def _is_own(file: str) -> bool:
         file.startswith("<")
         or {"site-packages", "dist-packages"} & {*path.parts}
         or any(path.is_relative_to(each) for each in NOT_OWN)
+        or any(map(_holds_packages, path.parents))
     )
+
+
+@cache
+def _holds_packages(folder: Path) -> bool:
+    """Whether packages are installed in a folder: `pip install --target`."""
+    return any(folder.glob("*.dist-info"))
 
 
 def blaming(refuse: type[UserError]) -> AbstractContextManager[None]:
@@ -115,7 +127,8 @@ def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-NOT_OWN = (str(Path(__file__).parent), *sysconfig.get_paths().values())
+PACKAGE = Path(__file__).parent
+NOT_OWN = (str(PACKAGE), *sysconfig.get_paths().values())
 """Folders of this package, of other ones and of Python; there may be more `site-packages`."""
 
 
@@ -136,33 +149,187 @@ def _file(source: str, spec: str, what: str, refuse: type[UserError]) -> ModuleT
     assert declared is not None and declared.loader is not None
     module = importlib.util.module_from_spec(declared)
     folder = path.parent.absolute()
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    _find_in(folder)
     sys.modules[name] = module
     with importing(f"{what} {spec!r}: {path}", refuse):
-        _check_imports(path, folder)
+        _check_names(path, folder)
+        known, watched = {*sys.modules}, sources(source)
         declared.loader.exec_module(module)
+        _check_watched({*sys.modules} - known, watched)
     return module
 
 
-def _check_imports(path: Path, folder: Path) -> None:
+def _find_in(folder: Path) -> None:
+    """Let Python find modules in a folder, after all others."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _check_names(path: Path, folder: Path) -> None:
     """ImportError where a file would get another module than the file beside it.
 
     Python knows one module of a name: the first that was imported, of the user's files or its own.
     """
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            raise ImportError(f"line {node.lineno}: import files beside it without the dot")
-        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-        names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
-        for name in {name.partition(".")[0] for name in names}:
-            beside = [folder / f"{name}.py", folder / name / "__init__.py"]
-            found = [each for each in beside if each.is_file()]
-            if not found:
-                continue
-            spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(
-                name
+    for level, dotted, line in _imported(path):
+        if level:
+            raise ImportError(f"line {line}: import files beside it without the dot")
+        name = dotted.partition(".")[0]
+        beside = [folder / f"{name}.py", folder / name / "__init__.py"]
+        found = [each for each in beside if each.is_file()]
+        if not found:
+            continue
+        spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(name)
+        origin = spec.origin if spec is not None else None
+        if origin is None or Path(origin).resolve() not in [each.resolve() for each in found]:
+            raise ImportError(f"`import {name}` finds {origin}, not {found[0]}; rename that")
+
+
+def _check_watched(modules: Iterable[str], watched: Iterable[Path]) -> None:
+    """ImportError where a module is a file of the user's that is not watched.
+
+    It was found by a path or a name that was made up, and what depends on it would be stale.
+    """
+    known = {path.resolve() for path in watched}
+    for name in sorted(modules):
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        if file.endswith(".py") and _is_own(file) and Path(file).resolve() not in known:
+            raise ImportError(
+                f"imports {file} in a way that hides its changes; place it beside, "
+                f"and write `import {Path(file).stem}`"
             )
-            origin = spec.origin if spec is not None else None
-            if origin is None or Path(origin).resolve() not in [each.resolve() for each in found]:
-                raise ImportError(f"`import {name}` finds {origin}, not {found[0]}; rename that")
+
+
+@cache
+def sources(module: str) -> tuple[Path, ...]:
+    """A file or module of the user, and the files of the user's that it imports, itself first.
+
+    Also those that a text in it names, for whoever imports by name. Installed packages are not
+    followed: their versions are recorded beside a result.
+    """
+    start = module_file(module)
+    if start is None:
+        raise ConfigError(f"{module}: no such file or module")
+    start = start.absolute()
+    root, waiting = start.parent, [start]
+    if not module.endswith(".py"):  # it is found from where its outermost package lies
+        parts = module.split(".")
+        root = start.parents[len(parts) - (start.name != "__init__.py")]
+        waiting += _run_by_import(root, parts)
+    found: dict[Path, None] = {}
+    while waiting:
+        file = waiting.pop(0)
+        if file in found:
+            continue
+        found[file] = None
+        named = ((0, text) for text in _texts(file) if _is_dotted(text))
+        for level, name in itertools.chain(((each[0], each[1]) for each in _imported(file)), named):
+            parts = name.split(".") if name else []
+            beside = file.parents[level - 1 : level] if level else (file.parent, root, Path.cwd())
+            for folder in (*beside, *(() if level else _installed_in_place(parts[0]))):
+                waiting += _run_by_import(folder, parts)
+    return tuple(found)
+
+
+@cache
+def data(module: str) -> tuple[Path, ...]:
+    """The files that `sources` of a module name in a text: from here, or from beside them."""
+    named = {
+        folder / text
+        for file in sources(module)
+        for text in _texts(file)
+        if not text.endswith(".py")
+        for folder in (Path.cwd(), file.parent)
+        if os.path.isfile(folder / text)  # whatever the text, that is no error
+    }
+    return tuple(sorted(named))
+
+
+def _is_dotted(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _texts(path: Path) -> Iterator[str]:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@cache
+def _installed_in_place(name: str) -> tuple[Path, ...]:
+    """The folders of the user's in which Python finds a module: PYTHONPATH, editable packages."""
+    if name in sys.stdlib_module_names or (found := _spec(name)) is None:
+        return ()
+    places = [*(found.submodule_search_locations or []), found.has_location and found.origin]
+    return tuple(Path(each).parent for each in places if each and _is_own(each))
+
+
+def _run_by_import(folder: Path, parts: list[str]) -> list[Path]:
+    """The user's files that run where `parts`, the names of a module, are imported from a folder.
+
+    Of the packages around it not those of studies: they make jobs, which hold what comes of it.
+    """
+    place = folder.joinpath(*parts)
+    around = [package / "__init__.py" for package in place.parents[: max(len(parts) - 1, 0)]]
+    paths = [
+        *([place.with_suffix(".py")] if parts else []),
+        place / "__init__.py",
+        *(path for path in around if path.is_file() and not _declares_study(path)),
+    ]
+    return [path for path in paths if path.is_file() and not path.is_relative_to(PACKAGE)]
+
+
+def _declares_study(path: Path) -> bool:
+    names = (getattr(node, "id", getattr(node, "name", "")) for node in ast.walk(parse(path)))
+    return "STUDY" in names
+
+
+def _imported(path: Path) -> Iterator[tuple[int, str, int]]:
+    """Every module that a file may import, with the dots before its name, and the line."""
+    for node in ast.walk(parse(path)):
+        match node:
+            case ast.Import(names=names):
+                yield from ((0, each.name, node.lineno) for each in names)
+            case ast.ImportFrom(module=source, names=names, level=level):
+                yield level, source or "", node.lineno
+                start = f"{source}." if source else ""
+                yield from ((level, f"{start}{each.name}", node.lineno) for each in names)
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """The syntax tree of a file. Raises ConfigError naming file and line where it has none."""
+    return read(path)
+
+
+def read(path: Path) -> ast.Module:
+    """The same, for who changes it."""
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise ConfigError(f"{path}: line {error.lineno}: not Python: {error.msg}") from None
+    except ValueError as error:  # null bytes
+        raise ConfigError(f"{path}: not Python: {error}") from None
+
+
+def module_file(module: str) -> Path | None:
+    """The file of a module, or of `file.py` itself; None if there is none."""
+    if module.endswith(".py"):
+        file = Path(module).expanduser()
+        return file if file.is_file() else None
+    _find_in(Path.cwd())
+    # Not by its whole name: that would import the packages around it.
+    name, *inner = module.split(".")
+    spec = _spec(name)
+    for part in inner:
+        if spec is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None

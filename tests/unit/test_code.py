@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def package(tmp_path: Path) -> Path:
     (folder / "jobs").mkdir(parents=True)
     for name, text in PACKAGE.items():
         (folder / name).write_text(text)
-    for name in ("errors.py", "files.py", "jobs/__init__.py", "jobs/code.py"):
+    for name in ("errors.py", "files.py", "own.py", "jobs/__init__.py", "jobs/code.py"):
         shutil.copy(SOURCE / name, folder / name)
     return folder
 
@@ -48,7 +49,10 @@ def code(package: Path, *entries: str, python: str = sys.executable) -> str:
     done = subprocess.run(
         [python, "-c", script],
         cwd=package.parent,
-        env={"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": os.environ.get("PYTHONPATH", str(package.parent)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -301,6 +305,34 @@ def test_what_a_module_of_the_users_takes_from_its_package_counts(
     place = folder if imported.startswith("from . ") else folder.parent
     (place / "__init__.py").write_text("SIZE = 2\n")
     assert code(package, "mine.inner.own:loss") != before
+
+
+@pytest.mark.parametrize(
+    ("imported", "place"),
+    [
+        ("from helper import SIZE", "mine/helper.py"),
+        ("from mine.helper import SIZE", "mine/helper.py"),
+        ("import importlib\nSIZE = importlib.import_module('helper').SIZE", "mine/helper.py"),
+        ("SIZE = __import__('mine.helper').helper.SIZE", "mine/helper.py"),
+        ("from elsewhere import SIZE", "library/elsewhere.py"),
+        ("from packed.inner import SIZE", "library/packed/inner.py"),
+        ("SIZE = float(open('mine/size.txt').read())", "mine/size.txt"),
+        ("SIZE = float(open('library/size.txt').read())", "library/size.txt"),
+        ("SIZE = float((HERE / 'size.txt').read_text())", "mine/size.txt"),
+    ],
+)
+def test_what_a_file_of_the_users_imports_and_reads_counts(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported: str, place: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{tmp_path / 'library'}")
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "mine").mkdir(exist_ok=True)
+    (tmp_path / place).write_text("SIZE = 1\n")
+    start = "from pathlib import Path\nHERE = Path(__file__).parent\n"
+    (tmp_path / "mine/own.py").write_text(f"{start}{imported}\ndef loss(s):\n    return SIZE * s\n")
+    before = code(package, "mine/own.py:loss")
+    (tmp_path / place).write_text("SIZE = 2\n")
+    assert code(package, "mine/own.py:loss") != before
 
 
 def test_a_file_that_is_not_python_is_named_with_its_line(tmp_path: Path) -> None:

@@ -389,3 +389,48 @@ def test_a_file_gets_the_file_beside_it_or_an_error(tmp_path: Path) -> None:
         LossError, match=r"import firstorder_test_common` finds \S*/a/.*rename that"
     ):
         losses.build(f"{tmp_path}/b/own.py:f", 3)
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "sys.path.insert(0, str(Path(__file__).parent / ''.join(('li', 'b'))))\nimport hidden_a",
+        "sys.path.insert(0, str(Path(__file__).parent / 'lib'))\nimport hidden_a",
+        "sys.path.insert(0, str(Path(__file__).parent / 'lib'))\n__import__('hidden' + '_a')",
+    ],
+)
+def test_a_module_whose_changes_would_not_be_seen_is_refused(tmp_path: Path, imported: str) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "hidden_a.py").write_text("")
+    path = tmp_path / "own.py"
+    path.write_text(f"import sys\nfrom pathlib import Path\n{imported}\ndef f(s):\n    return s\n")
+    try:
+        with pytest.raises(LossError, match=r"imports .*/lib/hidden_a\.py in a way that hides"):
+            losses.build(f"{path}:f", 3)
+    finally:
+        sys.modules.pop("hidden_a", None)
+        sys.path[:] = [each for each in sys.path if not each.startswith(str(tmp_path))]
+
+
+def test_a_file_may_import_from_the_projects_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "shared_a.py").write_text("SIZE = 2\n")
+    (tmp_path / "mine" / "own.py").write_text(
+        "from mine.shared_a import SIZE\ndef f(s):\n    return SIZE * s\n"
+    )
+    assert losses.build("mine/own.py:f", 3).values(torch.ones(2, 3)).eq(2).all()
+
+
+def test_what_is_installed_in_a_folder_is_not_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib" / "packed_a-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "lib" / "packed_a.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    path = tmp_path / "own.py"
+    path.write_text("import packed_a\ndef f(s):\n    return s\n")
+    assert own.sources(str(path)) == (path,)
+    assert losses.build(f"{path}:f", 3)

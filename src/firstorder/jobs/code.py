@@ -19,15 +19,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import itertools
-import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
-from firstorder import files
+from firstorder import files, own
 from firstorder.errors import ConfigError
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -137,7 +135,7 @@ def definition(entry: str) -> ast.FunctionDef | ast.ClassDef | None:
     path = _path(module)
     if path is None:
         return None
-    for statement in _parse(path).body:
+    for statement in own.parse(path).body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
             return statement
     return None
@@ -148,7 +146,7 @@ def assigned(module: str, name: str) -> tuple[str, ast.expr] | None:
     found = _resolve((module, name)) if _file(module) is not None else None
     if found is None:
         path = _path(module)
-        statements = _parse(path).body if path is not None else []
+        statements = own.parse(path).body if path is not None else []
         home = module
     else:
         home, name = found
@@ -195,7 +193,7 @@ def registry(package: str) -> tuple[Registered, ...]:
         inner = path.relative_to(origin.parent).with_suffix("").parts
         parts = inner[:-1] if inner and inner[-1] == "__init__" else inner
         module = ".".join((package, *parts)) if spec.submodule_search_locations else package
-        for statement in _parse(path).body:
+        for statement in own.parse(path).body:
             for each in getattr(statement, "decorator_list", []):
                 match each:
                     case ast.Call(args=[ast.Constant(value=str(name)), *_], func=function):
@@ -387,7 +385,7 @@ def _dump(definition: Definition) -> list[str]:
     statements = _statements(definition)
     foreign = _module(definition[0]).foreign
     heads = {chain[0] for chain in _chains(statements)}
-    own = (
+    ours = (
         f"{name} is {':'.join(found)}"
         for name, targets in sorted(_mentioned(definition).items())
         for target in targets
@@ -397,7 +395,7 @@ def _dump(definition: Definition) -> list[str]:
         f"{definition[0]}:{definition[1]}",
         *map(_text, statements),
         *(f"{name} is {foreign[name]}" for name in sorted(heads & foreign.keys())),
-        *own,
+        *ours,
     ]
 
 
@@ -420,14 +418,15 @@ def _text(value: object) -> str:
 
 @cache
 def _foreign(module: str) -> str:
-    """The syntax trees of a file or module outside this package and of the files it imports."""
-    return "\n".join(_text(_bare(path)) for path in _local_files(module))
+    """A file or module outside this package as text: with the files it imports, and their data."""
+    trees = (_text(_bare(path)) for path in own.sources(module))
+    return "\n".join([*trees, *map(files.sha256, own.data(module))])
 
 
 @cache
 def _used(module: str) -> tuple[Definition, ...]:
     """What these files use of this package, also of what one of them imports from another."""
-    trees = tuple(_parse(path) for path in _local_files(module))
+    trees = tuple(own.parse(path) for path in own.sources(module))
     handed_on = _scope(trees)
     used = [
         target
@@ -442,109 +441,15 @@ def _used(module: str) -> tuple[Definition, ...]:
 
 
 @cache
-def _local_files(module: str) -> tuple[Path, ...]:
-    """A file or module of the user, and the files of the user's that it imports, itself first.
-
-    Installed packages are not followed: their versions are recorded beside a result.
-    """
-    start = _path(module)
-    if start is None:
-        raise ConfigError(f"{module}: no such file or module")
-    start = start.absolute()
-    root, waiting = start.parent, [start]
-    if not module.endswith(".py"):  # it is found from where its outermost package lies
-        parts = module.split(".")
-        root = start.parents[len(parts) - (start.name != "__init__.py")]
-        waiting += _run_by_import(root, parts)
-    found: dict[Path, None] = {}
-    while waiting:
-        path = waiting.pop(0)
-        if path in found:
-            continue
-        found[path] = None
-        for level, name in _imported(path):
-            own = path.parents[level - 1 : level] if level else (path.parent, root, Path.cwd())
-            for folder in own:
-                waiting += _run_by_import(folder, name.split(".") if name else [])
-    return tuple(found)
-
-
-def _run_by_import(folder: Path, parts: list[str]) -> list[Path]:
-    """The user's files that run where `parts`, the names of a module, are imported from a folder.
-
-    Of the packages around it not those of studies: they make jobs, which hold what comes of it.
-    """
-    place = folder.joinpath(*parts)
-    around = [package / "__init__.py" for package in place.parents[: max(len(parts) - 1, 0)]]
-    paths = [
-        *([place.with_suffix(".py")] if parts else []),
-        place / "__init__.py",
-        *(path for path in around if path.is_file() and not _declares_study(path)),
-    ]
-    return [path for path in paths if path.is_file() and not path.is_relative_to(SOURCE / PACKAGE)]
-
-
-def _declares_study(path: Path) -> bool:
-    names = (getattr(node, "id", getattr(node, "name", "")) for node in ast.walk(_parse(path)))
-    return "STUDY" in names
-
-
-def _imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Every module that a file may import, with the dots before its name."""
-    for node in ast.walk(_parse(path)):
-        match node:
-            case ast.Import(names=names):
-                yield from ((0, each.name) for each in names)
-            case ast.ImportFrom(module=source, names=names, level=level):
-                yield level, source or ""
-                start = f"{source}." if source else ""
-                yield from ((level, f"{start}{each.name}") for each in names)
-
-
-@cache
-def _parse(path: Path) -> ast.Module:
-    """The syntax tree of a file. Raises ConfigError naming file and line where it has none."""
-    return _read(path)
-
-
-@cache
 def _bare(path: Path) -> ast.Module:
     """The same without what decides nothing."""
-    tree: ast.Module = _Bare().visit(_read(path))
+    tree: ast.Module = _Bare().visit(own.read(path))
     return tree
-
-
-def _read(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_bytes(), str(path))
-    except SyntaxError as error:
-        raise ConfigError(f"{path}: line {error.lineno}: not Python: {error.msg}") from None
-    except ValueError as error:  # null bytes
-        raise ConfigError(f"{path}: not Python: {error}") from None
 
 
 def _path(module: str) -> Path | None:
     """The file of a module of ours or another's, or of `file.py` itself."""
-    if module.endswith(".py"):
-        path = Path(module).expanduser()
-        return path if path.is_file() else None
-    own = _file(module)
-    if own is not None:
-        return own
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    # Not by its whole name: that would import the packages around it.
-    name, *inner = module.split(".")
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    for part in inner:
-        if spec is None:
-            return None
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    return _file(module) or own.module_file(module)
 
 
 class _Bare(ast.NodeTransformer):
