@@ -124,7 +124,8 @@ def _refusing(
 
 
 def _reason(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
 
 
 PACKAGE = Path(__file__).parent

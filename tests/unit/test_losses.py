@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -427,7 +426,7 @@ def test_a_users_mistake_is_named(own_file, suffix, message):
 def test_a_users_module_that_does_not_import_is_named(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("def f(scores:\n")
-    with pytest.raises(LossError, match=re.escape(f"{path} cannot be imported: SyntaxError")):
+    with pytest.raises(LossError, match=r"broken\.py: line 1: not Python: '\(' was never"):
         losses.build(f"{path}:f", 4)
     with pytest.raises(LossError, match=r"'no\.such:f' cannot be imported: ModuleNotFoundError"):
         losses.build("no.such:f", 4)

@@ -192,6 +192,17 @@ class Shifts(Spare):
         return super().forward(x)
 
 
+class Heads(Spare):
+    def forward(self, x):
+        scores = super().forward(x)
+        return scores if self.training else (scores, x)
+
+
+class Squeezed(Spare):
+    def forward(self, x):
+        return super().forward(x).squeeze()
+
+
 class Detached(Spare):
     def forward(self, x):
         return super().forward(x).detach()
@@ -219,10 +230,12 @@ def network_file(tmp_path: Path) -> Path:
     ("name", "reason"),
     [
         ("none", "returns NoneType, not a torch.nn.Module"),
-        ("wide", r"gives \(2, 4\) for two images, not scores \(2, 3\)"),
-        ("pair", r"gives tuple for two images, not scores \(2, 3\)"),
+        ("wide", r"in training: gives \(2, 4\) for images \(2, 1, 4, 4\), not scores \(2, 3\)"),
+        ("pair", r"gives tuple for images \(2, 1, 4, 4\), not scores \(2, 3\)"),
         ("frozen", "has no weights to train"),
         ("Shifts", "changes its images in place; write x = x - m instead of x -= m"),
+        ("Heads", r"in evaluation: gives tuple for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
+        ("Squeezed", r"in evaluation: gives \(3,\) for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
         ("Detached", "failed: RuntimeError: element 0 of tensors does not require grad"),
         ("once", "returns weights that it has returned before; build new layers in every call"),
         ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line 3\d\)"),
@@ -323,7 +336,9 @@ def test_layers_that_cannot_be_copied_are_no_reason_to_refuse_a_network(
 
 def test_a_network_of_torchvision_that_gives_more_than_scores_is_refused() -> None:
     pytest.importorskip("torchvision")
-    with pytest.raises(ConfigError, match=r"torchvision:inception_v3' on images .* failed:"):
+    with pytest.raises(
+        ConfigError, match=r"torchvision:inception_v3' in training on images .* failed:"
+    ):
         models.build("torchvision:inception_v3", 3, (3, 32, 32))
 
 
@@ -356,6 +371,11 @@ def test_what_a_function_takes_is_checked_when_it_is_planned(
         ("scores > 0", "returns torch.bool, not values"),
         ("scores.detach()", "its values have no gradient in the scores"),
         ("scores.nothing", r"failed: AttributeError: .* \(\S*loss\.py, line 2\)"),
+        (
+            "scores.softmax(-1).clamp_(min=0.1).log_()",
+            "the gradient of loss .* failed: RuntimeError",
+        ),
+        ("scores @ __import__('torch').eye(3)", r"on scores of torch.float64 failed: RuntimeError"),
         ("scores[:, 1:]", r"values of shape \(2, 2\) for scores of shape \(2, 3\)"),
     ],
 )
@@ -363,6 +383,24 @@ def test_what_is_no_loss_is_said_in_one_line(body: str, reason: str, tmp_path: P
     (tmp_path / "loss.py").write_text(f"def ramp(scores):\n    return {body}\n")
     with pytest.raises(LossError, match=reason):
         losses.build(f"{tmp_path}/loss.py:ramp", 3)
+
+
+def test_parameters_without_a_name_keep_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "loss.py"
+    path.write_text(
+        "def f(scores, weight=2.0, /, *, power=1):\n    return -weight * scores**power\n"
+    )
+    assert functions.entries("losses", f"{path}:f")
+    assert losses.build(f"{path}:f", 3).values(torch.ones(1, 3)).eq(-2).all()
+    with pytest.raises(LossError, match="'weight' is unknown; allowed: power"):
+        losses.build(f"{path}:f", 3, weight=1.0)
+
+
+def test_a_compiled_loss_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "loss.py"
+    path.write_text("import torch\n@torch.jit.script\ndef f(scores):\n    return -scores\n")
+    with pytest.raises(LossError, match="a compiled function; name one that `def` makes"):
+        losses.build(f"{path}:f", 3)
 
 
 def test_a_loss_may_take_any_other_options(tmp_path: Path) -> None:
@@ -416,12 +454,12 @@ def test_a_file_may_import_from_the_projects_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "shared_a.py").write_text("SIZE = 2\n")
-    (tmp_path / "mine" / "own.py").write_text(
-        "from mine.shared_a import SIZE\ndef f(s):\n    return SIZE * s\n"
+    (tmp_path / "below_a").mkdir()
+    (tmp_path / "below_a" / "shared_a.py").write_text("SIZE = 2\n")
+    (tmp_path / "below_a" / "own.py").write_text(
+        "from below_a.shared_a import SIZE\ndef f(s):\n    return SIZE * s\n"
     )
-    assert losses.build("mine/own.py:f", 3).values(torch.ones(2, 3)).eq(2).all()
+    assert losses.build("below_a/own.py:f", 3).values(torch.ones(2, 3)).eq(2).all()
 
 
 def test_what_is_installed_in_a_folder_is_not_the_users(

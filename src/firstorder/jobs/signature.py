@@ -64,8 +64,9 @@ def _called(entry: str) -> ast.FunctionDef | None:
 def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:
     """The parameters that may be given by name: keyword-only ones, and those with a default."""
     given = function.args
-    count = len(given.defaults)
-    plain = zip(given.args[-count:], given.defaults, strict=True) if count else ()
+    without = len(given.posonlyargs) + len(given.args) - len(given.defaults)
+    positional = zip([*given.posonlyargs, *given.args][without:], given.defaults, strict=True)
+    plain = [each for each in positional if each[0] not in given.posonlyargs]
     return [*plain, *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
 
 

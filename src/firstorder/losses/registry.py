@@ -148,16 +148,23 @@ def build(name: str, num_classes: int, **parameters: Scalar) -> Loss:
 
 
 def _try(loss: Loss) -> None:
-    """Refuse a user's function that is no loss: tried once, on equal scores of two examples."""
-    scores = torch.zeros(2, loss.num_classes, requires_grad=True)
-    with torch.enable_grad(), own.running(f"loss {loss.name!r}", LossError):
-        values = loss.function(scores)
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        kind = str(values.dtype) if isinstance(values, Tensor) else type(values).__name__
-        raise LossError(f"loss {loss.name!r}: returns {kind}, not values (B, K) of a float type")
-    if not values.requires_grad:
-        raise LossError(f"loss {loss.name!r}: its values have no gradient in the scores")
-    _ = loss.values(scores)
+    """Refuse a user's function that is no loss: tried on equal scores of two examples.
+
+    In float32, as it is trained, and in float64, as its properties are measured.
+    """
+    name = f"loss {loss.name!r}"
+    for dtype in (torch.float32, torch.float64):
+        scores = torch.zeros(2, loss.num_classes, dtype=dtype, requires_grad=True)
+        with torch.enable_grad(), own.running(f"{name} on scores of {dtype}", LossError):
+            values = loss.function(scores)
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            kind = str(values.dtype) if isinstance(values, Tensor) else type(values).__name__
+            raise LossError(f"{name}: returns {kind}, not values (B, K) of a float type")
+        if not values.requires_grad:
+            raise LossError(f"{name}: its values have no gradient in the scores")
+        with own.running(f"the gradient of {name} on scores of {dtype}", LossError):
+            torch.autograd.grad(values.sum(), scores)
+        _ = loss.values(scores)
 
 
 def defaults(function: Values) -> dict[str, Scalar]:
@@ -170,9 +177,13 @@ def defaults(function: Values) -> dict[str, Scalar]:
 
 
 def _parameters(function: Values) -> dict[str, inspect.Parameter]:
-    """All parameters but the scores, and but `**others`."""
-    _, *others = inspect.signature(function).parameters.items()
-    return {name: each for name, each in others if each.kind is not each.VAR_KEYWORD}
+    """All parameters but the scores that can be given by name."""
+    try:
+        _, *others = inspect.signature(function).parameters.items()
+    except ValueError:
+        raise LossError(f"{function!r}: a compiled function; name one that `def` makes") from None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: each for name, each in others if each.kind in named}
 
 
 def _entry(name: str) -> Entry:

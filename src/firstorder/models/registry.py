@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from firstorder import own
@@ -106,25 +106,33 @@ def build(
 
 
 def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
-    """Refuse what is no network that can be trained: one step is tried, on two black images."""
+    """Refuse what is no network: tried are one step and the evaluation of one image, all black."""
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
-    with torch.enable_grad(), own.running(f"model {name!r} on images {shape}", ConfigError):
-        scores = module(images := torch.zeros(2, *shape))
-    if images._version:  # the next evaluation would see what this one left
-        raise ConfigError(
-            f"model {name!r}: changes its images in place; write x = x - m instead of x -= m"
-        )
-    found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-    if found != (2, num_classes):
-        raise ConfigError(
-            f"model {name!r}: gives {found} for two images, not scores (2, {num_classes})"
-        )
+    scores = _scores(name, module.train(), num_classes, torch.zeros(2, *shape))
     trained = [each for each in module.parameters() if each.requires_grad]
     if not trained:
         raise ConfigError(f"model {name!r}: has no weights to train")
     with own.running(f"model {name!r}", ConfigError):
         torch.autograd.grad(scores.sum(), trained, allow_unused=True)
+    _scores(name, module.eval(), num_classes, torch.zeros(1, *shape))
+
+
+def _scores(name: str, module: nn.Module, num_classes: int, images: Tensor) -> Tensor:
+    """What a network gives for images (B, C, H, W), if that is scores (B, num_classes)."""
+    how = f"model {name!r} in {'training' if module.training else 'evaluation'}"
+    given = f"images {tuple(images.shape)}"
+    with torch.enable_grad(), own.running(f"{how} on {given}", ConfigError):
+        scores = module(images)
+    if images._version:  # the next evaluation would see what this one left
+        raise ConfigError(
+            f"model {name!r}: changes its images in place; write x = x - m instead of x -= m"
+        )
+    right = (len(images), num_classes)
+    if not isinstance(scores, Tensor) or scores.shape != right:
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ConfigError(f"{how}: gives {found} for {given}, not scores {right}")
+    return scores
 
 
 def _fill(module: nn.Module, shape: Shape) -> None:
