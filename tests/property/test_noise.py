@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import numpy as np
@@ -23,6 +24,7 @@ SAMPLERS = ["remainder", "floor", "class", "iid"]
 KINDS = ["symmetric", "asymmetric", "pairflip"]
 CIFAR10 = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
 SYMMETRIC = {"kind": "symmetric", "rate": 0.4}
+PAIRFLIP = {"kind": "pairflip"}
 # fmt: off
 COARSE = (
     4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13,
@@ -154,7 +156,12 @@ LARGE = st.lists(st.integers(50, 300), min_size=3, max_size=12)
 
 
 @CLAIM
-@given(sizes=LARGE, rate=st.floats(0, 0.66), seed=st.integers(0, 1000), kind=st.sampled_from(KINDS))
+@given(
+    sizes=LARGE,
+    rate=st.just(0.0) | st.floats(0.01, 0.66),
+    seed=st.integers(0, 1000),
+    kind=st.sampled_from(KINDS),
+)
 def test_by_largest_remainder_each_class_is_within_half_a_label_of_its_rate(
     sizes, rate, seed, kind
 ):
@@ -204,21 +211,48 @@ def test_equal_remainders_prefer_no_class():
 
 def test_a_rate_that_small_classes_cannot_realise_is_refused_with_the_nearest():
     noise = Noise(kind="symmetric", rate=0.05, sampler="remainder")
-    with pytest.raises(DataError, match=r"0\.05 cannot be realised .*nearest that can is 0 *;"):
+    with pytest.raises(DataError, match=r"0\.05 cannot be realised .*nearest that can is 0\.19;"):
         corrupt(balanced(10, 5), noise, dataset(10), 1)
-    noise = Noise(kind="symmetric", rate=0.13, sampler="remainder")
-    with pytest.raises(DataError, match=r"0\.13 cannot be realised .* can is 0\.2;"):
-        corrupt(balanced(10, 5), noise, dataset(10), 1)
-    accepted = Noise(kind="symmetric", rate=0.2, sampler="remainder")
+    accepted = Noise(kind="symmetric", rate=0.19, sampler="remainder")
     assert corrupt(balanced(10, 5), accepted, dataset(10), 1).rate == 0.2
 
 
-def test_the_nearest_rate_may_be_whole_in_no_class_alone():
-    """Two of nine labels and two of ten are 4/19; of one class alone no count is whole there."""
-    clean = np.repeat([0, 1], [9, 10])
-    with pytest.raises(DataError, match=r"would be 0\.211; the nearest that can is 0\.2105;"):
-        corrupt(clean, Noise(kind="symmetric", rate=0.2), dataset(2), 1)
-    assert corrupt(clean, Noise(kind="symmetric", rate=0.2105), dataset(2), 1).rate == 4 / 19
+def test_noise_that_changes_no_label_is_refused_however_small_it_is():
+    noise = Noise(kind="symmetric", rate=0.005, sampler="remainder")
+    with pytest.raises(DataError, match=r"it would be 0\.000; the nearest that can is 0\.015;"):
+        corrupt(balanced(10, 40), noise, dataset(10), 1)
+    assert corrupt(balanced(10, 40), noise.model_copy(update={"rate": 0.015}), dataset(10), 1)
+
+
+@CLAIM
+@given(
+    sizes=st.lists(st.integers(3, 40), min_size=2, max_size=5),
+    kind=st.sampled_from([SYMMETRIC, SYMMETRIC | {"include_true_class": True}, PAIRFLIP]),
+    sampler=st.sampled_from(list(CHANGED)),
+    rate=st.integers(1, 1000),
+)
+def test_the_rate_that_is_named_is_the_nearest_that_is_accepted(sizes, kind, sampler, rate):
+    """Against trying rates one after the other, in thousandths."""
+    data = dataset(len(sizes))
+
+    def message(rate):
+        noise = Noise(**{**kind, "rate": rate, "sampler": sampler})
+        try:
+            check_noise(noise, data, "these", "here")
+            corrupt(np.repeat(np.arange(len(sizes)), sizes), noise, data, 1)
+        except (ConfigError, DataError) as error:
+            return str(error)
+        return ""
+
+    said = message(rate / 1000)
+    named = re.search(r"the nearest that can is ([\d.]+)", said)
+    if named:
+        assert message(float(named[1])) == ""
+    elif "cannot be realised" not in said:
+        return
+    nearer = abs(float(named[1]) - rate / 1000) if named else 1
+    between = [each for each in range(1, 1001) if abs(each - rate) / 1000 < nearer - 1e-9]
+    assert all(message(each / 1000) for each in between)
 
 
 @CLAIM
@@ -235,8 +269,8 @@ def test_the_counts_that_are_checked_are_those_that_are_drawn(sizes, rate, sampl
 @pytest.mark.parametrize(
     "values, classes, each, reason",
     [
-        (SYMMETRIC | {"sampler": "floor"}, 100, 40, "0.000; .* is 0; or take .*remainder"),
-        (SYMMETRIC | {"sampler": "floor"}, 10, 140, "0.386; .* can is 0.3858; or take .*remainder"),
+        (SYMMETRIC | {"sampler": "floor"}, 100, 40, "0.000; take .*remainder"),
+        (SYMMETRIC | {"sampler": "floor"}, 10, 140, "0.386; .* can is 0.3957; or take .*remainder"),
         (SYMMETRIC | {"sampler": "class", "rate": 0.1}, 100, 5, "0.000; .* or take `sampler: iid`"),
         ({"kind": "asymmetric", "rate": 0.1, "sampler": "floor"}, 10, 5, "0.000"),
         ({"kind": "asymmetric", "rate": 0.1, "sampler": "sequential"}, 10, 5, "0.000"),

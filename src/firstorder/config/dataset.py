@@ -245,6 +245,12 @@ class Noise(Strict):
             raise ValueError("sampler: sequential is for asymmetric noise")
         return self
 
+    def highest(self, classes: int) -> float:
+        """The highest rate: at that of symmetric noise a label says nothing of its class."""
+        if self.kind == "symmetric" and not self.include_true_class:
+            return (classes - 1) / classes
+        return 1.0
+
     @classmethod
     def parse(cls, slug: str) -> Noise:
         """The noise named by a slug such as `symmetric-0.4`, `instance-0.2` or `human-worst`."""
@@ -269,7 +275,7 @@ def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
     """Refuse noise that is impossible on `dataset` (called `name`), naming the key `where`."""
     classes = len(dataset.classes)
     if noise.kind == "symmetric":
-        most = 1.0 if noise.include_true_class else (classes - 1) / classes
+        most = noise.highest(classes)
         if noise.rate > most:
             raise ConfigError(
                 f"{where}: rate {noise.rate:g} is not allowed: symmetric noise on the {classes} "

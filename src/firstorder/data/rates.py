@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from firstorder.config import Noise
 from firstorder.data.declarable import TOLERANCE
 from firstorder.data.samplers import CHANGED
 from firstorder.errors import DataError
-
-CANDIDATES = 2_000
-"""Declared rates that are tried for the nearest that can be realised."""
 
 
 def check_rate(
@@ -39,8 +35,8 @@ def check_rate(
     mends = []
     if noise.rate and noise.sampler in CHANGED:
         units = others / noise.rate
-        can = nearest(units, sizes, noise.rate, noise.sampler)
-        mends.append(f"the nearest that can is {can:.4g}")
+        can = nearest(units, sizes, noise.rate, noise.sampler, noise.highest(len(matrix)))
+        mends += [f"the nearest that can is {can:.4g}"] if can else []
     by_remainder = CHANGED["remainder"](others * sizes[:, None])
     expected_so, got_so = _rates(others, sizes, by_remainder)
     better = "remainder` or `iid" if _accepted(expected_so, got_so) else "iid"
@@ -51,43 +47,30 @@ def check_rate(
     )
 
 
-def nearest(units: np.ndarray, sizes: np.ndarray, rate: float, sampler: str) -> float:
-    """The rate nearest to `rate` that classes of `sizes` (K,) realise, in four digits.
+def nearest(
+    units: np.ndarray, sizes: np.ndarray, rate: float, sampler: str, most: float
+) -> float | None:
+    """The rate up to `most` nearest to `rate` that can be realised, in four digits; None if none.
 
-    `units` (K, K): what share of each class gets each other label at rate 1.
+    `units` (K, K): what share of each class of `sizes` (K,) gets each other label at rate 1.
     """
-    # Rates at which a count is whole, or rounded to another: between them nothing changes.
-    rounded = units if sampler == "floor" else units.sum(1, keepdims=True)
-    each = np.unique((rounded * sizes[:, None])[rounded > 0])
-    steps = {
-        min(1.0, _up((count + half) / most))
-        for most in each.tolist()
-        if most
-        for count in range(int(most) + 1)
-        for half in (0.0, 0.5)
-    }
-
-    def realised(declared: float) -> tuple[float, float]:
-        others = units * declared
-        return _rates(others, sizes, CHANGED[sampler](others * sizes[:, None]))
-
-    near = sorted(steps, key=lambda each: (abs(each - rate), each))[:CANDIDATES]
-    found = {end(realised(each)[1]) for each in near for end in (_up, _down)}
-    can = [each for each in found if _accepted(*realised(each))]
-    return min(can, key=lambda each: (abs(each - rate), each), default=0.0)
+    labels = units * sizes[:, None]
+    rounded = labels if sampler == "floor" else labels.sum(1)
+    each, count = np.unique(rounded[rounded > 0], return_counts=True)
+    if not each.size:
+        return None
+    rates = np.arange(1, int(1e4 * most + 1e-9) + 1) / 1e4
+    expected = rates[:, None] * each
+    total = sizes[units.sum(1) > 0].sum()
+    got = CHANGED[sampler](expected[..., None]) @ count / total
+    can = rates[_accepted(expected @ count / total, got)]
+    return float(can[np.argmin(np.abs(can - rate))]) if can.size else None
 
 
-def _up(rate: float) -> float:
-    """In four digits, upwards: `floor` of a little less is one label less."""
-    return math.ceil(1e4 * rate - 1e-9) / 1e4
-
-
-def _down(rate: float) -> float:
-    return math.floor(1e4 * rate + 1e-9) / 1e4
-
-
-def _accepted(expected: float, got: float) -> bool:
-    return abs(got - expected) <= TOLERANCE + 1e-9  # half a label of 50 is 0.01
+def _accepted(expected: ArrayLike, got: ArrayLike) -> np.ndarray:
+    """Whether realised rates are declared ones: within TOLERANCE, and noise where it is noise."""
+    near = np.abs(np.subtract(got, expected)) <= TOLERANCE + 1e-9  # half a label of 50 is 0.01
+    return near & (np.greater(got, 0) | np.equal(expected, 0))
 
 
 def _rates(others: np.ndarray, sizes: np.ndarray, changed: np.ndarray) -> tuple[float, float]:
