@@ -15,7 +15,7 @@ from torch.func import functional_call, jacrev
 from firstorder.linearized import features, layers, recurrent
 from firstorder.linearized.kernel import diagonal, ntk
 from firstorder.linearized.probe import KernelError
-from firstorder.linearized.recurrent import FusedError, as_steps
+from firstorder.linearized.recurrent import TangentError, as_steps
 from firstorder.linearized.tangent import frozen, linearize, parameters_of
 
 torch.set_num_threads(1)
@@ -358,10 +358,69 @@ def test_several_outputs_are_not_taken_for_one() -> None:
 def test_a_fused_recurrent_layer_gets_one_line_with_the_mend(kind: type[nn.RNNBase]) -> None:
     module = Words(Unpacked(kind(4, 4, batch_first=True)))
     x = torch.randint(WORDS, (3, TOKENS))
-    with pytest.raises(FusedError, match=r"recurrent\.as_steps\(layer\)") as caught:
+    with pytest.raises(TangentError, match=r"recurrent\.as_steps\(layer\)") as caught:
         ntk(module, x, outputs="trace")
     assert "\n" not in str(caught.value)
     assert "body.layer" in str(caught.value) and kind.__name__ in str(caught.value)
+
+
+def compiled() -> nn.Module:
+    with pytest.warns(FutureWarning, match="torch.jit.script"):
+        return torch.jit.script(nn.Linear(3, 1))  # type: ignore[no-any-return]
+
+
+def normed_by_a_hook() -> nn.Module:
+    with pytest.warns(FutureWarning, match="parametrizations.weight_norm"):
+        return nn.utils.weight_norm(nn.Linear(3, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (compiled, "not supported on ScriptModules"),
+        (normed_by_a_hook, "cannot be copied: .*weight_norm"),
+        (lambda: nn.Linear(3, 1, dtype=torch.complex64), "weight is complex"),
+    ],
+)
+def test_what_cannot_be_linearized_is_refused(make: Callable[[], nn.Module], reason: str) -> None:
+    module = make()
+    with pytest.raises(TangentError, match=reason) as caught:
+        ntk(module, torch.randn(3, 3))
+    assert "\n" not in str(caught.value)
+
+
+def test_sparse_gradients_change_no_kernel() -> None:
+    module, x = build("embedding")
+    dense = ntk(module, x, outputs="full", dtype=F64)
+    module.table.sparse = True
+    assert ntk(module, x, outputs="full", dtype=F64).equal(dense)
+
+
+class SharedTwice(nn.Module):
+    """A layer that is called twice by two names, and another one with its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.other, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 1)
+        self.second = self.first
+        self.other.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.other(self.second(self.first(x).tanh()).tanh()).tanh())
+
+
+def test_shared_layers_and_weights_stay_so_from_call_to_call() -> None:
+    module, x = SharedTwice().to(F64), torch.randn(7, 6, dtype=F64)
+    parameters = dict(module.named_parameters())
+    rows = [torch.autograd.grad(module(each[None]).sum(), [*parameters.values()]) for each in x]
+    J = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
+    for method in ("auto", "jacobian"):
+        assert relative(ntk(module, x, dtype=F64, method=method, memory_gib=1e-6), J @ J.T) < 1e-10
+    step = {name: torch.randn_like(value) for name, value in parameters.items()}
+    moved = J @ torch.cat([step[name].flatten() for name in parameters])
+    linear = linearize(module, offset=False)
+    for _ in range(3):
+        assert relative(linear(step, x), moved) < 1e-10
 
 
 @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
@@ -383,7 +442,7 @@ def test_steps_compute_what_the_fused_layer_computes(
 
 
 def test_recurrent_layers_with_projections_have_no_steps() -> None:
-    with pytest.raises(FusedError, match="proj_size"):
+    with pytest.raises(TangentError, match="proj_size"):
         recurrent.as_steps(nn.LSTM(3, 4, proj_size=2))
 
 

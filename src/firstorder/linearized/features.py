@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vjp, vmap
+from torch.func import grad, vjp, vmap
 
 from firstorder.linearized.eager import no_fused_attention
 from firstorder.linearized.layer_rules import Call, Rule, rule_of
 from firstorder.linearized.layers import Factor, Factors, Rows, concatenate
 from firstorder.linearized.probe import KernelError, gradients_of
-from firstorder.linearized.tangent import Outputs, frozen, heads, parameters_of
+from firstorder.linearized.tangent import Outputs, frozen, heads, parameters_of, with_parameters
 
 FeatureMap = Callable[[Tensor], Factors]
 """A batch (N, ...) to the factors of its Jacobian."""
@@ -78,11 +78,11 @@ def jacobian_map(
     `names` are the parameters to differentiate by (default: all). A module that torch cannot
     vectorise is differentiated example by example.
     """
-    network, every = frozen(module), parameters_of(module)
+    call, every = with_parameters(frozen(module)), parameters_of(module)
     varied = {name: value for name, value in every.items() if names is None or name in names}
 
     def f(theta: dict[str, Tensor], example: Tensor) -> Tensor:
-        return heads(functional_call(network, every | theta, (example[None],)), outputs)[0]
+        return heads(call(every | theta, example[None]), outputs)[0]
 
     def of_one(theta: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         if outputs == "scalar":

@@ -82,7 +82,7 @@ def ntk(
         whether a layer's factors are right.
 
     A few entries are compared with autograd (up to five examples alone, K backward passes each).
-    Raises KernelError where they differ, FusedError for recurrent layers that have to be written
+    Raises KernelError where they differ, TangentError for recurrent layers that have to be written
     as steps of a cell, ValueError for outputs or an `out` of another shape.
     """
     memory.keep_freed()

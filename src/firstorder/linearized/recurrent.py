@@ -20,16 +20,16 @@ State = Tensor | tuple[Tensor, Tensor]
 CELLS = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
 
 
-class FusedError(UserError, TypeError):
-    """A module holds a layer whose tangent torch cannot give."""
+class TangentError(UserError, TypeError):
+    """A module whose tangent torch cannot give."""
 
 
 def refuse_fused(module: nn.Module) -> None:
-    """Raise FusedError for a recurrent layer in one piece."""
+    """Raise TangentError for a recurrent layer in one piece."""
     for name, layer in module.named_modules():
         if isinstance(layer, nn.RNNBase):
             kind = type(layer).__name__
-            raise FusedError(
+            raise TangentError(
                 f"layer '{name}' is an nn.{kind}, which torch runs over the sequence in one piece; "
                 "write it as steps of its cell: firstorder.linearized.recurrent.as_steps(layer)"
             )
@@ -38,10 +38,10 @@ def refuse_fused(module: nn.Module) -> None:
 def as_steps(layer: nn.RNNBase) -> Steps:
     """The same function as an nn.RNN, nn.GRU or nn.LSTM, on copies of its weights.
 
-    Raises FusedError for projections (`proj_size`).
+    Raises TangentError for projections (`proj_size`).
     """
     if layer.proj_size:
-        raise FusedError(f"nn.{type(layer).__name__} with proj_size has no cell in torch")
+        raise TangentError(f"nn.{type(layer).__name__} with proj_size has no cell in torch")
     return Steps(layer)
 
 

@@ -16,7 +16,7 @@ from torch.func import functional_call, jvp
 
 from firstorder.linearized.eager import no_fused_attention, take_apart
 from firstorder.linearized.gemm import full_precision
-from firstorder.linearized.recurrent import refuse_fused
+from firstorder.linearized.recurrent import TangentError, refuse_fused
 
 Outputs = Literal["scalar", "trace", "full"]
 """What becomes of the K outputs of a network: there is one, they are summed over, or all kept."""
@@ -27,15 +27,26 @@ Parameters = dict[str, Tensor]
 def frozen(module: nn.Module) -> nn.Module:
     """A copy of `module` in evaluation mode, without trainable parameters or in-place layers.
 
-    Attention and recurrent cells are taken apart into dense layers. Raises FusedError for
-    recurrent layers that torch runs over a sequence in one piece.
+    Attention and recurrent cells are taken apart into dense layers. Raises TangentError for
+    recurrent layers that torch runs over a sequence in one piece, complex parameters, and modules
+    that cannot be copied: compiled ones, and weights that a hook makes.
     """
     refuse_fused(module)
-    copied = copy.deepcopy(module).eval().requires_grad_(False)
+    for name, value in module.named_parameters():
+        if value.is_complex():
+            raise TangentError(f"{name} is complex; write it as its real and imaginary parts")
+    try:
+        copied = copy.deepcopy(module).eval().requires_grad_(False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise TangentError(f"{type(module).__name__} cannot be copied: {reason}") from error
     take_apart(copied)
     for layer in copied.modules():
-        if hasattr(layer, "inplace"):
-            layer.inplace = False  # type: ignore[assignment]
+        for option in ("inplace", "sparse"):  # no change of what is kept, no sparse gradients
+            if hasattr(layer, option):
+                setattr(layer, option, False)
     return copied
 
 
@@ -76,6 +87,28 @@ def heads(values: Tensor, outputs: Outputs) -> Tensor:
     return values
 
 
+def with_parameters(network: nn.Module) -> Callable[[Parameters, Tensor], Tensor]:
+    """The map (parameters by name, x) to what `network` returns with these as its own.
+
+    Every place of a parameter is named, once: torch's own search for shared ones leaves others in
+    the network where layers are shared, too.
+    """
+    name_of = {id(value): name for name, value in network.named_parameters()}
+    places = {
+        f"{path}.{own}".lstrip("."): name_of[id(value)]
+        for path, layer in network.named_modules()
+        for own, value in layer._parameters.items()
+        if value is not None
+    }
+
+    def call(parameters: Parameters, x: Tensor) -> Tensor:
+        placed = {place: parameters[name] for place, name in places.items() if name in parameters}
+        returned: Tensor = functional_call(network, placed, (x,), tie_weights=False)
+        return returned
+
+    return call
+
+
 def function(
     module: nn.Module, outputs: Outputs = "scalar"
 ) -> Callable[[Parameters, Tensor], Tensor]:
@@ -83,11 +116,11 @@ def function(
 
     f is (N,) for "scalar", else (N, K).
     """
-    network = frozen(module)
+    call = with_parameters(frozen(module))
 
     def f(parameters: Parameters, x: Tensor) -> Tensor:
         with no_fused_attention():
-            values = functional_call(network, parameters, (x,))
+            values = call(parameters, x)
         return scalar(values) if outputs == "scalar" else heads(values, outputs)
 
     return f
