@@ -268,6 +268,19 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             "the nearest that can is 0.17",
         ],
     ),
+    "noise of another rate than its name says": (
+        SMOKE,
+        {
+            "noises.symmetric-0": {"kind": "symmetric", "rate": 0.4},
+            "cells.symmetric": {"settings": ["digits"], "noises": ["symmetric-0"]},
+        },
+        ["cells.symmetric.noises: symmetric-0: declared with rate: 0.4", "says 0.0; rename it"],
+    ),
+    "a file without its function": (
+        "losses.yaml",
+        {"mine": {"label": "mine", "function": "my/losses.py"}},
+        ["mine.function: my/losses.py: name a function in it, my/losses.py:function"],
+    ),
     "one class": (
         "datasets.yaml",
         {"digits.classes": ["zero"], "digits.asymmetric": {}},
@@ -735,7 +748,9 @@ def test_a_file_that_is_not_text_is_named(edited: Any) -> None:
         ("matrix", f"0.5{' 0' * 9}\n" * 10, "line 1: not probabilities that sum to 1"),
         ("matrix", f"0.5,{',0' * 8},0.5\n" * 10, "line 1: '0.5,,0.*' are not numbers"),
         ("labels", "3\n" * 4, r"4 labels for \d+ training images"),
-        ("labels", "3\nfour\n", "line 2: 'four' is no class"),
+        ("matrix", "a;b\n0.5;0.5\n", "line 1: 'a;b' are not .*, and a heading begins with #"),
+        ("labels", "3\nfour\n", "line 2: 'four' is no class of the dataset$"),
+        ("labels", "label\n3\n", "line 1: 'label' is no class .*; if it is a heading, remove it"),
     ],
 )
 def test_noise_of_ones_own_is_read_when_it_is_planned(
@@ -751,17 +766,16 @@ def test_noise_of_ones_own_is_read_when_it_is_planned(
         load(root)
 
 
+@pytest.mark.parametrize("name", ["noise.npz", "noise.pt", "noise.PKL"])
 @pytest.mark.parametrize("kind", ["matrix", "labels"])
 def test_noise_in_an_archive_of_arrays_is_told_how_to_save(
-    edited: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+    edited: Any, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:
-    own = {"noises.own": {"kind": kind, "path": "noise.npz"}}
+    own = {"noises.own": {"kind": kind, "path": name}}
     root: Path = edited(SMOKE, {**own, "cells.symmetric.noises": ["own"]})
     monkeypatch.chdir(root.parent)
-    Path("noise.npz").write_bytes(b"PK")
-    with pytest.raises(
-        ConfigError, match=r"noise\.npz: save its array alone, as \.npy, or as text"
-    ):
+    Path(name).write_bytes(b"PK\xff")
+    with pytest.raises(ConfigError, match=f"{name}: save its array alone, as .npy, or as text"):
         load(root)
 
 

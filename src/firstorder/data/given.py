@@ -52,9 +52,13 @@ def matrix(path: str | Path, dataset: Dataset) -> np.ndarray:
     return found / found.sum(1, keepdims=True)
 
 
+CONTAINERS = (".npz", ".pt", ".pth", ".pkl", ".pickle", ".mat", ".h5", ".hdf5", ".parquet", ".xlsx")
+"""Ends of files that hold an array among other things."""
+
+
 def _plain(path: str | Path) -> Path:
     path = Path(path).expanduser()
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() in CONTAINERS:
         raise DataError(f"{path}: save its array alone, as .npy, or as text")
     return path
 
@@ -76,7 +80,10 @@ def _text_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
             cells = line.split(",") if "," in line else line.split()
             yield where, [float(cell) for cell in cells]
         except ValueError:
-            raise DataError(f"{where}: {line[:60]!r} are not numbers") from None
+            raise DataError(
+                f"{where}: {line[:60]!r} are not numbers with commas or spaces between them; "
+                "shares are from 0 to 1, and a heading begins with #"
+            ) from None
 
 
 def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
@@ -93,7 +100,8 @@ def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
         array = found.astype(np.int64)
     else:
         texts = [(f"{path}: line {number}", text) for number, text in lines(path)]
-        known = label_numbers(dataset.classes, texts)
+        heading = "; if it is a heading, remove it"
+        known = label_numbers(dataset.classes, texts, heading)
         array = np.array([known[text] for _, text in texts], dtype=np.int64)
     if array.shape != (count,):
         raise DataError(f"{path}: {len(array)} labels for {count} training images")

@@ -49,6 +49,8 @@ def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
         signature.check_positional(name, TAKES[kind], f"{place}{CALLED[kind]} {name}")
         return (name,)
     registered = code.registered(f"firstorder.{kind}", name)
+    if name.endswith(".py"):
+        raise ConfigError(f"{place}{name}: name a function in it, {name}:function")
     if not registered:
         known = sorted(each.name for each in code.registry(f"firstorder.{kind}"))
         raise ConfigError(f"{place}{CALLED[kind]} {name!r} is unknown; {choose(name, known)}")

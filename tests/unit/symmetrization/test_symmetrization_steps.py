@@ -42,7 +42,7 @@ def trained(config: Config, **where: str) -> dict[str, bytes]:
         ("losses.yaml", {"ce.weight_decay": 0.1}),
         (
             SCALE,
-            {"noises": {"symmetric-0.4": {"kind": "symmetric", "rate": 0.2, "sampler": "iid"}}},
+            {"noises": {"symmetric-0.4": {"kind": "symmetric", "rate": 0.4, "sampler": "iid"}}},
         ),
     ],
 )

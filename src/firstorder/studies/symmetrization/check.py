@@ -215,9 +215,21 @@ def _check_noise(config: Config, setting: str, name: str, where: str) -> None:
 
 def _noise_at(config: Config, name: str, where: str) -> Noise:
     try:
-        return grid.noise(config, name)
+        found = grid.noise(config, name)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+    try:
+        spelled = Noise.parse(name)
+    except ConfigError:  # a name that spells nothing
+        return found
+    for key in ("kind", "rate", "annotation"):
+        declared, said = getattr(found, key), getattr(spelled, key)
+        if declared != said:
+            raise ConfigError(
+                f"{where}: {name}: declared with {key}: {declared}, where its name says {said}; "
+                "rename it"
+            )
+    return found
 
 
 def _check_selections(config: Config, file: Path) -> None:
