@@ -134,6 +134,11 @@ class Token(nn.Module):
         return self.last(self.mixed(x.flatten(2)).flatten(1)) + self.token[0]
 
 
+class Wider(Token):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 class Alone(nn.Module):
     def __init__(self):
         super().__init__()
@@ -203,6 +208,13 @@ class Squeezed(Spare):
         return super().forward(x).squeeze()
 
 
+class Grows(Spare):
+    def forward(self, x):
+        if not hasattr(self, "late"):
+            self.late = nn.Linear(3, 3)
+        return super().forward(x)
+
+
 class Detached(Spare):
     def forward(self, x):
         return super().forward(x).detach()
@@ -234,6 +246,7 @@ def network_file(tmp_path: Path) -> Path:
         ("pair", r"gives tuple for images \(2, 1, 4, 4\), not scores \(2, 3\)"),
         ("frozen", "has no weights to train"),
         ("Shifts", "changes its images in place; write x = x - m instead of x -= m"),
+        ("Grows", r"makes late\.bias in forward; make it in __init__"),
         ("Heads", r"in evaluation: gives tuple for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
         ("Squeezed", r"in evaluation: gives \(3,\) for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
         ("Detached", "failed: RuntimeError: element 0 of tensors does not require grad"),
@@ -353,7 +366,8 @@ def test_what_a_function_takes_is_checked_when_it_is_planned(
         functions.entries("models", f"{network_file}:cut")
     with pytest.raises(ConfigError, match="Token needs width"):
         functions.check_model(f"{network_file}:Token", {}, "recipes.yaml: pets")
-    functions.check_model(f"{network_file}:Token", {"width": 3}, "recipes.yaml: pets")
+    for name in ("Token", "Wider"):
+        functions.check_model(f"{network_file}:{name}", {"width": 3}, "recipes.yaml: pets")
     monkeypatch.setenv("HOME", str(network_file.parent))
     assert functions.entries("models", "~/own.py:good") == ("~/own.py:good",)
     loss = network_file.parent / "loss.py"

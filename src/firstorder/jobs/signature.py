@@ -53,12 +53,18 @@ def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
 
 
 def _called(entry: str) -> ast.FunctionDef | None:
-    """What is called: the function at an entry, or the `__init__` that its class defines."""
+    """What is called: the function at an entry, or the `__init__` of its class.
+
+    Of a class that has none it is that of the first one in the same file that it derives from.
+    """
     found = code.definition(entry)
-    if isinstance(found, ast.ClassDef):
-        own = (each for each in found.body if isinstance(each, ast.FunctionDef))
-        return next((each for each in own if each.name == "__init__"), None)
-    return found
+    if not isinstance(found, ast.ClassDef):
+        return found
+    own = (each for each in found.body if isinstance(each, ast.FunctionDef))
+    module = entry.rpartition(":")[0]
+    bases = (f"{module}:{base.id}" for base in found.bases if isinstance(base, ast.Name))
+    inherited = (_called(base) for base in bases if base != entry)
+    return next((each for each in (*own, *inherited) if each and each.name == "__init__"), None)
 
 
 def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:

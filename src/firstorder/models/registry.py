@@ -109,7 +109,11 @@ def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
     """Refuse what is no network: tried are one step and the evaluation of one image, all black."""
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
+    known = {*dict(module.named_parameters())}
     scores = _scores(name, module.train(), num_classes, torch.zeros(2, *shape))
+    made = sorted({*dict(module.named_parameters())} - known)
+    if made:  # the file of a trained network would hold more than a new one has
+        raise ConfigError(f"model {name!r}: makes {made[0]} in forward; make it in __init__")
     trained = [each for each in module.parameters() if each.requires_grad]
     if not trained:
         raise ConfigError(f"model {name!r}: has no weights to train")
