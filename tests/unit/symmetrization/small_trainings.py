@@ -51,14 +51,19 @@ def job_of(config: Config, step: str, *key: str) -> Job:
 
 
 def perform(config: Config, step: str, *key: str, checkpoints: str = "checkpoints") -> Job:
-    """Run a job of the study from the JSON of its spec."""
-    (found,) = (each for each in find(NAME).steps if each.name == step)
-    job = found.job(config, *key)
+    """Run a job of the study."""
+    job = job_of(config, step, *key)
+    run(job, checkpoints)
+    return job
+
+
+def run(job: Job, checkpoints: str = "checkpoints") -> None:
+    """Run a job that was planned, from the JSON of its spec."""
+    (found,) = (each for each in find(NAME).steps if each.name == job.step)
     module, _, name = found.run.rpartition(":")
-    context = Context(code="0", device="cpu", checkpoints=Path(checkpoints))
+    context = Context(code="0", device="cpu", checkpoints=Path(checkpoints), aside=job.aside)
     spec = json.loads(json.dumps(dict(job.spec), allow_nan=False))
     getattr(import_module(module), name)(spec, job.inputs, job.outputs, context)
-    return job
 
 
 def content(job: Job) -> dict[str, bytes]:

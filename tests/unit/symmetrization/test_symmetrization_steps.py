@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_trainings import CELL, SCALE, TUNING, content, job_of, perform
+from small_trainings import CELL, SCALE, TUNING, content, job_of, perform, run
 
 from firstorder.config import Config
 from firstorder.errors import ConfigError, DataError
@@ -60,6 +60,23 @@ def test_a_noise_finds_no_field_of_its_dataset_that_its_job_does_not_declare() -
     for undeclared in ("semantic_groups", "human", "mean"):
         with pytest.raises(AttributeError, match=undeclared):
             getattr(dataset, undeclared)
+
+
+def test_a_file_of_noise_is_known_by_what_it_holds(small: Config, tmp_path: Path) -> None:
+    def declared(path: Path) -> Config:
+        return made_up.edit(SCALE, {"noises": {"own": {"kind": "matrix", "path": str(path)}}})
+
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    other = 1 - np.eye(10)
+    np.savetxt(here, 0.8 * np.eye(10) + 0.2 / 9 * other, delimiter=",")
+    before = perform(declared(here), "corrupt", "cifar10", "own")
+    config = declared(here.rename(there))
+    job = perform(config, "corrupt", "cifar10", "own")
+    assert job.digest == before.digest and content(job) == content(before)
+    np.savetxt(there, 0.7 * np.eye(10) + 0.3 / 9 * other, delimiter=",")
+    with pytest.raises(DataError, match=r"there\.csv: changed since it was planned; start again"):
+        run(job)
+    assert job_of(declared(there), "corrupt", "cifar10", "own").digest != before.digest
 
 
 def test_what_decides_nothing_trains_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from firstorder.config import (
     Config,
@@ -45,6 +46,11 @@ class Cell(Strict):
 def noise(config: Config, name: str) -> Noise:
     """The noise called `name`: declared by the scale, or spelled out by the name itself."""
     return scale(config).noises.get(name) or Noise.parse(name)
+
+
+def apart(noise: Noise) -> dict[str, Any]:
+    """A noise apart from where its file lies: that is known by what it holds."""
+    return noise.model_copy(update={"path": None}).model_dump(mode="json")
 
 
 @once

@@ -92,7 +92,7 @@ def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
     found = grid.noise(config, noise)
     spec: dict[str, Any] = {
         "seeds": list(grid.label_seeds(config)),
-        "noise": found.model_dump(mode="json"),
+        "noise": grid.apart(found),
         "dataset": {"title": dataset, "classes": len(entry.classes)},
     }
     if found.kind == "asymmetric":
@@ -116,7 +116,7 @@ def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
     if found.path is not None:
         # A class may be named in a file of labels.
         spec["dataset"]["classes"] = list(entry.classes)
-        # Known by what it holds: a file that takes its place may be older.
+        # Known by what it holds, wherever it lies: a file that takes its place may be older.
         spec["sha256"] = files.sha256(Path(found.path).expanduser())
     return Job(
         step="corrupt",
@@ -125,6 +125,7 @@ def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
         inputs=inputs,
         outputs=_corrupted(config, dataset, noise),
         code=(f"{MODULE}.labels:corrupt",),
+        aside={"path": found.path},
     )
 
 

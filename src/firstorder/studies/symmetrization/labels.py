@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
     from firstorder.data.prepared import read_prepared
     from firstorder.data.steps import raw_file
 
-    noise = Noise.model_validate(spec["noise"])
+    noise, path = Noise.model_validate({**spec["noise"], **context.aside}), context.aside["path"]
+    if path is not None and files.sha256(Path(path).expanduser()) != spec["sha256"]:
+        raise DataError(f"{path}: changed since it was planned; start again")
     prepared = read_prepared(inputs["dataset"])
     human = raw_file(inputs["human"]) if noise.kind == "human" else None
     clean = prepared.train_labels

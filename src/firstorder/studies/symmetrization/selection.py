@@ -222,7 +222,7 @@ def _noises(config: Config, names: list[tuple[str, str, str]]) -> dict[str, Any]
     datasets = dict.fromkeys(scale(config).settings[setting].dataset for setting, _, _ in names)
     noises = dict.fromkeys(name for _, name, _ in names)
     return {
-        "noises": {name: grid.noise(config, name).model_dump(mode="json") for name in noises},
+        "noises": {name: grid.apart(grid.noise(config, name)) for name in noises},
         "asymmetric": {name: grid.asymmetric(config.datasets[name]) for name in datasets},
     }
 
