@@ -193,7 +193,10 @@ def _check_watched(modules: Iterable[str], watched: Iterable[Path]) -> None:
     known = {path.resolve() for path in watched}
     for name in sorted(modules):
         file = getattr(sys.modules[name], "__file__", None) or ""
-        if file.endswith(".py") and _is_own(file) and Path(file).resolve() not in known:
+        # Packages that make modules give them names of files that are not there.
+        if not file.endswith(".py") or not os.path.isfile(file) or not _is_own(file):
+            continue
+        if Path(file).resolve() not in known:
             raise ImportError(
                 f"imports {file} in a way that hides its changes; place it beside, "
                 f"and write `import {Path(file).stem}`"

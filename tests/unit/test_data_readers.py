@@ -485,7 +485,7 @@ def test_pictures_in_parquet_are_resized_where_that_is_declared(
 @pytest.mark.parametrize(
     "array, reason",
     [
-        (np.zeros((20, 3, 32, 32), np.float32), "images are float32, not uint8"),
+        (np.zeros((20, 3, 32, 32), np.float32), r"train_images\S*: images are float32, not uint8"),
         (np.array([{}]), "it holds values of type object"),
     ],
 )

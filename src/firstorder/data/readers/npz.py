@@ -57,14 +57,14 @@ def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
     """All splits. Images are uint8: (N, H, W), (N, H, W, C) or (N, C, H, W)."""
     wanted = parts.wanted(dataset)
     if "arrays" not in files:
-        arrays = {key: read_npy(path) for key, path in files.items()}
+        arrays = {key: (str(path), read_npy(path)) for key, path in files.items()}
         where = next(iter(files.values())).parent
     else:
         where = files["arrays"]
         known = {name for split in wanted for kind in NAMES for name in _names(split, kind)}
         members = zip_members(where, LARGEST, lambda name: name.removesuffix(".npy") in known)
         arrays = {
-            name.removesuffix(".npy"): _array(content, f"{where}: {name}")
+            name.removesuffix(".npy"): (f"{where}: {name}", _array(content, f"{where}: {name}"))
             for name, content in members.items()
         }
     splits = {}
@@ -73,7 +73,7 @@ def npz(dataset: Dataset, files: Files) -> dict[str, Split]:
         labels = _named(arrays, split, "labels", where)
         if images is None or labels is None:
             continue
-        splits[split] = Split(_channels_first(images, dataset, where), _flat(labels, where))
+        splits[split] = Split(_channels_first(dataset, *images), _flat(*labels))
     if "train" not in splits:
         there = [name.removesuffix(".npy") for name in zip_names(where)]
         raise DataError(
@@ -122,14 +122,18 @@ def _header(
     return stream.tell(), dtype, shape, "F" if by_column else "C"
 
 
-def _named(arrays: dict[str, np.ndarray], split: str, kind: str, where: Path) -> np.ndarray | None:
+Placed = tuple[str, np.ndarray]
+"""Where an array lies, and itself."""
+
+
+def _named(arrays: dict[str, Placed], split: str, kind: str, where: Path) -> Placed | None:
     there = [name for name in _names(split, kind) if name in arrays]
     if len(there) > 1:
         raise DataError(f"{where}: {' and '.join(there)} are both in it; leave one")
     return arrays[there[0]] if there else None
 
 
-def _channels_first(images: np.ndarray, dataset: Dataset, where: Path) -> np.ndarray:
+def _channels_first(dataset: Dataset, where: str, images: np.ndarray) -> np.ndarray:
     """Images as (N, C, H, W): channels may come last, or not at all."""
     if images.dtype != np.uint8:
         raise DataError(f"{where}: images are {images.dtype}, not uint8 from 0 to 255")
@@ -142,7 +146,7 @@ def _channels_first(images: np.ndarray, dataset: Dataset, where: Path) -> np.nda
     return images
 
 
-def _flat(labels: np.ndarray, where: Path) -> np.ndarray:
+def _flat(where: str, labels: np.ndarray) -> np.ndarray:
     """Labels (N,), also from Keras' (N, 1)."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
