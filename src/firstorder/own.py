@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import itertools
 import os
 import pkgutil
 import sys
@@ -207,8 +206,7 @@ def _check_watched(modules: Iterable[str], watched: Iterable[Path]) -> None:
 def sources(module: str) -> tuple[Path, ...]:
     """A file or module of the user, and the files of the user's that it imports, itself first.
 
-    Also those that a text in it names, for whoever imports by name. Installed packages are not
-    followed: their versions are recorded beside a result.
+    Installed packages are not followed: their versions are recorded beside a result.
     """
     start = module_file(module)
     if start is None:
@@ -225,8 +223,7 @@ def sources(module: str) -> tuple[Path, ...]:
         if file in found:
             continue
         found[file] = None
-        named = ((0, text) for text in _texts(file) if _is_dotted(text))
-        for level, name in itertools.chain(((each[0], each[1]) for each in _imported(file)), named):
+        for level, name, _ in _imported(file):
             parts = name.split(".") if name else []
             beside = file.parents[level - 1 : level] if level else (file.parent, root, Path.cwd())
             for folder in (*beside, *(() if level else _installed_in_place(parts[0]))):
@@ -237,25 +234,20 @@ def sources(module: str) -> tuple[Path, ...]:
 @cache
 def data(module: str) -> tuple[Path, ...]:
     """The files that `sources` of a module name in a text: from here, or from beside them."""
+    texts = {
+        (file, node.value)
+        for file in sources(module)
+        for node in ast.walk(parse(file))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     named = {
         folder / text
-        for file in sources(module)
-        for text in _texts(file)
+        for file, text in texts
         if not text.endswith(".py")
         for folder in (Path.cwd(), file.parent)
         if os.path.isfile(folder / text)  # whatever the text, that is no error
     }
     return tuple(sorted(named))
-
-
-def _is_dotted(text: str) -> bool:
-    return all(part.isidentifier() for part in text.split("."))
-
-
-def _texts(path: Path) -> Iterator[str]:
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
 
 
 @cache
@@ -297,6 +289,12 @@ def _imported(path: Path) -> Iterator[tuple[int, str, int]]:
                 yield level, source or "", node.lineno
                 start = f"{source}." if source else ""
                 yield from ((level, f"{start}{each.name}", node.lineno) for each in names)
+            case ast.Call(
+                func=ast.Name(id="__import__" | "import_module")
+                | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if name[:1] not in ("", "."):
+                yield 0, name, node.lineno
 
 
 @cache
