@@ -230,7 +230,7 @@ def test_what_a_file_of_the_users_gets_from_this_package_in_a_roundabout_way_cou
 def test_what_a_file_of_the_users_builds_by_name_counts(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text("from firstorder import losses\nBASE = losses.build('ce', 10)\n")
-    used = codes._used(str(mine))
+    used = codes._used(f"{mine}:BASE")
     assert ("firstorder.losses.baselines", "ce") in used
     assert ("firstorder.losses.baselines", "mae") not in used
 
@@ -335,6 +335,69 @@ def test_what_a_file_of_the_users_imports_and_reads_counts(
     assert code(package, "mine/own.py:loss") != before
 
 
+OWN = """
+import math
+from numpy import exp
+from helper import SIZE
+WIDTH = 2.0
+OTHER = 3.0
+class Base:
+    pass
+def loss(s):
+    return inner(s) * math.pi
+def inner(s):
+    return s * WIDTH * SIZE
+def another(s):
+    return OTHER * exp(s)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("def another(s):", "def third(s):\n    return s\ndef another(s):", False),
+        ("OTHER = 3.0", "OTHER = 4.0", False),
+        ("from numpy import exp", "from math import exp", False),
+        ("import math", "import numpy as math", True),
+        ("WIDTH = 2.0", "WIDTH = 2.5", True),
+        ("s * WIDTH", "s + WIDTH", True),
+        ("WIDTH = 2.0", "WIDTH = 2.0\nif WIDTH:\n    WIDTH = 3.0", True),
+        ("def another(s):", "inner.scale = 2\ndef another(s):", True),
+        ("def another(s):", "exp.precision = 2\ndef another(s):", True),
+        ("def another(s):", "@another_one\ndef another(s):", True),
+        ("class Base:\n    pass", "from math import *", True),
+        ("return inner(s)", "return globals()['inner'](s)", True),
+    ],
+)
+def test_of_a_users_file_counts_what_a_definition_reaches(
+    package: Path, tmp_path: Path, old: str, new: str, counts: bool
+) -> None:
+    (tmp_path / "helper.py").write_text("SIZE = 1\n")
+    (tmp_path / "own.py").write_text(OWN)
+    before = code(package, "own.py:loss")
+    edit(tmp_path, "own.py", old, new)
+    assert (code(package, "own.py:loss") != before) is counts
+
+
+@pytest.mark.parametrize(
+    "line", ["@registered\ndef f(s):\n    pass", "from helper import *", "x = vars()", "eval('1')"]
+)
+def test_a_users_file_that_finds_definitions_otherwise_counts_as_a_whole(
+    package: Path, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "own.py").write_text(f"{OWN}{line}\n")
+    before = code(package, "own.py:loss")
+    edit(tmp_path, "own.py", "OTHER = 3.0", "OTHER = 4.0")
+    assert code(package, "own.py:loss") != before
+
+
+def test_a_users_file_is_known_wherever_it_lies(package: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(OWN)
+    assert code(package, "one/own.py:loss") == code(package, "two/own.py:loss")
+
+
 def test_a_file_that_is_not_python_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def loss(s):\n    return (\n")
     with pytest.raises(ConfigError, match=r"mine\.py: line 2: not Python: "):
@@ -381,7 +444,7 @@ async def wait(one, two):
     async with one as first, two:
         return [await each async for each in first]
 '''
-DIGEST = "32d1cc93811e"
+DIGEST = "d1f69163898b"
 """Of the example, on every supported Python."""
 
 

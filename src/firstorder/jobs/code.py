@@ -36,6 +36,9 @@ UNCOUNTED = tuple(f"{PACKAGE}.{name}" for name in ("cli", "config", "errors", "j
 BUILT_BY_NAME = (f"{PACKAGE}.losses", f"{PACKAGE}.models")
 """Packages whose `registry.build` finds what `@register("name")` registers in them."""
 
+BY_OTHER_MEANS = {"globals", "vars", "eval", "exec", "modules", "__init_subclass__", "__getattr__"}
+"""Names that stand in a file where its definitions may be found otherwise than by theirs."""
+
 Definition = tuple[str, str]
 """A module and the name of one of its top-level definitions."""
 
@@ -57,21 +60,22 @@ class Module:
 def code(*entries: str) -> str:
     """Digest (12 hexadecimal digits) of all code that `entries` reach.
 
-    An entry is `module:definition` of this package, or `package:folder`, all files of a folder in
-    it; or a path `file.py:definition` or a module of somebody else, which counts as a whole with
-    what it uses of this package. Raises ConfigError for an entry that does not exist.
+    An entry is `module:definition` of this package or of the user's `file.py`, or
+    `package:folder`, all files of a folder in it. What a user's file imports of theirs counts as a
+    whole, as does a module of somebody else; both with what they use of this package. Raises
+    ConfigError for an entry that does not exist.
     """
     found: set[Definition] = set()
     texts: list[str] = []
     for entry in entries:
         module, _, name = entry.rpartition(":")
-        if not module.startswith(f"{PACKAGE}."):
-            texts.append(_foreign(module))
-            found.update(*map(reach, _used(module)))
-        elif _resolve((module, name)):
+        if _resolve((module, name)):
             found |= reach((module, name))
-        else:
+        elif module.startswith(f"{PACKAGE}."):
             texts += _data(entry, SOURCE.joinpath(*module.split("."), name))
+        if not module.startswith(f"{PACKAGE}."):
+            texts += _foreign(entry)
+            found.update(*map(reach, _used(entry)))
     texts += [text for definition in sorted(found) for text in _dump(definition)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
@@ -217,16 +221,20 @@ def registered(package: str, name: str, *decorators: str) -> tuple[str, ...]:
 def _module(name: str) -> Module:
     path = _file(name)
     assert path is not None, name
-    module = Module()
-    for statement in _bare(path).body:
+    module, body = Module(), _bare(path).body
+    if name.endswith(".py") and not _is_plain(body):
+        module.effects.extend(body)
+    for statement in body:
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 module.definitions.setdefault(statement.name, []).append(statement)
             case ast.Assign(targets=targets):
-                for target in targets:
-                    for part in ast.walk(target):
-                        if isinstance(part, ast.Name):
-                            module.definitions.setdefault(part.id, []).append(statement)
+                parts = [part for target in targets for part in ast.walk(target)]
+                for part in parts:
+                    if isinstance(part, ast.Name):
+                        module.definitions.setdefault(part.id, []).append(statement)
+                if any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts):
+                    module.effects.append(statement)  # perhaps on another module
             case ast.Import() | ast.ImportFrom():
                 module.imports.update(_imports(statement))
                 module.foreign.update(_foreign_imports(statement))
@@ -237,7 +245,20 @@ def _module(name: str) -> Module:
     return module
 
 
+def _is_plain(body: list[ast.stmt]) -> bool:
+    """Whether what a user's file defines is found by its name alone."""
+    nodes = [node for statement in body for node in ast.walk(statement)]
+    names = {
+        getattr(node, "id", getattr(node, "attr", getattr(node, "name", ""))) for node in nodes
+    }
+    decorated = any(getattr(statement, "decorator_list", ()) for statement in body)
+    starred = "*" in names
+    return not (decorated or starred or names & BY_OTHER_MEANS)
+
+
 def _file(module: str) -> Path | None:
+    if module.endswith(".py"):
+        return own.module_file(module)
     path = SOURCE.joinpath(*module.split("."))
     if (path / "__init__.py").is_file():
         return path / "__init__.py"
@@ -386,17 +407,23 @@ def _dump(definition: Definition) -> list[str]:
     foreign = _module(definition[0]).foreign
     heads = {chain[0] for chain in _chains(statements)}
     ours = (
-        f"{name} is {':'.join(found)}"
+        f"{name} is {_name(found)}"
         for name, targets in sorted(_mentioned(definition).items())
         for target in targets
         if (found := _resolve(target)) is not None
     )
     return [
-        f"{definition[0]}:{definition[1]}",
+        _name(definition),
         *map(_text, statements),
         *(f"{name} is {foreign[name]}" for name in sorted(heads & foreign.keys())),
         *ours,
     ]
+
+
+def _name(definition: Definition) -> str:
+    """A definition's name; of a user's file without where it lies, which may be elsewhere."""
+    module, name = definition
+    return name if module.endswith(".py") else f"{module}:{name}"
 
 
 def _text(value: object) -> str:
@@ -416,18 +443,29 @@ def _text(value: object) -> str:
     return repr(value)
 
 
-@cache
-def _foreign(module: str) -> str:
-    """A file or module outside this package as text: with the files it imports, and their data."""
-    trees = (_text(_bare(path)) for path in own.sources(module))
-    return "\n".join([*trees, *map(files.sha256, own.data(module))])
+def _whole(entry: str) -> tuple[Path, ...]:
+    """The user's files behind an entry that count as a whole: of its own only what it reaches."""
+    module, _, name = entry.rpartition(":")
+    return own.sources(module)[1 if _resolve((module, name)) else 0 :]
 
 
 @cache
-def _used(module: str) -> tuple[Definition, ...]:
+def _foreign(entry: str) -> tuple[str, ...]:
+    """The user's files behind an entry as texts, and the files that they name."""
+    module = entry.rpartition(":")[0]
+    trees = (_text(_bare(path)) for path in _whole(entry))
+    return (*trees, *map(files.sha256, own.data(module)))
+
+
+@cache
+def _used(entry: str) -> tuple[Definition, ...]:
     """What these files use of this package, also of what one of them imports from another."""
-    trees = tuple(own.parse(path) for path in own.sources(module))
-    handed_on = _scope(trees)
+    module, _, name = entry.rpartition(":")
+    reached = reach((module, name)) if _resolve((module, name)) else ()
+    own_part = [each for found in reached if found[0] == module for each in _statements(found)]
+    others = (own.parse(path) for path in _whole(entry))
+    trees: tuple[ast.AST, ...] = (*own_part, *others)
+    handed_on = _scope((*(own.parse(path) for path in own.sources(module)),))
     used = [
         target
         for tree in trees
