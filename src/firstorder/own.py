@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -31,9 +31,10 @@ def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any
     if not source or not attribute.isidentifier():
         raise refuse(f"{what} {spec!r}: write file.py:function")
     _find_in(Path.cwd())
-    module = _file(source, spec, what, refuse) if source.endswith(".py") else None
-    if module is None:
-        with importing(f"{what} {spec!r}", refuse):
+    if source.endswith(".py"):
+        module = _file(source, spec, what, refuse)
+    else:
+        with importing(f"{what} {spec!r}", refuse), _watched(source):
             module = importlib.import_module(source)
     found = getattr(module, attribute, None)
     if not callable(found):
@@ -70,7 +71,7 @@ def _is_own(file: str) -> bool:
         file.startswith("<")
         or {"site-packages", "dist-packages"} & {*path.parts}
         or any(path.is_relative_to(each) for each in NOT_OWN)
-        or any(map(_holds_packages, path.parents))
+        or any(_holds_packages(each) for each in path.parents if str(each) in sys.path)
     )
 
 
@@ -128,7 +129,7 @@ def _reason(error: BaseException) -> str:
 
 
 PACKAGE = Path(__file__).parent
-NOT_OWN = (str(PACKAGE), *sysconfig.get_paths().values())
+NOT_OWN = (str(PACKAGE), *(v for k, v in sysconfig.get_paths().items() if k != "data"))
 """Folders of this package, of other ones and of Python; there may be more `site-packages`."""
 
 
@@ -153,16 +154,20 @@ def _file(source: str, spec: str, what: str, refuse: type[UserError]) -> ModuleT
     sys.modules[name] = module
     with importing(f"{what} {spec!r}: {path}", refuse):
         _check_names(path, folder)
-        known, watched = {*sys.modules}, sources(source)
-        declared.loader.exec_module(module)
-        _check_watched({*sys.modules} - known, watched)
+        with _watched(source):
+            declared.loader.exec_module(module)
     return module
+
+
+ADDED: set[str] = set()
+"""Folders in which Python finds modules because a user's file lies there."""
 
 
 def _find_in(folder: Path) -> None:
     """Let Python find modules in a folder, after all others."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
+        ADDED.add(str(folder))
 
 
 def _check_names(path: Path, folder: Path) -> None:
@@ -170,7 +175,7 @@ def _check_names(path: Path, folder: Path) -> None:
 
     Python knows one module of a name: the first that was imported, of the user's files or its own.
     """
-    for level, dotted, line in _imported(path):
+    for level, dotted, line in imported(path):
         if level:
             raise ImportError(f"line {line}: import files beside it without the dot")
         name = dotted.partition(".")[0]
@@ -184,22 +189,47 @@ def _check_names(path: Path, folder: Path) -> None:
             raise ImportError(f"`import {name}` finds {origin}, not {found[0]}; rename that")
 
 
-def _check_watched(modules: Iterable[str], watched: Iterable[Path]) -> None:
-    """ImportError where a module is a file of the user's that is not watched.
+@contextmanager
+def _watched(source: str) -> Iterator[None]:
+    """ImportError where the import of a file or module gets a user's file not of its `sources`.
 
-    It was found by a path or a name that was made up, and what depends on it would be stale.
+    Found by a path or a name that was made up, or as the first of two of one name: what depends on
+    it would be stale.
     """
-    known = {path.resolve() for path in watched}
-    for name in sorted(modules):
-        file = getattr(sys.modules[name], "__file__", None) or ""
-        # Packages that make modules give them names of files that are not there.
-        if not file.endswith(".py") or not os.path.isfile(file) or not _is_own(file):
-            continue
-        if Path(file).resolve() not in known:
+    before, files = {*sys.modules}, sources(source)
+    yield
+    new = {*sys.modules} - before
+    heads = {
+        dotted.partition(".")[0]
+        for path in files
+        for level, dotted, _ in imported(path)
+        if not level
+    }
+    watched = {path.resolve() for path in files}
+    for name in sorted(new | heads):
+        file = _users_file(name)
+        if file is not None and Path(file).resolve() not in watched:
+            for each in filter(_users_file, new):  # the next who asks is told again
+                sys.modules.pop(each)
             raise ImportError(
-                f"imports {file} in a way that hides its changes; place it beside, "
-                f"and write `import {Path(file).stem}`"
+                f"imports {file} in a way that hides its changes, or as one of two of that name; "
+                f"place it beside, under a name of its own, and write `import {name}`"
             )
+
+
+def _users_file(module: str) -> str | None:
+    """The user's file that an imported module is; None if it is another's."""
+    file = getattr(sys.modules.get(module), "__dict__", {}).get("__file__")
+    theirs = (
+        isinstance(file, str)
+        and module.partition(".")[0] not in sys.stdlib_module_names
+        and file.endswith(".py")
+        # Packages that make modules give them names of files that are not there.
+        and os.path.isabs(file)
+        and os.path.isfile(file)
+        and _is_own(file)
+    )
+    return file if theirs else None
 
 
 @cache
@@ -218,36 +248,72 @@ def sources(module: str) -> tuple[Path, ...]:
         root = start.parents[len(parts) - (start.name != "__init__.py")]
         waiting += _run_by_import(root, parts)
     found: dict[Path, None] = {}
+    asked: set[tuple[Path, str]] = set()
     while waiting:
         file = waiting.pop(0)
         if file in found:
             continue
         found[file] = None
-        for level, name, _ in _imported(file):
+        if file.name == "__init__.py" and _loads_by_name(file):
+            waiting += sorted(file.parent.rglob("*.py"))
+        for level, name, _ in imported(file):
             parts = name.split(".") if name else []
             beside = file.parents[level - 1 : level] if level else (file.parent, root, Path.cwd())
             for folder in (*beside, *(() if level else _installed_in_place(parts[0]))):
-                waiting += _run_by_import(folder, parts)
+                if (folder, name) not in asked:
+                    asked.add((folder, name))
+                    waiting += _run_by_import(folder, parts)
     return tuple(found)
 
 
 @cache
 def data(module: str) -> tuple[Path, ...]:
     """The files that `sources` of a module name in a text: from here, or from beside them."""
-    texts = {
-        (file, node.value)
-        for file in sources(module)
-        for node in ast.walk(parse(file))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    known = sources(module)
     named = {
         folder / text
-        for file, text in texts
-        if not text.endswith(".py")
+        for file in known
+        for text in _paths(file)
         for folder in (Path.cwd(), file.parent)
-        if os.path.isfile(folder / text)  # whatever the text, that is no error
+        # Whatever the text, these are no error.
+        if os.path.isfile(folder / text) and os.access(folder / text, os.R_OK)
     }
-    return tuple(sorted(named))
+    return tuple(sorted(named - {*known}))
+
+
+def _paths(file: Path) -> Iterator[str]:
+    """The texts in a file that may be paths, also put together: `here / "a" / "b.csv"`."""
+    for node in ast.walk(parse(file)):
+        constants = [each.value for each in _parts(node) if isinstance(each, ast.Constant)]
+        texts = [each for each in constants if isinstance(each, str)]
+        yield from texts
+        yield "/".join(texts)
+        if isinstance(node, ast.JoinedStr):  # f"{here}/a.csv"
+            yield from (each.lstrip("/") for each in texts)
+
+
+def _parts(node: ast.AST) -> list[ast.expr]:
+    """What a path is put together from."""
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return [*_parts(left), right]
+        case ast.Call(args=args):
+            return args
+        case ast.JoinedStr(values=values):
+            return values
+        case ast.expr():
+            return [node]
+    return []
+
+
+@cache
+def _loads_by_name(package: Path) -> bool:
+    """Whether an `__init__.py` imports the modules beside it otherwise than by `import`."""
+    names = {
+        getattr(node, "id", getattr(node, "attr", getattr(node, "name", "")))
+        for node in ast.walk(parse(package))
+    }
+    return bool(names & {"import_module", "__import__", "__getattr__", "__path__"})
 
 
 @cache
@@ -256,7 +322,8 @@ def _installed_in_place(name: str) -> tuple[Path, ...]:
     if name in sys.stdlib_module_names or (found := _spec(name)) is None:
         return ()
     places = [*(found.submodule_search_locations or []), found.has_location and found.origin]
-    return tuple(Path(each).parent for each in places if each and _is_own(each))
+    folders = (Path(each).parent for each in places if each and _is_own(each))
+    return tuple(folder for folder in folders if str(folder) not in ADDED)
 
 
 def _run_by_import(folder: Path, parts: list[str]) -> list[Path]:
@@ -274,27 +341,31 @@ def _run_by_import(folder: Path, parts: list[str]) -> list[Path]:
     return [path for path in paths if path.is_file() and not path.is_relative_to(PACKAGE)]
 
 
+@cache
 def _declares_study(path: Path) -> bool:
     names = (getattr(node, "id", getattr(node, "name", "")) for node in ast.walk(parse(path)))
     return "STUDY" in names
 
 
-def _imported(path: Path) -> Iterator[tuple[int, str, int]]:
+@cache
+def imported(path: Path) -> tuple[tuple[int, str, int], ...]:
     """Every module that a file may import, with the dots before its name, and the line."""
+    found: list[tuple[int, str, int]] = []
     for node in ast.walk(parse(path)):
         match node:
             case ast.Import(names=names):
-                yield from ((0, each.name, node.lineno) for each in names)
+                found += ((0, each.name, node.lineno) for each in names)
             case ast.ImportFrom(module=source, names=names, level=level):
-                yield level, source or "", node.lineno
                 start = f"{source}." if source else ""
-                yield from ((level, f"{start}{each.name}", node.lineno) for each in names)
+                found.append((level, source or "", node.lineno))
+                found += ((level, f"{start}{each.name}", node.lineno) for each in names)
             case ast.Call(
                 func=ast.Name(id="__import__" | "import_module")
                 | ast.Attribute(attr="import_module"),
                 args=[ast.Constant(value=str(name)), *_],
             ) if name[:1] not in ("", "."):
-                yield 0, name, node.lineno
+                found.append((0, name, node.lineno))
+    return tuple(found)
 
 
 @cache
@@ -308,8 +379,9 @@ def read(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
-        raise ConfigError(f"{path}: line {error.lineno}: not Python: {error.msg}") from None
-    except ValueError as error:  # null bytes
+        line = f"line {error.lineno}: " if error.lineno else ""  # none of null bytes
+        raise ConfigError(f"{path}: {line}not Python: {error.msg}") from None
+    except ValueError as error:
         raise ConfigError(f"{path}: not Python: {error}") from None
 
 

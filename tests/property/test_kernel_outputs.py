@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -364,24 +365,24 @@ def test_a_fused_recurrent_layer_gets_one_line_with_the_mend(kind: type[nn.RNNBa
     assert "body.layer" in str(caught.value) and kind.__name__ in str(caught.value)
 
 
-def compiled() -> nn.Module:
-    with pytest.warns(FutureWarning, match="torch.jit.script"):
-        return torch.jit.script(nn.Linear(3, 1))  # type: ignore[no-any-return]
+class Locked(nn.Linear):
+    """What it holds cannot be copied."""
 
-
-def normed_by_a_hook() -> nn.Module:
-    with pytest.warns(FutureWarning, match="parametrizations.weight_norm"):
-        return nn.utils.weight_norm(nn.Linear(3, 1))
+    def __init__(self) -> None:
+        super().__init__(3, 1)
+        self.lock = threading.Lock()
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (compiled, "not supported on ScriptModules"),
-        (normed_by_a_hook, "cannot be copied: .*weight_norm"),
+        (lambda: torch.jit.script(nn.Linear(3, 1)), "not supported on ScriptModules"),
+        (lambda: nn.utils.weight_norm(nn.Linear(3, 1)), "cannot be copied: .*weight_norm"),
+        (Locked, "Locked cannot be copied: .*lock"),
         (lambda: nn.Linear(3, 1, dtype=torch.complex64), "weight is complex"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_what_cannot_be_linearized_is_refused(make: Callable[[], nn.Module], reason: str) -> None:
     module = make()
     with pytest.raises(TangentError, match=reason) as caught:
@@ -394,6 +395,22 @@ def test_sparse_gradients_change_no_kernel() -> None:
     dense = ntk(module, x, outputs="full", dtype=F64)
     module.table.sparse = True
     assert ntk(module, x, outputs="full", dtype=F64).equal(dense)
+
+
+class Thinned(nn.Linear):
+    """Has an option of its own that is called like one of torch's."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 1)
+        self.sparse = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * (x > 0) if self.sparse else x)
+
+
+def test_options_of_ones_own_layers_stay() -> None:
+    module, x = Thinned(), torch.randn(5, 6)
+    assert frozen(module)(x).equal(module(x))
 
 
 class SharedTwice(nn.Module):

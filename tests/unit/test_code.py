@@ -307,6 +307,13 @@ def test_what_a_module_of_the_users_takes_from_its_package_counts(
     assert code(package, "mine.inner.own:loss") != before
 
 
+LAZY = """
+from importlib import import_module
+def __getattr__(name):
+    return import_module("." + name, __name__)
+"""
+
+
 @pytest.mark.parametrize(
     ("imported", "place"),
     [
@@ -319,6 +326,15 @@ def test_what_a_module_of_the_users_takes_from_its_package_counts(
         ("SIZE = float(open('mine/size.txt').read())", "mine/size.txt"),
         ("SIZE = float(open('library/size.txt').read())", "library/size.txt"),
         ("SIZE = float((HERE / 'size.txt').read_text())", "mine/size.txt"),
+        ("SIZE = float((HERE / 'in' / 'size.txt').read_text())", "mine/in/size.txt"),
+        (
+            "import os\nSIZE = float(open(os.path.join(HERE, 'in', 'size.txt')).read())",
+            "mine/in/size.txt",
+        ),
+        ("SIZE = float(open(f'{HERE}/size.txt').read())", "mine/size.txt"),
+        ("import runpy\nSIZE = runpy.run_path(str(HERE / 'other.py'))['SIZE']", "mine/other.py"),
+        ("from lazy import thing\nSIZE = thing.SIZE", "mine/lazy/thing.py"),
+        ("import lazy\nSIZE = lazy.thing.SIZE", "mine/lazy/thing.py"),
     ],
 )
 def test_what_a_file_of_the_users_imports_and_reads_counts(
@@ -328,6 +344,8 @@ def test_what_a_file_of_the_users_imports_and_reads_counts(
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "mine").mkdir(exist_ok=True)
     (tmp_path / place).write_text("SIZE = 1\n")
+    (tmp_path / "mine" / "lazy").mkdir(exist_ok=True)
+    (tmp_path / "mine" / "lazy" / "__init__.py").write_text(LAZY)
     start = "from pathlib import Path\nHERE = Path(__file__).parent\n"
     (tmp_path / "mine/own.py").write_text(f"{start}{imported}\ndef loss(s):\n    return SIZE * s\n")
     before = code(package, "mine/own.py:loss")
@@ -380,12 +398,22 @@ def test_of_a_users_file_counts_what_a_definition_reaches(
 
 
 @pytest.mark.parametrize(
-    "line", ["@registered\ndef f(s):\n    pass", "from helper import *", "x = vars()", "eval('1')"]
+    "line",
+    [
+        "@registered\ndef f(s):\n    pass",
+        "from helper import *",
+        "x = vars()",
+        "eval('1')",
+        "Base.__subclasses__()",
+        "import importlib\nimportlib.import_module(__name__)",
+        "import back",
+    ],
 )
 def test_a_users_file_that_finds_definitions_otherwise_counts_as_a_whole(
     package: Path, tmp_path: Path, line: str
 ) -> None:
     (tmp_path / "own.py").write_text(f"{OWN}{line}\n")
+    (tmp_path / "back.py").write_text("def f(s):\n    import own\n    return own.OTHER\n")
     before = code(package, "own.py:loss")
     edit(tmp_path, "own.py", "OTHER = 3.0", "OTHER = 4.0")
     assert code(package, "own.py:loss") != before
@@ -396,6 +424,12 @@ def test_a_users_file_is_known_wherever_it_lies(package: Path, tmp_path: Path) -
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "own.py").write_text(OWN)
     assert code(package, "one/own.py:loss") == code(package, "two/own.py:loss")
+
+
+def test_null_bytes_have_no_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_bytes(b"def loss(s):\n    return s\n\0")
+    with pytest.raises(ConfigError, match=r"mine\.py: not Python: "):
+        codes.code(f"{tmp_path / 'mine.py'}:loss")
 
 
 def test_a_file_that_is_not_python_is_named_with_its_line(tmp_path: Path) -> None:

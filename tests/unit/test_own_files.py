@@ -139,6 +139,18 @@ class Wider(Token):
         return 2 * super().forward(x)
 
 
+class Round(nn.Module):
+    pass
+
+
+class Circle(Round):
+    pass
+
+
+class Round(Circle):
+    pass
+
+
 class Alone(nn.Module):
     def __init__(self):
         super().__init__()
@@ -251,7 +263,7 @@ def network_file(tmp_path: Path) -> Path:
         ("Squeezed", r"in evaluation: gives \(3,\) for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
         ("Detached", "failed: RuntimeError: element 0 of tensors does not require grad"),
         ("once", "returns weights that it has returned before; build new layers in every call"),
-        ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line 3\d\)"),
+        ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line \d+\)"),
     ],
 )
 def test_what_is_no_network_is_said_in_one_line(network_file: Path, name: str, reason: str) -> None:
@@ -364,6 +376,8 @@ def test_what_a_function_takes_is_checked_when_it_is_planned(
         functions.entries("models", f"{network_file}:Alone")
     with pytest.raises(ConfigError, match=r"own.py defines no 'cut' by `def` or `class`"):
         functions.entries("models", f"{network_file}:cut")
+    with pytest.raises(ConfigError, match="Circle has no such option"):
+        functions.check_model(f"{network_file}:Circle", {"width": 3}, "recipes.yaml: pets")
     with pytest.raises(ConfigError, match="Token needs width"):
         functions.check_model(f"{network_file}:Token", {}, "recipes.yaml: pets")
     for name in ("Token", "Wider"):
@@ -451,17 +465,36 @@ def test_a_file_gets_the_file_beside_it_or_an_error(tmp_path: Path) -> None:
         "sys.path.insert(0, str(Path(__file__).parent / 'lib'))\n__import__('hidden' + '_a')",
     ],
 )
-def test_a_module_whose_changes_would_not_be_seen_is_refused(tmp_path: Path, imported: str) -> None:
+@pytest.mark.parametrize("spec", ["{folder}/own_a.py:f", "own_a:f"])
+def test_a_module_whose_changes_would_not_be_seen_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported: str, spec: str
+) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "hidden_a.py").write_text("")
-    path = tmp_path / "own.py"
-    path.write_text(f"import sys\nfrom pathlib import Path\n{imported}\ndef f(s):\n    return s\n")
-    try:
+    (tmp_path / "own_a.py").write_text(
+        f"import sys\nfrom pathlib import Path\n{imported}\ndef f(s):\n    return s\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for _ in range(2):
         with pytest.raises(LossError, match=r"imports .*/lib/hidden_a\.py in a way that hides"):
-            losses.build(f"{path}:f", 3)
-    finally:
-        sys.modules.pop("hidden_a", None)
-        sys.path[:] = [each for each in sys.path if not each.startswith(str(tmp_path))]
+            losses.build(spec.format(folder=tmp_path), 3)
+
+
+def test_two_helpers_of_one_name_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"near_{folder}.py").write_text("from far_a import SIZE\n")
+        (tmp_path / folder / "far_a.py").write_text(f"SIZE = {len(folder)}\n")
+        (tmp_path / folder / "own.py").write_text(
+            f"from near_{folder} import SIZE\ndef f(s):\n    return SIZE * s\n"
+        )
+    assert losses.build(f"{tmp_path}/one/own.py:f", 3)
+    with pytest.raises(LossError, match=r"imports \S*/one/far_a\.py .* one of two of that name"):
+        losses.build(f"{tmp_path}/two/own.py:f", 3)
+    sys.modules.pop("far_a")
 
 
 def test_a_file_may_import_from_the_projects_folder(

@@ -36,7 +36,10 @@ UNCOUNTED = tuple(f"{PACKAGE}.{name}" for name in ("cli", "config", "errors", "j
 BUILT_BY_NAME = (f"{PACKAGE}.losses", f"{PACKAGE}.models")
 """Packages whose `registry.build` finds what `@register("name")` registers in them."""
 
-BY_OTHER_MEANS = {"globals", "vars", "eval", "exec", "modules", "__init_subclass__", "__getattr__"}
+BY_OTHER_MEANS = {
+    "*", "globals", "locals", "vars", "eval", "exec", "modules", "import_module", "__import__",
+    "__subclasses__", "__init_subclass__", "__getattr__", "metaclass",
+}  # fmt: skip
 """Names that stand in a file where its definitions may be found otherwise than by theirs."""
 
 Definition = tuple[str, str]
@@ -222,7 +225,7 @@ def _module(name: str) -> Module:
     path = _file(name)
     assert path is not None, name
     module, body = Module(), _bare(path).body
-    if name.endswith(".py") and not _is_plain(body):
+    if name.endswith(".py") and not _is_plain(name, body):
         module.effects.extend(body)
     for statement in body:
         match statement:
@@ -245,15 +248,17 @@ def _module(name: str) -> Module:
     return module
 
 
-def _is_plain(body: list[ast.stmt]) -> bool:
-    """Whether what a user's file defines is found by its name alone."""
+def _is_plain(name: str, body: list[ast.stmt]) -> bool:
+    """Whether what a user's file defines is found by its name, and in that file alone."""
     nodes = [node for statement in body for node in ast.walk(statement)]
-    names = {
-        getattr(node, "id", getattr(node, "attr", getattr(node, "name", ""))) for node in nodes
-    }
+    named = ("id", "attr", "name", "arg")
+    names = {getattr(node, each) for node in nodes for each in named if hasattr(node, each)}
     decorated = any(getattr(statement, "decorator_list", ()) for statement in body)
-    starred = "*" in names
-    return not (decorated or starred or names & BY_OTHER_MEANS)
+    start, *others = own.sources(name)
+    parts = {
+        part for each in others for _, dotted, _ in own.imported(each) for part in dotted.split(".")
+    }
+    return not (decorated or names & BY_OTHER_MEANS or start.stem in parts)
 
 
 def _file(module: str) -> Path | None:
@@ -454,7 +459,10 @@ def _foreign(entry: str) -> tuple[str, ...]:
     """The user's files behind an entry as texts, and the files that they name."""
     module = entry.rpartition(":")[0]
     trees = (_text(_bare(path)) for path in _whole(entry))
-    return (*trees, *map(files.sha256, own.data(module)))
+    return (*trees, *map(_sha256, own.data(module)))
+
+
+_sha256 = cache(files.sha256)
 
 
 @cache

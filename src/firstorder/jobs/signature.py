@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -63,8 +64,14 @@ def _called(entry: str) -> ast.FunctionDef | None:
     own = (each for each in found.body if isinstance(each, ast.FunctionDef))
     module = entry.rpartition(":")[0]
     bases = (f"{module}:{base.id}" for base in found.bases if isinstance(base, ast.Name))
-    inherited = (_called(base) for base in bases if base != entry)
+    above = (base for base in bases if _line(base) < found.lineno)
+    inherited = (_called(base) for base in above)
     return next((each for each in (*own, *inherited) if each and each.name == "__init__"), None)
+
+
+def _line(entry: str) -> float:
+    found = code.definition(entry)
+    return found.lineno if found is not None else math.inf
 
 
 def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:

@@ -39,14 +39,15 @@ def frozen(module: nn.Module) -> nn.Module:
         copied = copy.deepcopy(module).eval().requires_grad_(False)
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise TangentError(f"{type(module).__name__} cannot be copied: {reason}") from error
     take_apart(copied)
     for layer in copied.modules():
-        for option in ("inplace", "sparse"):  # no change of what is kept, no sparse gradients
-            if hasattr(layer, option):
-                setattr(layer, option, False)
+        if vars(layer).get("inplace") is True:
+            layer.inplace = False  # type: ignore[assignment]
+        if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+            layer.sparse = False
     return copied
 
 
