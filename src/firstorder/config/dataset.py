@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from firstorder.config.values import (
     Count,
@@ -26,10 +26,24 @@ IN_PLACE = "in-place"
 """Stands among the names of raw files for all files of a container that is in place already."""
 
 
+def _plain_name(name: str) -> str:
+    """A name that stays in its folder, and may be part of a rule's file names."""
+    if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
+        raise ValueError("write a plain file name, without folders")
+    if not re.fullmatch(r"[a-zA-Z0-9._+][a-zA-Z0-9._+-]*", name):
+        raise ValueError("name it by letters, digits and `.`, `_`, `+`, `-` alone")
+    if name == IN_PLACE:
+        raise ValueError("it stands for files that are in place; give the file another name")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_plain_name)]
+
+
 class File(Strict):
     """One raw file of a dataset, as published."""
 
-    name: str
+    name: FileName
     """File name in `resources/<dataset>/`."""
     sha256: Sha256 | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
@@ -39,17 +53,6 @@ class File(Strict):
     urls: tuple[str, ...] = ()
     """Tried in order, after the dataset's local folders."""
 
-    @field_validator("name")
-    @classmethod
-    def _stays_in_its_folder(cls, name: str) -> str:
-        if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
-            raise ValueError("write a plain file name, without folders")
-        if not re.fullmatch(r"[a-zA-Z0-9._+][a-zA-Z0-9._+-]*", name):
-            raise ValueError("name it by letters, digits and `.`, `_`, `+`, `-` alone")
-        if name == IN_PLACE:
-            raise ValueError("it stands for files that are in place; give the file another name")
-        return name
-
     @field_validator("urls")
     @classmethod
     def _encrypted(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -57,6 +60,16 @@ class File(Strict):
             if not is_allowed_url(url):
                 raise ValueError(f"{url}: only https is fetched (http from the own machine)")
         return urls
+
+
+def _of_different_names(files: tuple[File, ...]) -> tuple[File, ...]:
+    names = [file.name for file in files]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} stands there twice; name each file once")
+    return files
+
+
+RawFiles = Annotated[tuple[File, ...], AfterValidator(_of_different_names)]
 
 
 def is_allowed_url(url: str) -> bool:
@@ -143,7 +156,7 @@ class Dataset(Strict):
     """Human annotations: name -> SHA-256 of the published labels as little-endian int64."""
     human_file: File | None = None
     """The labels that people gave; fetched only when human noise is asked for."""
-    files: tuple[File, ...] = ()
+    files: RawFiles = ()
     """The raw files that the reader needs."""
     folders: tuple[Place, ...] = ()
     """Local folders that may hold the raw files, tried before any download; relative ones lie

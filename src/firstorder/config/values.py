@@ -81,6 +81,8 @@ def _place(name: str) -> str:
     return name
 
 
+Gibibytes = Annotated[float, Field(gt=0, le=2**20)]
+"""Memory, up to a pebibyte."""
 Place = Annotated[str, AfterValidator(_place)]
 """A file or folder of the user's, or `file.py:function`; `~` is the home folder."""
 

@@ -81,6 +81,10 @@ def test_titles_and_times_are_in_no_spec() -> None:
         assert not {"title", "source", "note", "minutes"} & set(spec)
 
 
+OWN = {"title": "Own", "reader": "csv", "source": "us",
+       "files": [{"name": "train.csv"}, {"name": "test.csv"}]}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [
@@ -98,7 +102,14 @@ def test_titles_and_times_are_in_no_spec() -> None:
         (SMOKE, {"corpora.synthetic.recipe.word_dropout": 1.0}, "word_dropout: 1.0 is not allowed"),
         (SMOKE, {"corpora.synthetik": {"cells": ["gru"], "recipe": {}}}, "'synthetik' is unknown"),
         (SMOKE, {"corpora.sst": {"cells": ["gru"], "recipe": {}, "text": {"train": 5}}},
-            "SST has splits of its own"),
+            "the reader sst reads no train; leave it out"),
+        (SMOKE, {"corpora.synthetic.text.min_count": 5}, "the reader synthetic reads no min_count"),
+        (STUDY, {"corpora.own": OWN | {"files": [{"name": "test.csv"}, {"name": "train.csv"}]}},
+            "files: test.csv, train.csv; the reader csv reads train, test, called so"),
+        (STUDY, {"corpora.own": OWN | {"files": [{"name": "train.csv"}] * 2}},
+            "train.csv stands there twice; name each file once"),
+        (STUDY, {"corpora.own": OWN | {"folders": ["a\0b"]}}, "own.folders.0"),
+        (STUDY, {"corpora.own": OWN | {"in_place": ["../x"]}}, "write a plain file name"),
         (STUDY, {"artefacts.pair.select.corpora": ["yelpp"]}, "'yelpp' is unknown"),
         (STUDY, {"corpora.imdb.content": None}, "content: missing: what is in place"),
         (STUDY, {"corpora.sst.files": []}, "0 given; the reader sst reads 3"),

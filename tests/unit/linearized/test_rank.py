@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.studies.linearized.arrays import read_eigenvectors, write_arrays
-from firstorder.studies.linearized.steps.kernel import decompose
+from firstorder.studies.linearized.steps import kernel
 
 
 def test_an_eigenvector_beyond_the_rank_is_refused(tmp_path: Path) -> None:
@@ -28,4 +29,11 @@ def test_a_kernel_with_numbers_that_are_none_is_refused(tmp_path: Path) -> None:
     np.save(path, gram)
     spec = {"threads": 1, "eigenvectors": 2}
     with pytest.raises(DataError, match=r"kernel\.npy: not finite"):
-        decompose(spec, {"kernel.npy": str(path)}, {}, Context(device="cpu"))
+        kernel.decompose(spec, {"kernel.npy": str(path)}, {}, Context(device="cpu"))
+
+
+def test_an_eigenfunction_of_the_training_kernel_beyond_its_rank_is_refused() -> None:
+    gram = torch.ones(5, 5)
+    spec = {"support": {"train": 4}, "inductive": 3}
+    with pytest.raises(DataError, match=r"only 1 of 3 eigenvalues are not zero.*lower the `tasks`"):
+        kernel._inductive(spec, gram, torch.device("cpu"))

@@ -8,10 +8,13 @@ from pathlib import Path
 from firstorder.config import Config, ConfigError, check_printed, lookup
 from firstorder.jobs.paths import paths
 from firstorder.studies.line_attractor import grid
+from firstorder.studies.line_attractor.jobs import CLASSES, OF_RAW, OF_READER
 from firstorder.studies.line_attractor.settings import Corpus, Select, Set, declared, scale
 
 FILES = {"synthetic": 0, "sst": 3, "imdb": 1, "yelp": 1, "csv": 2}
 """How many raw files each reader reads."""
+SPLITS = {"sst": ["train", "dev", "test"], "csv": ["train", "test"]}
+"""What the files of a reader with several are called, before the dot, in their order."""
 
 
 def check(config: Config, study_file: Path, scale_file: Path) -> None:
@@ -54,6 +57,13 @@ def _check_corpus(corpus: Corpus, where: str) -> None:
             f"{where}.files: {len(corpus.files)} given; the reader {corpus.reader} reads "
             f"{FILES[corpus.reader]}"
         )
+    names = [file.name for file in corpus.files]
+    expected = SPLITS.get(corpus.reader, [])
+    if expected and [name.partition(".")[0] for name in names] != expected:
+        raise ConfigError(
+            f"{where}.files: {', '.join(names)}; the reader {corpus.reader} reads "
+            f"{', '.join(expected)}, called so and in this order"
+        )
     if corpus.in_place and corpus.content is None:
         raise ConfigError(f"{where}.content: missing: what is in place is verified by it")
 
@@ -78,8 +88,12 @@ def _check_set(corpus: Corpus, chosen: Set, where: str) -> None:
         )
     if corpus.reader == "synthetic" and None in (text.train, text.test):
         raise ConfigError(f"{where}.text: say how many documents to draw: train and test")
-    if corpus.reader == "sst" and text.model_fields_set & {"train", "test", "validation"}:
-        raise ConfigError(f"{where}.text: SST has splits of its own; leave train, test, validation")
+    read = OF_READER.get(corpus.reader, OF_RAW) | {"bag"}
+    read |= set() if corpus.reader == "synthetic" else set(CLASSES)
+    if unread := sorted(text.model_fields_set - read):
+        raise ConfigError(
+            f"{where}.text: the reader {corpus.reader} reads no {', '.join(unread)}; leave it out"
+        )
     if corpus.reader != "sst" and text.train is not None and text.train * text.validation < 1:
         raise ConfigError(
             f"{where}.text.validation: {text.validation:g} of {text.train} documents is less than "

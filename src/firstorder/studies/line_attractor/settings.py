@@ -12,7 +12,9 @@ from firstorder.config import (
     ClaimId,
     Config,
     Count,
-    File,
+    FileName,
+    Place,
+    RawFiles,
     Seed,
     Sha256,
     Slug,
@@ -44,14 +46,14 @@ class Corpus(Strict):
     title: str
     reader: Literal["synthetic", "sst", "imdb", "yelp", "csv"]
     """`csv` reads your own train.csv and test.csv with the columns text and label."""
-    files: tuple[File, ...] = ()
+    files: RawFiles = ()
     """Raw files in `resources/<corpus>/`."""
-    in_place: tuple[str, ...] = ()
+    in_place: tuple[FileName, ...] = ()
     """Other containers of the same texts: of a folder or an archive with one of these names in
     `resources/<corpus>/`, the texts are verified by `content` instead."""
     content: Sha256 | None = None
     """SHA-256 of all texts with their labels (`read.content`)."""
-    folders: tuple[str, ...] = ()
+    folders: tuple[Place, ...] = ()
     """Local folders that may hold the raw files, tried before any download."""
     help: str = ""
     """What to do when the raw files cannot be had."""

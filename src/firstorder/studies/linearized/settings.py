@@ -16,6 +16,7 @@ from firstorder.config import (
     ConfigError,
     Count,
     Distinct,
+    Gibibytes,
     Place,
     Scalar,
     Seed,
@@ -171,7 +172,7 @@ class LinearizedScale(Strict):
 
     supports: dict[Slug, Support] = {}
     families: dict[Slug, Family] = {}
-    memory_gib: Annotated[float, Field(gt=0)] = 4.0
+    memory_gib: Gibibytes = 4.0
     """Memory that blocks of kernels may take; sums depend on it in the last digit."""
     kernel_minutes: Count = 10
     """Time to ask a scheduler for, for one kernel or its spectrum."""

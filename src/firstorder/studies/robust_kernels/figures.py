@@ -25,6 +25,7 @@ def accuracy_under_noise(results: Results) -> Drawing:
         .reset_index()
     )
     line = predicted.groupby(keys, sort=False)["accuracy"].mean().reset_index()
+    mean, line = mean.sort_values("rate"), line.sort_values("rate")
     titles = list(dict.fromkeys(measured["title"]))
     drawn, axes = style.panels(len(titles), 2, height=2.5, sharex=True, sharey=True)
     names = frames.classifiers(results)

@@ -15,8 +15,10 @@ from firstorder.config import (
     Config,
     ConfigError,
     Count,
+    Gibibytes,
     Loss,
     Noise,
+    Place,
     Rate,
     Scalar,
     Seed,
@@ -50,7 +52,7 @@ class Model(Strict):
     """A network, by its builder."""
 
     label: str
-    model: str
+    model: Place
     model_parameters: dict[str, Scalar] = {}
 
 
@@ -112,7 +114,9 @@ class Network(Examples):
     @model_validator(mode="after")
     def _points_are_trained(self) -> Network:
         if self.points > self.train:
-            raise ValueError(f"points: {self.points} of {self.train} training examples")
+            raise ValueError(
+                f"points: {self.points} of {self.train} training examples; lower it, or raise train"
+            )
         return self
 
 
@@ -134,7 +138,7 @@ class Scale(Strict):
     """Of the noise, for the mean classifier."""
     ridge_draws: Count = 1
     """The first so many of them, for ridge regression."""
-    ridge_rates: tuple[Rate, ...] | None = None
+    ridge_rates: Some[Rate] | None = None
     """Those of `rates` at which ridge regression is fitted; all where it is absent."""
     eigenpairs: Count | None = None
     """Of a kernel too large to be decomposed as a whole: so many, and conjugate gradients."""
@@ -145,7 +149,7 @@ class Scale(Strict):
     paths: Paths = Paths(rates=(0.4,), steps=100)
     networks: dict[Slug, Network] = {}
     threads: Threads = 1
-    memory_gib: Annotated[float, Field(gt=0)] = 2.0
+    memory_gib: Gibibytes = 2.0
     """Memory that blocks of kernels may take; sums depend on it in the last digit."""
     minutes: Count = 10
     """Time to ask a scheduler for, for one job."""
@@ -153,7 +157,9 @@ class Scale(Strict):
     @model_validator(mode="after")
     def _enough(self) -> Scale:
         if self.ridge_draws > self.draws:
-            raise ValueError(f"ridge_draws: {self.ridge_draws} of {self.draws} draws")
+            raise ValueError(
+                f"ridge_draws: {self.ridge_draws} of {self.draws} draws; lower it, or raise draws"
+            )
         if self.eigenpairs is not None and not self.interpolation:
             raise ValueError("interpolation: 0 needs all eigenpairs; give a penalty such as 1e-4")
         if not set(self.ridge_rates or ()) <= set(self.rates):
@@ -195,7 +201,12 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
         lookup(config.losses, compared.loss, "loss", f"{study_file}: losses.{slug}")
     for key, slugs in (("on_kernels", study.on_kernels), ("on_networks", study.on_networks)):
         for slug in slugs:
-            lookup(study.losses, slug, "loss", f"{study_file}: {key}")
+            compared = lookup(study.losses, slug, "loss", f"{study_file}: {key}")
+            if key == "on_kernels" and compared.score_norm != "none":
+                raise ConfigError(
+                    f"{study_file}: {key}: {slug} has score_norm: {compared.score_norm}, and a "
+                    "kernel's scores are as they are; name it on_networks alone"
+                )
     for part, entries in (("artefacts", study.artefacts), ("claims", study.claims)):
         for name, entry in entries.items():
             for option, named in drawn.named(NAME, entry, "LossName"):
@@ -207,12 +218,15 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
         where = f"{scale_file}: kernels.{name}"
         _check_examples(config, kernel, where)
         _check_losses(config, study.on_kernels, kernel.dataset, study_file)
-        for rate in (*at_scale.rates, *at_scale.paths.rates):
-            check_noise(
-                Noise(kind="symmetric", rate=rate),
-                config.datasets[kernel.dataset],
-                kernel.dataset,
-                f"{scale_file}: rates",
+        for key, rates in (("rates", at_scale.rates), ("paths.rates", at_scale.paths.rates)):
+            for rate in rates:
+                noise, dataset = Noise(kind="symmetric", rate=rate), config.datasets[kernel.dataset]
+                check_noise(noise, dataset, kernel.dataset, f"{scale_file}: {key}")
+        classes = len(config.datasets[kernel.dataset].classes)
+        if at_scale.exact < classes:
+            raise ConfigError(
+                f"{scale_file}: exact: {at_scale.exact}; {kernel.dataset} has {classes} classes, "
+                "and each needs an example"
             )
     for name, network in at_scale.networks.items():
         where = f"{scale_file}: networks.{name}"
@@ -237,8 +251,11 @@ def check(config: Config, study_file: Path, scale_file: Path) -> None:
 def _check_examples(config: Config, examples: Examples, where: str) -> None:
     model = lookup(declared(config).models, examples.model, "model", f"{where}.model")
     dataset = lookup(config.datasets, examples.dataset, "dataset", f"{where}.dataset")
-    if not dataset.classes:
-        raise ConfigError(f"{where}.dataset: {examples.dataset} has no labels")
+    if len(dataset.classes) < 2:
+        there = "one class" if dataset.classes else "no labels"
+        raise ConfigError(
+            f"{where}.dataset: {examples.dataset} has {there}; two classes are needed"
+        )
     functions.check_channels(model.model, dataset.shape[0], f"{where}.model")
     if examples.train < len(dataset.classes):
         raise ConfigError(

@@ -93,7 +93,13 @@ def _inductive(spec: Spec, gram: Tensor, device: torch.device) -> dict[str, np.n
     if not wanted:
         return {"eigenvalues": np.zeros(0), "eigenvectors": np.zeros((0, 0))}
     found = spectrum.decompose(gram[:train, :train], wanted, device)
-    functions = inductive.everywhere(found, gram[train:, :train].to(device))
+    try:
+        functions = inductive.everywhere(found, gram[train:, :train].to(device))
+    except ValueError as error:
+        raise DataError(
+            f"the kernel of the {train} training examples: {error}: lower the `tasks` of the "
+            "inductive families on this support"
+        ) from None
     return {
         "eigenvalues": found.values.cpu().numpy(),
         "eigenvectors": functions.cpu().numpy(),
