@@ -96,7 +96,14 @@ def package(tmp_path: Path) -> Path:
     for name, text in PACKAGE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    for name in ("errors.py", "files.py", "jobs/warm.py", "jobs/zygote.py", "jobs/code.py"):
+    for name in (
+        "errors.py",
+        "files.py",
+        "own.py",
+        "jobs/warm.py",
+        "jobs/zygote.py",
+        "jobs/code.py",
+    ):
         shutil.copy(SOURCE / name, folder / name)
     return folder
 
