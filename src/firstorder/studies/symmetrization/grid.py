@@ -50,7 +50,7 @@ def noise(config: Config, name: str) -> Noise:
 
 def apart(noise: Noise) -> dict[str, Any]:
     """A noise apart from where its file lies: that is known by what it holds."""
-    return noise.model_copy(update={"path": None}).model_dump(mode="json")
+    return noise.model_dump(mode="json", exclude={"path"})
 
 
 @once
