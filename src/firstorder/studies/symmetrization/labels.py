@@ -21,7 +21,9 @@ def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
     from firstorder.data.prepared import read_prepared
     from firstorder.data.steps import raw_file
 
-    noise, path = Noise.model_validate({**spec["noise"], **context.aside}), context.aside["path"]
+    path = context.aside["path"]
+    declared = spec["noise"] if path is None else {**spec["noise"], "path": path}
+    noise = Noise.model_validate(declared)
     if path is not None and files.sha256(Path(path).expanduser()) != spec["sha256"]:
         raise DataError(f"{path}: changed since it was planned; start again")
     prepared = read_prepared(inputs["dataset"])
