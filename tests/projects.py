@@ -188,8 +188,8 @@ def _few_tasks(scale: dict[str, Any]) -> None:
     for name, family in scale["families"].items():
         family.update(models=family["models"][:1], seeds=[1], recipe="tiny-tangent")
         family["tasks"] = [32, 64] if name == "binary" else [2, 5]
-        family["watch"] = [5] if family.get("watch") else []
-        family["watch_points"] = 32
+        if family.get("watch"):
+            family.update(watch=[5], watch_points=32)
         if "steps" in family:
             family["steps"] = 4
         if name == "nads":

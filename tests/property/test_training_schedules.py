@@ -53,7 +53,12 @@ def test_linear_is_linear_decay_to_zero(epochs: int, lr: float) -> None:
     assert ours(recipe(epochs, lr, schedule="linear")) == pytest.approx(expected, rel=1e-9)
 
 
-@given(lengths, rates, st.lists(st.integers(1, 40), max_size=3, unique=True), st.floats(0.05, 0.9))
+@given(
+    lengths,
+    rates,
+    st.lists(st.integers(1, 40), min_size=1, max_size=3, unique=True),
+    st.floats(0.05, 0.9),
+)
 @settings(max_examples=25, deadline=None)
 def test_step_is_multi_step(epochs: int, lr: float, milestones: list[int], gamma: float) -> None:
     expected = reference(lr, epochs, lambda o: lr_scheduler.MultiStepLR(o, milestones, gamma))

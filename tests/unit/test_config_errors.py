@@ -422,8 +422,43 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "a truth for a number": (
         "recipes.yaml",
-        {"digits.milestones": [2, True]},
-        ["digits.milestones.1: True", "integer"],
+        {"digits-brief-step.milestones": [2, True]},
+        ["digits-brief-step.milestones.1: True", "integer"],
+    ),
+    "milestones that the schedule does not read": (
+        "recipes.yaml",
+        {"digits.milestones": [60]},
+        ["digits: milestones: [60]", "schedule: cosine", "leave it out, or write []"],
+    ),
+    "a factor that the schedule does not read": (
+        "recipes.yaml",
+        {"tangent.gamma": 0.5},
+        ["tangent: gamma: 0.5", "schedule: linear", "leave it out, or write 0.1"],
+    ),
+    "steps without a schedule": (
+        "recipes.yaml",
+        {"digits.schedule": "constant", "digits.schedule_unit": "step"},
+        ['digits: schedule_unit: "step"', "schedule: constant", 'write "epoch"'],
+    ),
+    "Nesterov without momentum": (
+        "recipes.yaml",
+        {"digits.momentum": 0.0, "digits.nesterov": True},
+        ["digits: nesterov: true", "momentum: 0", "write false"],
+    ),
+    "a schedule of steps without milestones": (
+        "recipes.yaml",
+        {"digits.schedule": "step"},
+        ["digits: milestones: missing", "schedule: step needs one"],
+    ),
+    "a decay that the schedule does not read": (
+        "studies/line_attractor/smoke.yaml",
+        {"corpora.synthetic.recipe.schedule": "cosine", "corpora.synthetic.recipe.decay": 0.5},
+        ["corpora.synthetic.recipe: decay: 0.5", "schedule: cosine", "write 0.2"],
+    ),
+    "points of kernels that nobody watches": (
+        "studies/linearized/smoke.yaml",
+        {"families.binary.watch_points": 100},
+        ["families.binary: watch_points: 100", "watch: []", "write 500"],
     ),
     "a number for a truth": (
         "recipes.yaml",

@@ -41,6 +41,7 @@ from firstorder.config.values import (
     Strict,
     Threads,
     Two,
+    unread,
 )
 from firstorder.errors import ConfigError
 
@@ -93,4 +94,5 @@ __all__ = [
     "of_plain",
     "plain",
     "study_files",
+    "unread",
 ]

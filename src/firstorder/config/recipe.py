@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from firstorder.config.values import (
     Count,
@@ -16,6 +16,7 @@ from firstorder.config.values import (
     Scalar,
     Strict,
     Threads,
+    unread,
 )
 from firstorder.errors import ConfigError
 
@@ -73,6 +74,21 @@ class Recipe(Strict):
                 bounds = f"from {least} to {most}" if kind == "flip" else f"of {least} or more"
                 raise ValueError(f"{kind}: {value}: write a number {bounds}")
         return augment
+
+    @model_validator(mode="after")
+    def _read(self) -> Recipe:
+        schedule = f"schedule: {self.schedule}"
+        if self.schedule != "step":
+            unread(self, schedule, "milestones")
+        elif not self.milestones:
+            raise ValueError("milestones: missing; schedule: step needs one")
+        if self.schedule not in ("step", "exponential"):
+            unread(self, schedule, "gamma")
+        if self.schedule == "constant":
+            unread(self, schedule, "schedule_unit")
+        if not self.momentum:
+            unread(self, "momentum: 0", "nesterov")
+        return self
 
 
 def check_batch(recipe: Recipe, count: int, what: str, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os.path
 from datetime import date
 from pathlib import Path
@@ -173,3 +174,18 @@ class Strict(BaseModel):
         allow_inf_nan=False,
         protected_namespaces=(),  # before pydantic 2.10 it warns of names such as `model`
     )
+
+
+def unread(declared: BaseModel, beside: str, *names: str) -> None:
+    """Refuse another value than the default where nothing reads it: it would change nothing.
+
+    The default may stand there, for it is how to take back what an alias of YAML brings along.
+    Raises ValueError that says what it stands `beside`.
+    """
+    for name in names:
+        value, default = getattr(declared, name), type(declared).model_fields[name].default
+        if value != default:
+            told, plain = (json.dumps(each) for each in (value, default))
+            raise ValueError(
+                f"{name}: {told} changes nothing beside {beside}; leave it out, or write {plain}"
+            )

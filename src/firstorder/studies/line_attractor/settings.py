@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from firstorder.config import (
     Artefact,
@@ -20,6 +20,7 @@ from firstorder.config import (
     Slug,
     Some,
     Strict,
+    unread,
 )
 
 NAME = "line_attractor"
@@ -111,6 +112,12 @@ class Recipe(Strict):
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gate_bias: float = 0.0
     embedding_norm: Positive | None = None
+
+    @model_validator(mode="after")
+    def _read(self) -> Recipe:
+        if self.schedule != "exponential":
+            unread(self, f"schedule: {self.schedule}", "decay", "decay_steps")
+        return self
 
 
 class Search(Strict):

@@ -26,6 +26,7 @@ from firstorder.config import (
     Threads,
     check_printed,
     lookup,
+    unread,
 )
 from firstorder.config.validation import read
 from firstorder.jobs import functions
@@ -154,6 +155,8 @@ class Family(Strict):
             )
         if self.steps is not None and self.watch:
             raise ValueError("watch: a training of so many steps is not watched; leave it out")
+        if not self.watch:
+            unread(self, "watch: []", "watch_points")
         for name in ("watch", "rotated"):
             if not set(chosen := getattr(self, name)) <= set(self.tasks):
                 raise ValueError(
