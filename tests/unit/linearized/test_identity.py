@@ -135,6 +135,12 @@ def _blocks(config: Config) -> Config:
     return with_study(config, scale=scale)
 
 
+def _of_networks(config: Config) -> Config:
+    """A recipe that trains networks otherwise, and linear models as before."""
+    recipe = config.recipes["short"].model_copy(update={"threads": 2, "precision": "bfloat16"})
+    return replace(config, recipes=config.recipes | {"short": recipe})
+
+
 @pytest.mark.parametrize(
     ("change", "decided"),
     [
@@ -142,6 +148,7 @@ def _blocks(config: Config) -> Config:
         (_shape, PIXELS),
         (_epochs, TRAINED),
         (_hidden, set(JOBS) - {"linearize"}),
+        (_of_networks, {"fit", "find_directions"}),
         (_words, set()),
         (_blocks, {"compute_kernel", "fit", "rotate", "find_directions"}),
     ],

@@ -23,6 +23,7 @@ from firstorder.studies.linearized.grid import (
 )
 from firstorder.studies.linearized.settings import Family
 from firstorder.studies.linearized.specs import (
+    UNREAD_OF_LINEAR,
     family_of,
     inductive,
     network_of,
@@ -73,7 +74,7 @@ def kernel_job(config: Config, model: str, support: str, seed: str) -> Job:
 
 def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
     """The leading eigenvalues and eigenvectors of a kernel."""
-    scale = scale_of(config)
+    scale, examples = scale_of(config), support_of(config, support)
     return Job(
         step="decompose",
         key=(model, support, seed),
@@ -81,7 +82,7 @@ def spectrum_job(config: Config, model: str, support: str, seed: str) -> Job:
             **network_spec(config, model),
             **support_spec(config, support),
             "seed": seed_of(seed),
-            "eigenvectors": scale.eigenvectors,
+            "eigenvectors": min(scale.eigenvectors, examples.train + examples.test),
             "inductive": inductive(config, model, support),
             "threads": scale.threads,
         },
@@ -104,7 +105,7 @@ def linearize_job(config: Config, model: str, support: str, seed: str, family: s
         step="linearize",
         key=(model, support, seed, family),
         spec={
-            **tasks_spec(config, declared, seed),
+            **tasks_spec(config, declared, seed, UNREAD_OF_LINEAR),
             "support": {"train": examples.train, "test": examples.test},
             "threads": threads,
         },
@@ -158,7 +159,7 @@ def rotate_job(config: Config, model: str, support: str, seed: str, family: str)
         spec={
             **network_spec(config, model),
             **support_spec(config, support),
-            **tasks_spec(config, declared, seed),
+            **tasks_spec(config, declared, seed, UNREAD_OF_LINEAR),
             "tasks": list(declared.rotated or declared.tasks),
             "threads": threads,
             "memory_gib": scale_of(config).memory_gib,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from firstorder.config import Config, ConfigError, lookup
@@ -12,6 +13,8 @@ UNREAD_OF_RECIPE = {
     "model", "model_parameters", "train", "mean", "std", "minutes", "memory_mb", "source",
 }  # fmt: skip
 """What no training of this study reads: its networks and data come from families and supports."""
+UNREAD_OF_LINEAR = UNREAD_OF_RECIPE | {"threads", "precision"}
+"""What no linear model reads either: its threads are those of the scale."""
 
 
 def network_spec(config: Config, model: str) -> dict[str, Any]:
@@ -35,15 +38,20 @@ def support_spec(config: Config, support: str) -> dict[str, Any]:
     }
 
 
-def tasks_spec(config: Config, family: Family, seed: str) -> dict[str, Any]:
-    """The tasks of a family, how they are trained, and the seed of subsets and batches."""
+def tasks_spec(
+    config: Config, family: Family, seed: str, unread: Set[str] = UNREAD_OF_RECIPE
+) -> dict[str, Any]:
+    """The tasks of a family, how they are trained, and the seed of subsets and batches.
+
+    `unread` are the options of the recipe that the job does not read.
+    """
     recipe = config.recipes[family.recipe]
     return {
         **(_classes(config, family.support) if family.kind == "binary" and family.support else {}),
         "kind": family.kind,
         "tasks": list(family.tasks),
         "steps": family.steps,
-        "recipe": recipe.model_dump(mode="json", exclude=UNREAD_OF_RECIPE),
+        "recipe": recipe.model_dump(mode="json", exclude=set(unread)),
         "seed": seed_of(seed),
     }
 

@@ -61,7 +61,7 @@ def _noise_job(config: Config, kernel: str, seed: str) -> Job:
             "ridge_rates": list(at_scale.rates if rates is None else rates),
             "eigenpairs": at_scale.eigenpairs,
             "interpolation": at_scale.interpolation,
-            "exact": at_scale.exact,
+            "exact": min(at_scale.exact, found.train),
             "threads": at_scale.threads,
         },
         inputs=_kernel_inputs(config, kernel, seed, found),
@@ -83,7 +83,7 @@ def _paths_job(config: Config, kernel: str, seed: str) -> Job:
             "seed": int(seed),
             "rates": list(at_scale.paths.rates),
             "steps": at_scale.paths.steps,
-            "exact": at_scale.exact,
+            "exact": min(at_scale.exact, found.train),
             # A list: rows keep its order, and a digest sorts the keys of a mapping.
             "losses": [
                 {"slug": slug, **each.model_dump(include={"function", "parameters"})}
