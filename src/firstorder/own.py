@@ -309,11 +309,7 @@ def _parts(node: ast.AST) -> list[ast.expr]:
 @cache
 def _loads_by_name(package: Path) -> bool:
     """Whether an `__init__.py` imports the modules beside it otherwise than by `import`."""
-    names = {
-        getattr(node, "id", getattr(node, "attr", getattr(node, "name", "")))
-        for node in ast.walk(parse(package))
-    }
-    return bool(names & {"import_module", "__import__", "__getattr__", "__path__"})
+    return bool(names(parse(package)) & {"import_module", "__import__", "__getattr__", "__path__"})
 
 
 @cache
@@ -343,8 +339,7 @@ def _run_by_import(folder: Path, parts: list[str]) -> list[Path]:
 
 @cache
 def _declares_study(path: Path) -> bool:
-    names = (getattr(node, "id", getattr(node, "name", "")) for node in ast.walk(parse(path)))
-    return "STUDY" in names
+    return "STUDY" in names(parse(path))
 
 
 @cache
@@ -366,6 +361,13 @@ def imported(path: Path) -> tuple[tuple[int, str, int], ...]:
             ) if name[:1] not in ("", "."):
                 found.append((0, name, node.lineno))
     return tuple(found)
+
+
+def names(*trees: ast.AST) -> set[str]:
+    """The names in syntax trees: of variables, attributes, definitions, imports and arguments."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    kinds = ("id", "attr", "name", "arg")
+    return {getattr(node, kind) for node in nodes for kind in kinds if hasattr(node, kind)}
 
 
 @cache

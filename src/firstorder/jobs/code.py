@@ -250,15 +250,12 @@ def _module(name: str) -> Module:
 
 def _is_plain(name: str, body: list[ast.stmt]) -> bool:
     """Whether what a user's file defines is found by its name, and in that file alone."""
-    nodes = [node for statement in body for node in ast.walk(statement)]
-    named = ("id", "attr", "name", "arg")
-    names = {getattr(node, each) for node in nodes for each in named if hasattr(node, each)}
     decorated = any(getattr(statement, "decorator_list", ()) for statement in body)
     start, *others = own.sources(name)
     parts = {
         part for each in others for _, dotted, _ in own.imported(each) for part in dotted.split(".")
     }
-    return not (decorated or names & BY_OTHER_MEANS or start.stem in parts)
+    return not (decorated or own.names(*body) & BY_OTHER_MEANS or start.stem in parts)
 
 
 def _file(module: str) -> Path | None:
