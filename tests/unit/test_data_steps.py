@@ -79,19 +79,24 @@ def test_a_container_in_place_is_used_without_fetching(
     assert found_again == IN_PLACE
 
 
+def packed_idx_files() -> tuple[dict[str, bytes], list[dict[str, str]]]:
+    """Packed idx files by their names, and how `datasets.yaml` declares them."""
+    packed = {f"{n}.gz": gzip.compress(content) for n, content in idx_files(splits(1)).items()}
+    return packed, [
+        {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in packed.items()
+    ]
+
+
 @pytest.mark.parametrize("reader", ["idx", "npz"])
 @pytest.mark.parametrize("unpacked", [False, True])
 def test_the_root_folder_of_torchvision_is_used_as_torchvision_leaves_it(
     reader: str, unpacked: bool, planned: Callable[..., Plan], tmp_path: Path
 ) -> None:
     """Packed files and, usually, what they unpack to, below the name of the dataset."""
-    files = idx_files(splits(1))
-    packed = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
-    declared = [
-        {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in packed.items()
-    ]
-    write_files(tmp_path / "resources/made/madeX/raw", {**packed, **(files if unpacked else {})})
+    packed, declared = packed_idx_files()
+    files = idx_files(splits(1)) if unpacked else {}
+    write_files(tmp_path / "resources/made/madeX/raw", {**packed, **files})
     plan = planned(reader=reader, channels=1, files=declared, title="made-X")
     assert steps.raw_names(plan.config, "made") == (IN_PLACE,)
     found = prepared(plan)
@@ -162,12 +167,8 @@ def test_damaged_files_are_not_in_place(planned: Callable[..., Plan], tmp_path: 
 def test_raw_files_in_two_folders_are_one_line(
     planned: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    files = idx_files(splits(1))
-    declared = [
-        {"name": f"{name}.gz", "sha256": hashlib.sha256(gzip.compress(content)).hexdigest()}
-        for name, content in files.items()
-    ]
-    write_files(tmp_path / "all", {f"{n}.gz": gzip.compress(c) for n, c in files.items()})
+    packed, declared = packed_idx_files()
+    write_files(tmp_path / "all", packed)
     changes: dict[str, Any] = {"reader": "idx", "channels": 1, "files": declared}
     plan = planned(**changes, folders=[str(tmp_path / "all")])
     names = steps.raw_names(plan.config, "made")
