@@ -504,7 +504,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "parameter of a network": (
         "recipes.yaml",
         {"digits.model_parameters": {"hiden": 100}},
-        ["digits.model_parameters.hiden: ", "has no such option"],
+        ["digits.model_parameters.hiden: ", "has no such option", "hidden, init"],
     ),
     "unknown network": (
         "recipes.yaml",

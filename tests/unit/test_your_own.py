@@ -129,7 +129,7 @@ def test_an_unknown_option_of_ones_own_network_is_refused_before_planning(
         check_model("my/networks.py:narrow", {"widht": 8}, "recipes.yaml: pets")
     with pytest.raises(ConfigError, match=r"my/networks\.py defines no 'wide'"):
         check_model("my/networks.py:wide", {}, "recipes.yaml: pets")
-    with pytest.raises(ConfigError, match="did you mean 'torchvision:resnet18'"):
+    with pytest.raises(ConfigError, match="has no network 'resnet81'; did you mean 'resnet18'"):
         check_model("torchvision:resnet81", {}, "recipes.yaml: pets")
     with pytest.raises(ConfigError, match=r"pets\.model_parameters\.init: 'kamin' is not allowed"):
         check_model("cnn4", {"init": "kamin"}, "recipes.yaml: pets")

@@ -33,9 +33,10 @@ def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
     """The code entries of a loss or a model. ConfigError at `where` when there is none."""
     place = f"{where}: " if where else ""
     if kind == "models" and name.startswith(TORCHVISION):
-        known = _torchvision_models()
-        if name not in known:
-            raise ConfigError(f"{place}model {name!r} is unknown; {choose(name, known)}")
+        network, known = name.removeprefix(TORCHVISION), _torchvision_models()
+        if network not in known:
+            allowed = choose(network, known)
+            raise ConfigError(f"{place}torchvision has no network {network!r}; {allowed}")
         return ("firstorder.models.registry:of_torchvision",)
     if ":" in name:
         found = code.definition(name)
@@ -60,8 +61,7 @@ def entries(kind: Kind, name: str, where: str = "") -> tuple[str, ...]:
 def check_model(name: str, parameters: Mapping[str, Any], where: str) -> None:
     """Refuse a network that does not exist, or parameters that it does not take."""
     (entry, *_) = entries("models", name, f"{where}.model")
-    own = {key: value for key, value in parameters.items() if key != "init"}
-    signature.check(entry, own, f"{where}.model_parameters")
+    signature.check(entry, parameters, f"{where}.model_parameters", besides=("init",))
     init = parameters.get("init", INITIALISERS[0])
     if init not in INITIALISERS:
         raise ConfigError(
@@ -103,7 +103,7 @@ def _torchvision_models() -> list[str]:
         return []
     sources = sorted((Path(spec.origin).parent / "models").glob("*.py"))
     found = (REGISTERED.findall(path.read_text(encoding="utf-8")) for path in sources)
-    return sorted(f"{TORCHVISION}{name}" for names in found for name in names)
+    return sorted(name for names in found for name in names)
 
 
 def _fixed(parameters: Mapping[str, Any]) -> dict[str, Any]:

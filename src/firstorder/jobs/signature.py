@@ -113,18 +113,27 @@ def required(entry: str) -> list[str]:
     return [argument.arg for argument, default in _arguments(function) if default is None]
 
 
-def check(entry: str, given: Mapping[str, Any], where: str, *, complete: bool = True) -> None:
+def check(
+    entry: str,
+    given: Mapping[str, Any],
+    where: str,
+    *,
+    complete: bool = True,
+    besides: Sequence[str] = (),
+) -> None:
     """Refuse options that a function does not take, or not with such a value.
 
-    `where` begins the message, as `file: key`; `complete`: all without a default must be given.
+    `where` begins the message, as `file: key`; `complete`: all without a default must be given;
+    `besides`: may be given, and are for another to check.
     """
     known = options(entry)
     name = entry.rpartition(":")[2]
     for key, value in given.items():
+        if key in besides:
+            continue
         if key not in known:
-            raise ConfigError(
-                f"{where}.{key}: {name} has no such option; {choose(key, sorted(known))}"
-            )
+            allowed = choose(key, sorted({*known, *besides}))
+            raise ConfigError(f"{where}.{key}: {name} has no such option; {allowed}")
         adapter = known[key]
         if adapter is None:
             continue
