@@ -701,6 +701,17 @@ def test_of_two_containers_of_ones_own_none_is_chosen(
         prepare("d", own(reader), tmp_path, tmp_path / "out.safetensors")
 
 
+def test_idx_files_lie_beside_what_they_unpack_to(tmp_path: Path) -> None:
+    """As torchvision leaves them in the root of, for instance, KMNIST."""
+    for container in ("idx packed", "idx unpacked"):
+        GREY[container][1](splits(1), tmp_path)
+    grey = own("idx", shape=(1, 32, 32), mean=(0.5,), std=(0.5,))
+    prepare("d", grey, tmp_path, tmp_path / "out.safetensors")
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"another")
+    with pytest.raises(DataError, match=r"t10k-labels.* both are there; leave one"):
+        prepare("d", grey, tmp_path, tmp_path / "out.safetensors")
+
+
 @pytest.mark.parametrize("other", ["train/0000.parquet", "validation-00000-of-00001.parquet"])
 def test_of_two_spellings_of_parquet_none_is_chosen(other: str, tmp_path: Path) -> None:
     names = [f"{split}-00000-of-00002.parquet" for split in ("train", "test")]

@@ -75,15 +75,19 @@ def reader(
 
 
 def only(
-    paths: Iterable[Path], dataset: Dataset, is_there: Callable[[Path], bool] = Path.is_file
+    paths: Iterable[Path],
+    dataset: Dataset,
+    is_there: Callable[[Path], bool] = Path.is_file,
+    holds: Callable[[Path], object] = Path.absolute,
 ) -> Path:
     """The first of `paths` that is a file (or what `is_there` asks for), or the first.
 
-    DataError where several are and nothing is declared that tells which holds the data.
+    DataError where several are, each `holds` another thing, and nothing is declared that tells
+    which has the data.
     """
     known = list(paths)
     there = [path for path in known if is_there(path)]
-    if len(there) > 1 and dataset.unverified:
+    if dataset.unverified and any(holds(path) != holds(there[0]) for path in there[1:]):
         raise DataError(f"{there[0]} and {there[1]}: both are there; leave one")
     return (there or known)[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
         return
     for place in (".", f"{dataset.title.replace('-', '')}/raw", "raw"):
         yield {
+            # torchvision leaves what it unpacked beside the file that it got.
             f"{split} {kind}": only(
-                _spelled(folder / place, f"{prefix}-{kind}", dimensions), dataset
+                _spelled(folder / place, f"{prefix}-{kind}", dimensions),
+                dataset,
+                holds=partial(unpacked, most=LARGEST),
             )
             for split, prefix in _prefixes(dataset)
             for kind, dimensions in DIMENSIONS.items()
