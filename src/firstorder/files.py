@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def missing(path: str | Path) -> DataError:
+    """The error for a file of the workflow that is not there."""
+    return DataError(f"{path}: no such file; run the workflow, or `snakemake {path}`, to make it")
+
+
+def damaged(path: str | Path, error: BaseException) -> DataError:
+    """The error for a file of the workflow that cannot be read because of `error`."""
+    reason = " ".join(str(error).split())[:200]
+    return DataError(f"{path}: damaged ({reason}); delete it and run again")
+
+
 def beside(path: Path) -> Path:
     """A temporary name beside `path`, never given twice; what killed processes left is removed.
 

@@ -30,6 +30,7 @@ def _job(inputs: list[str], outputs: list[str], entry: str) -> dict[str, Any]:
         "entries": [entry],
         "inputs": inputs,
         "outputs": outputs,
+        "receipt": None,
     }
 
 
@@ -76,7 +77,7 @@ def _write(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         "claims": _job([runs["ce"]], [f"{ROOT}/claims.csv"], "made.up:claims"),
     }
     hashes = {path: "ab" * 32 for job in jobs.values() for path in job["outputs"]}
-    manifest = {"version": 2, "scale": "smoke", "commit": "f" * 40, "dirty": False,
+    manifest = {"version": 3, "scale": "smoke", "commit": "f" * 40, "dirty": False,
                 "device": "cpu: any", "files": hashes, "missing": [], "jobs": jobs}  # fmt: skip
     (folder / ROOT / "manifest.json").write_text(json.dumps(manifest))
     selected = {"rows": [{"loss": loss, "label": label} for loss, label in LOSSES.items()]}

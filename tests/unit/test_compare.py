@@ -44,11 +44,11 @@ def folder(tmp_path: Path) -> Folder:
         claim = {"study": "a", "claim": "H1", "status": status, "flip": flip}
         pd.DataFrame([claim]).to_csv(root / "claims.csv", index=False)
         job = {"spec": "1", "code": "2", "inputs": [], "outputs": ["digits"]}
-        jobs = {"prepare/digits": {**job, **manifest.pop("job", {})}}
+        own = {**job, "data": [manifest.pop("data", "ab")], **manifest.pop("job", {})}
+        jobs = {"read_text/words": own, "train/ce": {**job, "data": None}}
         value = {"scale": "smoke", "commit": "f", "device": "cpu", "packages": {"torch": "2"}}
         made = (root / "claims.csv", root / "tables/a.csv", root / "tables/cost.csv")
         hashes = {f"results/smoke/{path.relative_to(root)}": sha256(path) for path in made}
-        hashes["digits"] = manifest.pop("data", "ab")
         value |= {"files": hashes, "jobs": jobs, **manifest}
         (root / "manifest.json").write_text(json.dumps(value))
         return root
@@ -121,8 +121,8 @@ def test_what_differs_in_the_making_is_told(folder: Folder) -> None:
         "commit: f and e",
         "device: cpu and cuda",
         "torch: 2 and 3",
-        "code of 1 jobs: prepare (1)",
-        "data: prepare/digits made other files",
+        "code of 1 jobs: read_text (1)",
+        "data: read_text/words made other files",
     ]
 
 
@@ -154,7 +154,7 @@ def test_a_reference_that_was_kept_is_compared_like_its_source(folder: Folder) -
     compare.keep(str(source), str(target))
     shutil.rmtree(source)
     found = compare.compare(str(target), str(other))
-    assert found.status == 1 and found.reasons == ["data: prepare/digits made other files"]
+    assert found.status == 1 and found.reasons == ["data: read_text/words made other files"]
 
 
 def test_a_reference_that_is_kept_again_holds_no_table_of_before(folder: Folder) -> None:
@@ -231,7 +231,13 @@ def test_the_exit_status_tells_same_different_and_not_comparable(folder: Folder)
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"jobs": []}, {"jobs": None}, {"jobs": {"a": 1}}, {"jobs": {"prepare/digits": {}}}),
+        *(
+            {"jobs": []},
+            {"jobs": None},
+            {"jobs": {"a": 1}},
+            {"jobs": {"train/ce": {}}},
+            {"version": 1},
+        ),
         *({"packages": [1]}, {"packages": "x"}, {"files": [1]}),
     ],
 )

@@ -56,7 +56,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "seconds": 1.0,
     }
     manifest = {
-        "version": 2,
+        "version": 3,
         "scale": "smoke",
         "data": "digits",
         "commit": "0" * 40,

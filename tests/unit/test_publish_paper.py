@@ -75,7 +75,7 @@ class Chain:
 
     def __init__(self, folder: Path) -> None:
         self.jobs: dict[tuple[str, ...], Job] = {}
-        self.add("fetch", "raw.json", [], path="resources/images.bin", urls=())
+        self.add("fetch_text", "raw.json", [], path="resources/images.bin", urls=())
         self.add("prepare", "dataset", ["raw.json"])
         for seed in ("1", "2"):
             self.add("train", f"seed{seed}/summary.json", ["dataset"])
@@ -96,8 +96,8 @@ class Chain:
             key=(output,),
             spec={},
             inputs={path: path for path in inputs},
-            outputs={output: output},
-            code=("code",) if step != "fetch" else (),
+            outputs={"receipt" if step == "fetch_text" else output: output},
+            code=("code",) if step != "fetch_text" else (),
             aside=aside,
         )
 
@@ -152,6 +152,8 @@ def test_an_input_that_changed_before_the_manifest_was_made_is_told_by_its_recor
     )
     text, intact = chain.explain()
     assert not intact and "CHANGED since seed1/summary.json was made: dataset" in text
+    Path(chain.manifest).unlink()
+    assert chain.explain()[0].endswith("of 1 recorded files 1 CHANGED")
 
 
 def test_without_a_manifest_nothing_is_called_unchanged(chain: Chain) -> None:

@@ -160,7 +160,7 @@ def _received(receipt: str) -> tuple[str, str]:
         found = files.read_json(receipt)
         return str(found["path"]), str(found["sha256"])
     except FileNotFoundError:
-        raise DataError(f"{receipt}: no such file; ask Snakemake for it") from None
+        raise files.missing(receipt) from None
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{receipt}: damaged; delete it and run again") from None
 
@@ -331,6 +331,7 @@ def _prepare_job(config: Config, dataset: str) -> Job:
             **(_in_place_job(config, dataset).aside if IN_PLACE in names else {}),
             "raw": str(raw_folder(config, dataset)),
             "folders": declared.folders,
+            "data": True,
         },
     )
 

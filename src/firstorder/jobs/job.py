@@ -45,7 +45,8 @@ class Job:
     """Entries (`module:definition`, `file.py:definition`) whose code decides the result."""
     demand: Demand = field(default_factory=Demand)
     aside: Mapping[str, Any] = field(default_factory=dict)
-    """What decides no result: where a download may come from, what the report says of a figure."""
+    """What decides no result: where a download may come from, what the report says of a figure,
+    `data` where data are decoded, which two runs are then compared by."""
 
     @cached_property
     def spec_digest(self) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 from firstorder import files
 from firstorder.errors import UserError
 from firstorder.publish import spreadsheets
+from firstorder.publish.manifest import VERSION
 
 SAME, WITHIN, DIFFERS = "the same", "within tolerance", "different"
 EXACT = 1e-9
@@ -68,7 +69,7 @@ class Comparison:
 def compare(first: str, second: str) -> Comparison:
     """Compare two folders of results. Raises UserError naming a file that cannot be read."""
     found = Comparison()
-    for name in _tables(first) | _tables(second):
+    for name in sorted(_tables(first) | _tables(second)):
         _numbers(found, name, _table(first, name), _table(second, name))
     _claims(found, _judged(first), _judged(second))
     manifests = {folder: _manifest(folder) for folder in dict.fromkeys((first, second))}
@@ -90,7 +91,7 @@ def keep(source: str, target: str) -> None:
         "packages": {name: packages[name] for name in DECIDING if name in packages}
     }
     jobs = {
-        name: {each: job[each] for each in ("spec", "code")} | _data(name, job, manifest)
+        name: {each: job[each] for each in ("spec", "code", "data") if job.get(each)}
         for name, job in manifest["jobs"].items()
     }
     if not Path(source, "claims.csv").is_file():
@@ -171,11 +172,10 @@ def _is_manifest(value: Any) -> bool:
         isinstance(value, dict)
         and all(isinstance(value.get(part) or {}, dict) for part in ("packages", "files"))
         and isinstance(value.get("jobs"), dict)
+        and value.get("version", VERSION) == VERSION
         and all(
-            isinstance(job, dict)
-            and {"spec", "code"} <= job.keys()
-            and (not name.startswith("prepare/") or "data" in job or "outputs" in job)
-            for name, job in value["jobs"].items()
+            isinstance(job, dict) and {"spec", "code"} <= job.keys()
+            for job in value["jobs"].values()
         )
     )
 
@@ -301,17 +301,7 @@ def _reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
         if steps:
             listed = ", ".join(f"{step} ({count})" for step, count in steps.items())
             yield f"{what} of {steps.total()} jobs: {listed}"
-    hashes = {n: (_data(n, a, first), _data(n, b, second)) for n, (a, b) in jobs.items()}
-    other = [name for name, (a, b) in hashes.items() if a != b and a and b]
+    data = {name: (a.get("data"), b.get("data")) for name, (a, b) in jobs.items()}
+    other = [name for name, (a, b) in data.items() if a != b and a and b]
     if other:
         yield f"data: {', '.join(other)} made other files"
-
-
-def _data(name: str, job: dict[str, Any], manifest: dict[str, Any]) -> dict[str, list[str]]:
-    """The hashes of prepared data; nothing for other jobs."""
-    if not name.startswith("prepare/"):
-        return {}
-    if "data" in job:
-        return {"data": job["data"]}
-    hashes = [(manifest.get("files") or {}).get(path) for path in job["outputs"]]
-    return {"data": [each for each in hashes if each]}

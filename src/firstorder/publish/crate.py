@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from firstorder import __version__, files
-from firstorder.errors import DataError
 from firstorder.jobs import ledger
 from firstorder.publish import grid
 from firstorder.publish.codecheck import codecheck, named
+from firstorder.publish.manifest import read as read_manifest
 
 if TYPE_CHECKING:
     from firstorder.jobs.context import Context
@@ -67,14 +67,9 @@ SNAKEFILE = "workflow/Snakefile"
 def crate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     """Write ro-crate-metadata.json, README.md, codecheck.yml and the Snakefile that it describes.
 
-    Raises DataError when the manifest is missing.
+    Raises DataError when the manifest is missing or damaged.
     """
-    try:
-        manifest = files.read_json(inputs["manifest"])
-    except FileNotFoundError:
-        raise DataError(
-            f"{inputs['manifest']}: no such file; run `snakemake {inputs['manifest']}`"
-        ) from None
+    manifest = read_manifest(inputs["manifest"])
     citation = yaml.safe_load(Path(inputs["CITATION.cff"]).read_text(encoding="utf-8"))
     files.write_bytes(outputs["snakefile"], Path(inputs["Snakefile"]).read_bytes())
     folder = Path(inputs["manifest"]).parent

@@ -91,9 +91,11 @@ class Chain:
                     self.changed.add(path)
                     yield f"CHANGED since: {path}"
             for name, digest in record(path).get("inputs", {}).items():
-                if Path(name).is_file() and provenance.sha256(name) != digest:
-                    self.changed.add(name)
-                    yield f"CHANGED since {path} was made: {name}"
+                if Path(name).is_file():
+                    self.compared.add(name)
+                    if provenance.sha256(name) != digest:
+                        self.changed.add(name)
+                        yield f"CHANGED since {path} was made: {name}"
 
     def _kind(self, path: str) -> tuple[str, str]:
         job = self.jobs.get(path)
@@ -107,7 +109,7 @@ class Chain:
             return ""
         if "where" in job.aside:
             said = [f"{job.step}: {job.aside['title']}; {job.aside['where']}"]
-        elif job.step == "fetch":
+        elif "receipt" in job.outputs:
             place = job.aside
             said = [f"raw file {place['path']}", *place["urls"][:1]]
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from firstorder.jobs.context import Context
     from firstorder.jobs.job import Files, Spec
 
-VERSION = 2
+VERSION = 3
 """Of the manifest's form."""
 PUBLISHED = ("table", "figure")
 """The steps whose outputs people read, besides the claims."""
@@ -52,14 +53,29 @@ def manifest(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
             "claims": {path: hashes[path] for path in claims["outputs"]},
             "files": hashes,
             "missing": sorted((made | read) - set(hashes)),
-            "jobs": {"/".join((job["step"], *job["key"])): _job(job) for job in jobs},
+            "jobs": {"/".join((job["step"], *job["key"])): _job(job, hashes) for job in jobs},
             "made_on": _made_on(made),
         },
     )
 
 
-def _job(job: Spec) -> dict[str, Any]:
-    return {name: job[name] for name in ("spec", "code", "entries", "inputs", "outputs")}
+def read(path: str) -> dict[str, Any]:
+    """What `manifest` wrote. DataError when it is missing, damaged or of an older form."""
+    try:
+        value = files.read_json(path)
+    except FileNotFoundError:
+        raise files.missing(path) from None
+    except ValueError as error:
+        raise files.damaged(path, error) from None
+    if not isinstance(value, dict) or value.get("version") != VERSION:
+        raise DataError(f"{path}: of an older form; delete it and run again")
+    return value
+
+
+def _job(job: Spec, hashes: Mapping[str, str]) -> dict[str, Any]:
+    told = ("spec", "code", "entries", "inputs", "outputs", "receipt")
+    data = [hashes[path] for path in job["outputs"] if path in hashes] if "data" in job else None
+    return {name: job[name] for name in told} | {"data": data}
 
 
 def _result(job: Spec, hashes: dict[str, str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from firstorder import files
 from firstorder.errors import DataError
 from firstorder.jobs import ledger
 from firstorder.publish import grid, looks, origins, spreadsheets
+from firstorder.publish.manifest import read as read_manifest
 from firstorder.publish.verdict import JUDGED, TERMS
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ def render(content: dict[str, Any]) -> str:
 
 def contents(spec: Spec, inputs: Files, folder: Path) -> dict[str, Any]:
     """All that the page shows; the results lie below `folder`."""
-    manifest = _read_manifest(inputs["manifest"])
+    manifest = read_manifest(inputs["manifest"])
     paths = sorted({p for job in manifest["jobs"].values() for p in job["inputs"] + job["outputs"]})
     number = {path: index for index, path in enumerate(paths)}
     position = {name: index for index, name in enumerate(manifest["jobs"])}
     maker = {p: name for name, job in manifest["jobs"].items() for p in job["outputs"]}
-    claims = _claims(spec, inputs, folder, manifest, number)
+    claims = _claims(spec, inputs, manifest, number)
     artefacts = [_artefact(each, folder, manifest, number) for each in spec["artefacts"]]
     return {
         "scale": spec["scale"],
@@ -123,18 +124,6 @@ def _about(spec: Spec, manifest: dict[str, Any]) -> str:
     return f"Data: {spec['data']}. Published on {manifest['device']}, {commit}."
 
 
-def _read_manifest(path: str) -> dict[str, Any]:
-    try:
-        value = files.read_json(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run `snakemake {path}`") from None
-    except ValueError:
-        raise DataError(f"{path}: truncated or not JSON; delete it and run again") from None
-    if not isinstance(value, dict) or "jobs" not in value:
-        raise DataError(f"{path}: of an older form; delete it and run again")
-    return value
-
-
 def _place(path: str, folder: Path) -> dict[str, str]:
     """Where a file is: `below` the page, or at a `path` elsewhere."""
     whole, root = Path(path).absolute(), folder.absolute()
@@ -158,14 +147,14 @@ def _job(name: str, job: dict[str, Any], folder: Path, number: dict[str, int]) -
         "outputs": [number[path] for path in job["outputs"]],
         "seconds": _rounded(entry.seconds) if entry else None,
         "device": entry.device if entry else None,
-        "raw": _raw(job["outputs"]) if step == "fetch" else None,
+        "raw": _raw(job["receipt"]) if job["receipt"] else None,
     }
 
 
-def _raw(outputs: list[str]) -> dict[str, str] | None:
+def _raw(path: str) -> dict[str, str] | None:
     """The raw file that a receipt is about."""
     try:
-        receipt = files.read_json(outputs[0])
+        receipt = files.read_json(path)
         return {"path": receipt["path"], "sha256": receipt["sha256"]}
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -263,9 +252,9 @@ def _rounded(value: float) -> float | int | None:
 
 
 def _claims(
-    spec: Spec, inputs: Files, folder: Path, manifest: dict[str, Any], number: dict[str, int]
+    spec: Spec, inputs: Files, manifest: dict[str, Any], number: dict[str, int]
 ) -> list[dict[str, Any]]:
-    """The claims as judged, those that fail first, with what is behind them."""
+    """The claims as judged, in the order of their declaration, with what is behind them."""
     frame = spreadsheets.read_csv(inputs["claims"], dtype=str, na_values=[])
     behind = {(each["study"], each["claim"]): each for each in spec["claims"]}
     read = dict(zip(spec["claim_files"], manifest["jobs"]["claims"]["inputs"], strict=True))

@@ -175,9 +175,9 @@ def _places(artefacts: list[Job]) -> dict[tuple[str, str], list[str]]:
     return {place: names for place, names in found.items() if len(names) <= FEW}
 
 
-def _data(config: Config, artefacts: list[Job], claims: Job, *studies: str) -> str:
-    """What tables, figures and claims of `studies`, or of all that are chosen, are drawn from."""
-    wanted = studies or config.settings.studies
+def _data(config: Config, artefacts: list[Job], claims: Job, *chosen: str) -> str:
+    """What tables, figures and claims of `chosen` studies, or of all, are drawn from."""
+    wanted = chosen or config.settings.studies
     drawn = (name for job in artefacts if job.key[0] in wanted for name in job.aside["datasets"])
     judged = (name for study in wanted for name in claims.aside["datasets"].get(study, ()))
     return _in_words((*drawn, *judged))
@@ -237,7 +237,8 @@ def _listed(job: Job) -> dict[str, Any]:
         "entries": list(job.code),
         "inputs": list(job.inputs.values()),
         "outputs": list(job.outputs.values()),
-        **{name: job.aside[name] for name in ("title", "where") if name in job.aside},
+        "receipt": job.outputs.get("receipt"),
+        **{name: job.aside[name] for name in ("title", "where", "data") if name in job.aside},
     }
 
 
