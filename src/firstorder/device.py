@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
+from firstorder import memory
 from firstorder.errors import ConfigError
 
 
@@ -49,4 +49,10 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: of tensors on a GPU since the training began, or of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return memory.peak()
+
+
+def wait(device: torch.device) -> None:
+    """Wait for the device, so that the clock shows the time of the work that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,13 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 OF_CUDA = ("CUDA error: out of memory", "ALLOC_FAILED")
 """What CUDA and its libraries say in an ordinary error when the device's memory is exhausted."""
+
+
+def peak() -> int:
+    """Bytes: the most that the process has held."""
+    # The system counts in KiB, that of a Mac in bytes.
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 @functools.cache

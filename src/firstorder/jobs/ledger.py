@@ -8,13 +8,12 @@ found whatever their format. Entries are no outputs of a rule, so they make noth
 from __future__ import annotations
 
 import resource
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from firstorder import files
+from firstorder import files, memory
 from firstorder.errors import DataError
 from firstorder.jobs import provenance
 from firstorder.jobs.job import Job
@@ -66,7 +65,7 @@ def write(
         device=device,
         seconds=seconds,
         cpu_seconds=spent.ru_utime + spent.ru_stime,
-        peak_memory_bytes=spent.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_memory_bytes=memory.peak(),
         resumed=resumed,
     )
     value = asdict(entry)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from firstorder import memory, streams
 from firstorder.data.images import seen_shape
-from firstorder.device import deterministic_convolutions, device_name, peak_memory
+from firstorder.device import deterministic_convolutions, device_name, peak_memory, wait
 from firstorder.models.state import load_state, state_of
 from firstorder.training import metrics, sgd
 from firstorder.training.captured import CapturedStep, capture
@@ -243,17 +243,12 @@ class Training:
             self.step(batches[step], labels[step], lr)
             at.step, at.steps = step + 1, at.steps + 1
             if saver.due():
-                self.wait()
+                wait(self.device)
                 at.pass_seconds += time.perf_counter() - began
                 saver.save()
                 began = time.perf_counter()
-        self.wait()
+        wait(self.device)
         at.pass_seconds += time.perf_counter() - began
-
-    def wait(self) -> None:
-        """Wait for the device, so that the clock shows the time of the steps made."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def step(self, index: Tensor, labels: Tensor, lr: float) -> None:
         """One step of gradient descent on the examples at `index` (B,)."""

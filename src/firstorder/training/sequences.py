@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from firstorder import memory, streams
 from firstorder.data.text.documents import UNKNOWN, Documents
-from firstorder.device import device_name
+from firstorder.device import device_name, wait
 from firstorder.errors import ConfigError
 from firstorder.models import recurrent
 from firstorder.training import sgd
@@ -190,11 +190,11 @@ class SequenceTraining:
             )
             at.step, at.steps = step + 1, at.steps + 1
             if saver.due():
+                wait(self.device)
                 at.pass_seconds += time.perf_counter() - began
                 saver.save()
                 began = time.perf_counter()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait(self.device)
         at.pass_seconds += time.perf_counter() - began
 
     def step(self, index: Tensor, lr: float) -> None:

@@ -88,15 +88,17 @@ def _by_turns(trainings: Mapping[str, Training]) -> dict[str, list[float]]:
     """Seconds of a step with every loss in every round but the first."""
     import torch
 
+    from firstorder.device import wait
+
     found: dict[str, list[float]] = {name: [] for name in trainings}
     for count in range(ROUNDS + 1):
         for name, training in trainings.items():
             batch = torch.arange(len(training.data.labels), device=training.device)
-            training.wait()
+            wait(training.device)
             began = time.perf_counter()
             for _ in range(STEPS):
                 training.step(batch, training.data.labels, lr=0.0)
-            training.wait()
+            wait(training.device)
             if count:
                 found[name].append((time.perf_counter() - began) / STEPS)
     return found
