@@ -61,7 +61,7 @@ lint: .venv/installed ## check formatting, types, the workflow and the configura
 bench: .venv/installed ## measure speed against other libraries (ITEMS="kernel training")
 	@$(RUN) python tests/benchmarks $(ITEMS)
 
-schema: .venv/installed ## write config/schema/ after a change of src/firstorder/config/
+schema: .venv/installed ## write config/schema/ after a change of the models of config/
 	@$(RUN) python -m firstorder.schema
 
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -52,4 +52,4 @@ for study in CONFIG.settings.studies:
         name:
             study
         input:
-            files_of_studies(study),
+            files_of_study(study),

@@ -54,7 +54,6 @@ class LogHandler(LogHandlerBase):
         """Rule -> jobs that have not finished."""
         self.took: dict[str, list[float]] = {}
         self.total = self.done = 0
-        self.width = 0
 
     def emit(self, record: LogRecord) -> None:
         event, values = getattr(record, "event", None), record.__dict__

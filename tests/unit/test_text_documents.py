@@ -67,7 +67,6 @@ def test_documents_are_taken_in_any_order_and_cut() -> None:
     assert found.labels.tolist() == [1, 1]
     assert corpus().take(np.array([False, True, False])).tokens.tolist() == [8]
     assert corpus().up_to(2).tokens.tolist() == [5, 6, 8, 9, 5]
-    assert corpus().up_to(2, drop=True).tokens.tolist() == [8, 9, 5]
     with pytest.raises(DataError, match="do not belong together"):
         Documents(np.zeros(3, np.int32), np.array([0, 2]), np.array([1]))
 

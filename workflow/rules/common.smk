@@ -123,12 +123,12 @@ def report_labels(wildcards):
     }
 
 
-def files_of_studies(*studies):
-    """All files of the artefacts of `studies`."""
+def files_of_study(study):
+    """All files of the artefacts of a study."""
     return [
         path
         for each in JOBS.values()
-        if each.step in ("table", "figure") and each.key[0] in studies
+        if each.step in ("table", "figure") and each.key[0] == study
         for path in each.outputs.values()
     ]
 

@@ -39,7 +39,7 @@ TYPES = {
 
 @cache
 def options(entry: str) -> dict[str, TypeAdapter[Any] | None]:
-    """The keyword-only parameters of the function (or class) at an entry; None: of any type."""
+    """What may be given by name to the function (or class) at an entry; None: of any type."""
     if code.definition(entry) is None:
         module, _, name = entry.rpartition(":")
         raise ConfigError(f"{module} defines no function {name!r}")
@@ -106,7 +106,7 @@ def default(entry: str, option: str) -> Any:
 
 
 def required(entry: str) -> list[str]:
-    """The keyword-only parameters without a default."""
+    """What must be given by name: parameters without a default."""
     function = _called(entry)
     if function is None:
         return []

@@ -33,7 +33,6 @@ def prepare(modules: str) -> None:
 
     Not the files of a user: a job imports them as they are when it starts.
     """
-    # Not firstorder.jobs.provenance: it notes when its process began.
     for module in modules.split(","):
         import_module(module)
     from firstorder.jobs import code, plan

@@ -72,8 +72,7 @@ def contents(spec: Spec, folder: Path) -> dict[str, Any]:
 
 def _tally(verdicts: pd.DataFrame, spec: Spec, folder: Path) -> dict[str, int]:
     """How many claims have each verdict, and how many numbers agree with published ones."""
-    statuses = ("holds", "fails", "not resolved", "not run")
-    counted = {each.replace(" ", "_"): int((verdicts["status"] == each).sum()) for each in statuses}
+    counted = {each.replace(" ", "_"): int((verdicts["status"] == each).sum()) for each in COUNTED}
     compared: Counter[str] = Counter()
     for study in spec["studies"]:
         for artefact in study["artefacts"]:

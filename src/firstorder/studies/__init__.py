@@ -1,1 +1,1 @@
-"""The steps of the studies, one function a verb: read inputs, compute, write outputs."""
+"""The studies, a package each: its settings, jobs and steps, tables, figures and claims."""

@@ -42,22 +42,19 @@ class Documents:
     def take(self, index: np.ndarray) -> Documents:
         """The documents at `index`, positions or a mask, in that order."""
         index = np.flatnonzero(index) if index.dtype == bool else index
-        lengths = self.lengths[index]
+        return self._parts(index, self.lengths[index])
+
+    def up_to(self, longest: int) -> Documents:
+        """Documents cut to their first `longest` tokens."""
+        return self._parts(np.arange(len(self.labels)), np.minimum(self.lengths, longest))
+
+    def _parts(self, index: np.ndarray, lengths: np.ndarray) -> Documents:
+        """The first `lengths` tokens of the documents at `index`."""
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         # Position of a token in its document, added to where that document starts.
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
         where = np.repeat(self.offsets[index], lengths) + within
         return Documents(self.tokens[where], offsets, self.labels[index])
-
-    def up_to(self, longest: int, *, drop: bool = False) -> Documents:
-        """Documents cut to their first `longest` tokens, or without those that are longer."""
-        if drop:
-            return self.take(self.lengths <= longest)
-        lengths = np.minimum(self.lengths, longest)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        where = np.repeat(self.offsets[:-1], lengths) + within
-        return Documents(self.tokens[where], offsets, self.labels)
 
 
 def documents(sequences: list[list[int]], labels: list[int]) -> Documents:
