@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import relative
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
@@ -148,10 +149,6 @@ def jacobian(module: nn.Module, x: Tensor) -> Tensor:
     parts = jacrev(lambda p: functional_call(module, p, (x,))[:, 0])(parameters)
     module.train(training)
     return torch.cat([part.reshape(len(x), -1) for part in parts.values()], 1)
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max())
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensors import relative
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
@@ -275,10 +276,6 @@ def jacobian(module: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([part.reshape(OUTPUTS, -1) for part in parts.values()], 1)
 
     return torch.stack([row(example) for example in x])
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max())
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import relative
 from torch import Tensor, nn
 from torch.func import grad
 
@@ -41,10 +42,6 @@ def build(
     )
     x = torch.randn(count, *shape, generator=generator, dtype=F64)
     return module.to(dtype), x.to(dtype)
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max())
 
 
 @pytest.mark.parametrize("case", MODELS)

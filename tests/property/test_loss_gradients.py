@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import normal
 from torch import Tensor
 
 from firstorder import losses
@@ -77,11 +78,6 @@ KAPPA = {
     "alpha_mae_mix": lambda K: 0.1 + 0.9 / K,
 }
 """Gradient -kappa c^y at equal scores, with default parameters."""
-
-
-def normal(seed: int, *shape: int, spread: float = 1.0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return spread * torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
 def gradient(loss: Loss, scores: Tensor, label: int) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import normal
 from torch import Tensor
 
 from firstorder import losses
@@ -29,11 +30,6 @@ SYMMETRIC = {
     "alpha_mae": {"alpha": 2.0},
     "alpha_mae_mix": {"alpha": 0.6},
 }
-
-
-def normal(seed: int, *shape: int, spread: float = 1.0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return spread * torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
 def symmetric_noise(classes: int, rate: float) -> Tensor:

@@ -8,17 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import normal
 from torch import Tensor
 
 from firstorder import losses
 from firstorder.losses import normalisation
 
 CLAIM = settings(derandomize=True, deadline=None, max_examples=20)
-
-
-def normal(seed: int, *shape: int, spread: float = 1.0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return spread * torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
 @pytest.mark.parametrize("kind", ["none", "l2", "bn"])

@@ -11,12 +11,12 @@ import pickle
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from containers import webvision_folder
+from containers import python2_pickle, webvision_folder
 from PIL import ExifTags, Image
 from safetensors.numpy import load_file
 
@@ -230,25 +230,6 @@ def test_debians_fashion_mnist_is_the_published_one(tmp_path: Path) -> None:
 
 
 # CIFAR archives
-
-
-class Python2Pickler(pickle._Pickler):
-    """Writes every string as Python 2 did, in which the published batches were pickled."""
-
-    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
-
-    def save_string(self: Any, text: str | bytes) -> None:
-        data = text.encode("latin1") if isinstance(text, str) else text
-        self.write(b"T" + len(data).to_bytes(4, "little") + data)
-
-    dispatch[str] = save_string
-    dispatch[bytes] = save_string
-
-
-def python2_pickle(value: Any) -> bytes:
-    stream = io.BytesIO()
-    Python2Pickler(stream, protocol=2).dump(value)
-    return stream.getvalue().replace(b"cnumpy._core.multiarray", b"cnumpy.core.multiarray")
 
 
 def batch(count: int, key: str, classes: int, seed: int) -> dict[str, Any]:

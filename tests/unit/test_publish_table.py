@@ -83,19 +83,6 @@ def test_special_characters_are_escaped_in_every_format() -> None:
     assert "x\\|y" in grid.markdown(laid_out, "T", "C")
 
 
-def test_the_main_anchors_are_those_of_the_published_table() -> None:
-    anchors = published(str(PUBLISHED / "symmetrization.csv"), "last_accuracy")
-    for key, mean, std in (
-        (("cifar10", "symmetric-0.8", "ce"), 18.95, 0.38),
-        (("cifar10", "symmetric-0.8", "nce+agce"), 49.98, 4.81),
-        (("cifar100", "asymmetric-0.4", "gce"), 40.82, 0.85),
-        (("cifar100", "symmetric-0.0", "mae"), 5.31, 1.19),
-        (("cifar10", "human-worst", "best-of-paper"), 81.28, None),
-    ):
-        assert anchors[key]["mean"] == mean
-        assert std is None or anchors[key]["std"] == std
-
-
 def test_a_file_of_published_numbers_that_is_missing_is_named() -> None:
     with pytest.raises(ConfigError, match=r"config/published/none\.csv"):
         published("config/published/none.csv", "last_accuracy")

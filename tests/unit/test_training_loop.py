@@ -25,15 +25,9 @@ from firstorder.training.data import Data, layout
 from firstorder.training.metrics import COLUMNS, labelling
 from firstorder.training.result import Result
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 cross_entropy = functional.cross_entropy
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def digits(count: int = 1437, wrong: int = 0) -> Data:

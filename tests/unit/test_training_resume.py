@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from firstorder.training.checkpoint import Checkpoint
 from firstorder.training.data import Data
 from firstorder.training.result import Result
 from firstorder.training.saver import Saver
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 EPOCHS, STEPS = 4, 5
 RECIPE = Recipe(
@@ -85,14 +86,6 @@ def run(loss: Loss, checkpoint: Checkpoint | None = None, **options: Any) -> tup
 def extra(epoch: int, module: nn.Module, row: dict[str, Any]) -> dict[str, float]:
     weight = next(iter(module.parameters()))
     return {"weight": weight.detach().double().sum().item()}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

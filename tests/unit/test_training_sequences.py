@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from firstorder.training.saver import Saver
 from firstorder.training.sequence_recipe import SequenceRecipe
 from firstorder.training.sequences import SequenceResult
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VOCABULARY = len(synthetic.vocabulary())
 RECIPE = SequenceRecipe(
     embedding=8,
@@ -36,14 +37,6 @@ RECIPE = SequenceRecipe(
     gate_bias=1.0,
 )
 STEPS = 5  # an epoch
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def sample(count: int, name: str) -> Documents:
