@@ -19,7 +19,7 @@ from firstorder.data.prepare import prepare
 from firstorder.data.prepared import read_prepared
 from firstorder.errors import DataError
 from firstorder.files import sha256
-from firstorder.studies.linearized.arrays import read_array
+from firstorder.linearized.mapped import opened
 from firstorder.studies.symmetrization.labels import read_labels
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -112,8 +112,8 @@ def test_labels_arrays_and_datasets_that_are_pickles_run_nothing(tmp_path: Path)
         read_labels(str(path))
     np.save(tmp_path / "kernel.npy", program, allow_pickle=True)
     with pytest.raises(DataError, match="damaged"):
-        read_array(str(tmp_path / "kernel.npy"))
-    for reader in (read_labels, read_array, read_prepared):
+        opened(str(tmp_path / "kernel.npy"))
+    for reader in (read_labels, opened, read_prepared):
         path.write_bytes(pickle.dumps(Program(ran)))
         with pytest.raises(DataError):
             reader(str(path))

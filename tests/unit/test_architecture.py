@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data", "losses", "models"),
     ("jobs",),
     ("config",),
-    ("bounds", "device", "files", "memory", "own", "streams", "terminal"),
+    ("arrays", "bounds", "device", "files", "memory", "own", "streams", "terminal"),
     ("errors",),
 )
 """From above downwards. Rooms of one floor may know each other, if there is no circle."""

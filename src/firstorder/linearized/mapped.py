@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from firstorder import files
-from firstorder.errors import DataError
+from firstorder import arrays, files
 from firstorder.linearized.gemm import gram
 
 BLOCK_BYTES = 2**28
@@ -38,13 +37,7 @@ def created(path: str | Path, shape: tuple[int, ...], dtype: torch.dtype) -> Ite
 
 def opened(path: str | Path) -> Tensor:
     """The tensor in a .npy file, mapped: changes to it stay in memory. DataError when damaged."""
-    try:
-        return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: damaged ({reason}); delete it and compute it again") from None
+    return torch.from_numpy(arrays.mapped(path))
 
 
 def rows(kernel: Tensor, index: Tensor, columns: slice = slice(None)) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,23 @@ def check(config: Config) -> None:
 def called(entry: Artefact[Any] | Claim[Any]) -> tuple[str, str]:
     """Kind and name of the function behind an artefact or a claim."""
     return (entry.kind, entry.draw) if isinstance(entry, Artefact) else ("claim", entry.predicate)
+
+
+def reading(config: Config, study: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """What every artefact and claim of a study selects, and the files that it reads of it."""
+    own = config.studies[study].declared
+    for entry in (*own.artefacts.values(), *own.claims.values()):
+        found = source(study, *called(entry))
+        yield entry.select, found.reads if found else ()
+
+
+def known(study: str, reads: Iterable[str], readable: Iterable[str]) -> tuple[str, ...]:
+    """The files that a function of a study reads; ConfigError for one that is not `readable`."""
+    read, names = tuple(reads), list(readable)
+    for file in read:
+        if file not in names:
+            raise ConfigError(f"{study}: reads: {file!r}: {choose(file, names)}")
+    return read
 
 
 def named(

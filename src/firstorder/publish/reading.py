@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from firstorder import files
@@ -18,7 +16,7 @@ def read_json(path: str) -> dict[str, Any]:
     try:
         value = files.read_json(path)
     except FileNotFoundError:
-        raise missing(path) from None
+        raise files.missing(path) from None
     except ValueError:
         raise broken(path) from None
     if not isinstance(value, dict):
@@ -29,7 +27,7 @@ def read_json(path: str) -> dict[str, Any]:
 def read_csv(path: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """A CSV file that has at least `columns`; DataError when missing, empty or truncated."""
     if not Path(path).is_file():
-        raise missing(path)
+        raise files.missing(path)
     try:
         frame = pd.read_csv(path)
     except (ValueError, pd.errors.ParserError):
@@ -38,24 +36,6 @@ def read_csv(path: str, columns: tuple[str, ...]) -> pd.DataFrame:
     if absent:
         raise DataError(f"{path}: column {absent[0]} is missing; delete the file and run again")
     return frame
-
-
-def read_arrays(path: str, *names: str) -> dict[str, np.ndarray]:
-    """Arrays of an npz file; DataError when the file or an array is missing."""
-    if not Path(path).is_file():
-        raise missing(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
-        raise broken(path) from None
-    except KeyError as error:
-        raise DataError(f"{path}: {error.args[0]}; delete the file and run again") from None
-
-
-def missing(path: str) -> DataError:
-    """The error for a file that is not there."""
-    return DataError(f"{path}: no such file; run the workflow, or `snakemake {path}`, to make it")
 
 
 def broken(path: str) -> DataError:

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from firstorder import arrays
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
-from firstorder.studies.linearized.arrays import read_eigenvectors, write_arrays
+from firstorder.studies.linearized.eigenvectors import read_eigenvectors
 from firstorder.studies.linearized.steps import kernel
 
 
 def test_an_eigenvector_beyond_the_rank_is_refused(tmp_path: Path) -> None:
     path = str(tmp_path / "spectrum.npz")
     values = np.array([5.0, 1.0, 1e-3, 1e-8, -1e-9])
-    write_arrays(path, eigenvalues=values, eigenvectors=np.eye(5))
+    arrays.write(path, eigenvalues=values, eigenvectors=np.eye(5))
     assert read_eigenvectors(path, 3).shape == (5, 5)
     with pytest.raises(DataError, match="eigenvector 4 is noise: the kernel has rank 3"):
         read_eigenvectors(path, 4)

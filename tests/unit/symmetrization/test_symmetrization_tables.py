@@ -20,9 +20,14 @@ from firstorder.publish.table import COLUMNS, REASON, UNSTABLE, agrees
 from firstorder.studies.symmetrization import frames, tables_accuracy
 from firstorder.studies.symmetrization.grid import run_file
 from firstorder.studies.symmetrization.settings import NAME
+from firstorder.training import metrics
 
 TABLES = [name for name, entry in made_up.ARTEFACTS.items() if entry["kind"] == "table"]
 STUDY = f"studies/{NAME}/study.yaml"
+
+
+def test_a_history_has_the_columns_that_a_training_writes() -> None:
+    assert frames.HISTORY == metrics.COLUMNS
 
 
 def built(config: Config, artefact: str) -> pd.DataFrame:

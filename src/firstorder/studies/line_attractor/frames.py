@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder.arrays import read as read_arrays
+from firstorder.arrays import read_bits
 from firstorder.errors import DataError
-from firstorder.publish.reading import broken, read_arrays, read_json
+from firstorder.publish.reading import broken, read_json
 from firstorder.publish.registry import Results
 from firstorder.publish.statistics import Cell
 
@@ -66,8 +68,7 @@ def correctness(results: Results) -> dict[tuple[str, str], Cell]:
     """
     found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     for keys in networks(results):
-        arrays = read_arrays(path(results, keys, "correct.npz"), "correct", "count")
-        bits = np.unpackbits(arrays["correct"], count=int(arrays["count"])).astype(bool)
+        bits = read_bits(path(results, keys, "correct.npz"))
         if len(bits):
             found.setdefault((keys["corpus"], keys["cell"]), {})[keys["seed"]] = bits
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from firstorder.config import Config, ConfigError, choose, lookup
+from firstorder.config import Config, lookup
 from firstorder.jobs.paths import paths
 from firstorder.publish import declared as drawn
 from firstorder.studies.line_attractor.settings import NAME, Select, Set, declared, scale
@@ -25,6 +25,7 @@ COUNTED = ("words.npz", "words.json")
 """What the bag of words leaves, for every corpus."""
 TEXTS = ("documents.npz", "corpus.json")
 OF_CORPUS = (*TEXTS, *COUNTED)
+READABLE = (*OF_SEED, *OF_CORPUS)
 
 
 class Network(NamedTuple):
@@ -56,21 +57,8 @@ def networks(config: Config, select: Select) -> list[Network]:
 
 def reading(config: Config) -> Iterator[tuple[Select, tuple[str, ...]]]:
     """What every artefact and claim selects, and the files that it reads of it."""
-    study = declared(config)
-    wanted: list[tuple[str, str, Select]]
-    wanted = [(each.kind, each.draw, each.select) for each in study.artefacts.values()]
-    wanted += [("claim", each.predicate, each.select) for each in study.claims.values()]
-    for kind, name, select in wanted:
-        source = drawn.source(NAME, kind, name)
-        yield select, tuple(map(readable, source.reads)) if source else ()
-
-
-def readable(file: str) -> str:
-    """The name of a file that functions may read; ConfigError for another."""
-    known = (*OF_SEED, *OF_CORPUS)
-    if file not in known:
-        raise ConfigError(f"{NAME}: reads: {file!r}: {choose(file, list(known))}")
-    return file
+    for select, reads in drawn.reading(config, NAME):
+        yield select, drawn.known(NAME, reads, READABLE)
 
 
 def networks_read(config: Config, files: tuple[str, ...]) -> list[Network]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def _every_file(config: Config) -> Iterator[tuple[str, str]]:
 
 def _corpora(config: Config) -> list[str]:
     """The corpora of which anything is read."""
-    return grid.corpora_read(config, (*grid.OF_CORPUS, *grid.OF_SEED))
+    return grid.corpora_read(config, grid.READABLE)
 
 
 def _corpus_outputs(names: tuple[str, ...]) -> Any:
@@ -80,7 +80,7 @@ def _corpus_outputs(names: tuple[str, ...]) -> Any:
     return outputs
 
 
-def _seed_outputs(names: tuple[str, ...]) -> Any:
+def _of_seeds(names: tuple[str, ...]) -> Callable[[Config, str, str], Files]:
     def outputs(config: Config, corpus: str, cell: str) -> Files:
         return {
             f"{seed}/{name}": grid.seed_file(config, corpus, cell, seed, name)
@@ -93,9 +93,11 @@ def _seed_outputs(names: tuple[str, ...]) -> Any:
 
 _texts = _corpus_outputs(grid.TEXTS)
 _counted = _corpus_outputs(grid.COUNTED)
-_trained = _seed_outputs(grid.TRAINED)
-_found = _seed_outputs(grid.FOUND)
-_read = _seed_outputs(grid.READ)
+_trained = _of_seeds(grid.TRAINED)
+_found = _of_seeds(grid.FOUND)
+_read = _of_seeds(grid.READ)
+_searched = _of_seeds(("weights.safetensors",))
+_analysed = _of_seeds(("weights.safetensors", "untrained.safetensors", "points.npz"))
 CLASSES = ("classes", "class_min_count")
 """What the choice of words by the bag of words reads of the settings of texts."""
 OF_READER = {
@@ -124,6 +126,7 @@ def _read_job(config: Config, corpus: str) -> Job:
         outputs=_texts(config, corpus),
         code=(f"{MODULE}.read:read_text",),
         demand=Demand(megabytes=8000 if entry.reader == "yelp" else 3000, minutes=60),
+        aside={"data": True},
     )
 
 
@@ -186,20 +189,12 @@ def _find_job(config: Config, corpus: str, cell: str) -> Job:
         },
         inputs={
             "documents": grid.corpus_file(config, corpus, "documents.npz"),
-            **_weights(config, corpus, cell, ("weights.safetensors",)),
+            **_searched(config, corpus, cell),
         },
         outputs=_found(config, corpus, cell),
         code=(f"{MODULE}.steps:find_fixed_points",),
         demand=Demand(gpu=config.settings.device != "cpu", megabytes=4000, minutes=120),
     )
-
-
-def _weights(config: Config, corpus: str, cell: str, names: tuple[str, ...]) -> Files:
-    return {
-        f"{seed}/{name}": grid.seed_file(config, corpus, cell, seed, name)
-        for seed in scale(config).seeds
-        for name in names
-    }
 
 
 def _linearize_job(config: Config, corpus: str, cell: str) -> Job:
@@ -215,12 +210,7 @@ def _linearize_job(config: Config, corpus: str, cell: str) -> Job:
         inputs={
             "documents": grid.corpus_file(config, corpus, "documents.npz"),
             "words": grid.corpus_file(config, corpus, "words.npz"),
-            **_weights(
-                config,
-                corpus,
-                cell,
-                ("weights.safetensors", "untrained.safetensors", "points.npz"),
-            ),
+            **_analysed(config, corpus, cell),
         },
         outputs=_read(config, corpus, cell),
         code=(f"{MODULE}.steps:linearize_dynamics",),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from firstorder.config import Config
 from firstorder.jobs.study import Selected
+from firstorder.publish import declared as drawn
 from firstorder.publish.protocol import Row, examples, trained
 from firstorder.studies.line_attractor import grid
 from firstorder.studies.line_attractor.grid import Network
@@ -48,7 +49,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
 def _files(
     config: Config, networks: list[Network], reads: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
-    for name in map(grid.readable, reads):
+    for name in drawn.known(grid.NAME, reads, grid.READABLE):
         if name in grid.OF_CORPUS:
             for corpus in dict.fromkeys(each.corpus for each in networks):
                 yield f"{corpus}/{name}", grid.corpus_file(config, corpus, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from firstorder import files
+from firstorder import arrays, files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.line_attractor.grid import FOUND, READ
@@ -68,8 +68,7 @@ def linearize_dynamics(spec: Spec, inputs: Files, outputs: Files, context: Conte
 
     device = context.torch_device(1)
     words, splits = documents.load(inputs["documents"])
-    with np.load(inputs["words"], allow_pickle=False) as stored:
-        chosen = {name: stored[name] for name in CLASSES}
+    chosen = arrays.read(inputs["words"], *CLASSES)
     for seed in spec["seeds"]:
         own = {name: outputs[f"{seed}/{name}"] for name in READ}
         part = {"cell": spec["cell"], "search": spec["search"], "seed": seed}
@@ -91,9 +90,9 @@ def linearize_dynamics(spec: Spec, inputs: Files, outputs: Files, context: Conte
             words,
             chosen,
         )
-        arrays, record = analysis.analyse(subject, spec["search"], seed)
+        found, record = analysis.analyse(subject, spec["search"], seed)
         with files.replacing(own["dynamics.npz"]) as temporary:
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(temporary, **found)  # type: ignore[arg-type]
         record = {"spec": part, **record} | context.record(read.values())
         files.write_json(own["dynamics.json"], record)
         context.keep(identity, own)

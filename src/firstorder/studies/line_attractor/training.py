@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from firstorder import files
+from firstorder import arrays, files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.line_attractor.grid import TRAINED
@@ -75,9 +73,8 @@ def write(own: Files, result: SequenceResult) -> None:
         state = {key: value.contiguous() for key, value in parameters.items()}
         files.write_bytes(own[f"{name}.safetensors"], save(state))
     files.write_csv(own["history.csv"], result.history, HISTORY)
-    right = np.zeros(0, bool) if result.correct is None else result.correct.numpy()
-    with files.replacing(own["correct.npz"]) as temporary:
-        np.savez(temporary, correct=np.packbits(right), count=len(right))
+    right = None if result.correct is None else result.correct.numpy()
+    arrays.write_bits(own["correct.npz"], right)
 
 
 def summary(part: dict[str, Any], result: SequenceResult) -> dict[str, Any]:

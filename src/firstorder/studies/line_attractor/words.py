@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstorder import files
+from firstorder import arrays, files
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
@@ -47,9 +47,12 @@ def count_words(spec: Spec, inputs: Files, outputs: Files, context: Context) -> 
             f"{inputs['documents']}: fewer than three words occur {spec['class_min_count']} times "
             "in the training documents; lower text.class_min_count"
         )
-    arrays = {"coefficients": fitted.coefficients, "correct": fitted.correct, **classes}
-    with files.replacing(outputs["words.npz"]) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    arrays.write(
+        outputs["words.npz"],
+        coefficients=fitted.coefficients,
+        correct=fitted.correct,
+        **classes,
+    )
     record = {
         "spec": dict(spec),
         "accuracy": float(fitted.correct.mean()),

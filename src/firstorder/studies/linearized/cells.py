@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from firstorder.publish.reading import broken, read_arrays
+from firstorder import arrays
+from firstorder.publish.reading import broken
 from firstorder.publish.registry import Results
 from firstorder.publish.statistics import Cell
 from firstorder.publish.statistics.bootstrap import Statistic
@@ -28,7 +29,7 @@ class Name(NamedTuple):
 Cells = dict[Name, Cell]
 
 
-def correct(results: Results, *arms: str, family: str | None = None) -> Cells:
+def correct(results: Results, *arms: str) -> Cells:
     """Which test examples every seed has right at the end of training: (seeds, examples).
 
     Seeds that diverged are left out. Networks that share a model and seed are paired, and so are
@@ -37,8 +38,6 @@ def correct(results: Results, *arms: str, family: str | None = None) -> Cells:
     bits: dict[Name, dict[str, np.ndarray]] = {}
     supports: dict[Name, str] = {}
     for run in results.spec["runs"]:
-        if family not in (None, run["family"]):
-            continue
         for arm in arms:
             path = results.path(run["family"], run["model"], run["seed"], f"{arm}.npz")
             for task, right in _unpacked(path).items():
@@ -53,7 +52,7 @@ def correct(results: Results, *arms: str, family: str | None = None) -> Cells:
 
 def _unpacked(path: str) -> dict[int, np.ndarray]:
     """The bits (M,) of every task of ARM.npz."""
-    found = read_arrays(path, "tasks", "correct", "examples")
+    found = arrays.read(path, "tasks", "correct", "examples")
     count = int(found["examples"])
     if len(found["correct"]) != len(found["tasks"]):
         raise broken(path)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from firstorder.arrays import read as read_arrays
 from firstorder.publish.measures import over_seeds
-from firstorder.publish.reading import broken, keyed, read_arrays, read_csv, read_json
+from firstorder.publish.reading import broken, keyed, read_csv, read_json
 from firstorder.publish.registry import Results
 
 COLUMNS = {

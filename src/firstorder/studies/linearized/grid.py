@@ -264,12 +264,7 @@ def _leads_to(config: Config, run: Run, step: str) -> Iterator[str]:
 
 def _wanted(config: Config) -> Iterator[tuple[Run, str]]:
     """Every file of a run that an artefact or a claim reads."""
-    study = study_of(config)
-    drawn = [(each.kind, each.draw, each.select) for each in study.artefacts.values()]
-    judged = [("claim", each.predicate, each.select) for each in study.claims.values()]
-    for kind, function, selection in (*drawn, *judged):
-        found = declared.source(NAME, kind, function)
-        reads = found.reads if found else ()
+    for selection, reads in declared.reading(config, NAME):
         selected = select(config, selection, ())
         for row in (*selected.spec.get("runs", ()), *selected.spec.get("baselines", ())):
             run = Run(row["family"], row["model"], row["support"], row["seed"])
@@ -278,8 +273,7 @@ def _wanted(config: Config) -> Iterator[tuple[Run, str]]:
 
 def protocol(config: Config) -> Iterator[Row]:
     """How every family of tasks is trained, for the paper."""
-    study: LinearizedStudy = config.studies["linearized"].declared
-    own: LinearizedScale = config.studies["linearized"].scale
+    study, own = study_of(config), scale_of(config)
     for name, family in own.families.items():
         recipe = config.recipes[family.recipe]
         models = ", ".join(study.models[model].label for model in family.models)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from firstorder.jobs.job import Files, Spec
-from firstorder.studies.linearized.arrays import read_array
 from firstorder.studies.linearized.networks import classes
 from firstorder.studies.linearized.tasks import tasks_of
 from firstorder.studies.linearized.training import recipe_of
@@ -32,7 +31,9 @@ def read(spec: Spec, inputs: Files) -> tuple[Tensor, Tensor, list[Task]]:
     """The kernel (N, N) of a family, f_0 of all examples (N, 2) with and without, its tasks."""
     import torch
 
-    gram, scores = read_array(inputs["kernel.npy"]), read_array(inputs["outputs.npy"])
+    from firstorder.linearized.mapped import opened
+
+    gram, scores = opened(inputs["kernel.npy"]), opened(inputs["outputs.npy"])
     labels = classes(inputs["dataset"], spec["support"]) if spec["kind"] == "binary" else None
     return gram, torch.stack((scores, torch.zeros_like(scores)), 1), tasks_of(spec, inputs, labels)
 

@@ -73,7 +73,7 @@ def of_state(spec: Mapping[str, Any], state: State, path: str) -> nn.Module:
     try:
         load_state(module, state)
     except RuntimeError as error:
-        raise _damaged(path, error) from None
+        raise files.damaged(path, error) from None
     return module
 
 
@@ -100,9 +100,9 @@ def read_state(path: str) -> State:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; ask Snakemake for it") from None
+        raise files.missing(path) from None
     except SafetensorError as error:
-        raise _damaged(path, error) from None
+        raise files.damaged(path, error) from None
 
 
 def joined(states: Mapping[int, State]) -> State:
@@ -121,8 +121,3 @@ def of_task(state: State, task: int, path: str) -> State:
     if not own:
         raise DataError(f"{path}: no network of task {task}; delete it and run again")
     return own
-
-
-def _damaged(path: str, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())
-    return DataError(f"{path}: damaged ({reason}); delete it and run again")

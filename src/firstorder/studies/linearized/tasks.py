@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstorder import streams
 from firstorder.jobs.job import Files, Spec
-from firstorder.studies.linearized.arrays import read_eigenvectors
+from firstorder.studies.linearized.eigenvectors import read_eigenvectors
 from firstorder.studies.linearized.grid import OF_SPECTRUM
 from firstorder.studies.linearized.training import recipe_of, steps_of
 

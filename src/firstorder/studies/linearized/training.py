@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstorder import files, memory
+from firstorder import arrays, files, memory
 from firstorder.config import Recipe
 from firstorder.jobs.context import Context
-from firstorder.studies.linearized.arrays import write_arrays
 from firstorder.studies.linearized.networks import State, load, read_state, state_of, write_state
 
 if TYPE_CHECKING:
@@ -106,42 +104,37 @@ def train_network(
     more = {"points": watch.points, "memory_gib": watch.memory_gib} if watch else {}
     decisive = {name: path for name, path in inputs.items() if name in DECISIVE}
     identity = context.identity(part_of(spec, task.index, arm, **more), decisive)
-    kept = {
-        name: str(context.checkpoints / f"{identity}-{name}")
-        for name in ("outcome.json", "weights.safetensors")
-    }
     peak = 0
-    if not context.restore(identity, kept):
-        path = context.checkpoint(identity)
-        module = load(spec, inputs["init.safetensors"])
-        recipe = recipe_of(spec, task)
-        with memory.advising(f"lower this recipe's batch (now {recipe.batch}) in recipes.yaml"):
-            result = network.train(
-                module,
-                images[task.rows],
-                task.train_labels,
-                images[task.test_from :],
-                task.test_labels,
-                recipe,
-                spec["seed"],
-                device,
-                checkpoint=Checkpoint(path, identity, context.checkpoint_seconds),
-                measure=watch,
-            )
-        peak = result.peak_memory_bytes
-        write_state(kept["weights.safetensors"], state_of(module))
-        outcome = of_result(result)
-        if outcome.status == "finished":
-            scores = outputs(module, images[task.test_from :])
-            outcome = replace(outcome, correct=bits(scores, task.test_labels))
-        files.write_json(kept["outcome.json"], asdict(outcome))
-        context.keep(identity, kept)
-        files.discard(path)
-    outcome = Outcome(**files.read_json(kept["outcome.json"]))
-    weights = read_state(kept["weights.safetensors"])
-    for each in kept.values():
-        Path(each).unlink()
-    return Trained(outcome, weights, peak)
+    with context.scratch() as folder:
+        kept = {name: str(folder / name) for name in ("outcome.json", "weights.safetensors")}
+        if not context.restore(identity, kept):
+            path = context.checkpoint(identity)
+            module = load(spec, inputs["init.safetensors"])
+            recipe = recipe_of(spec, task)
+            with memory.advising(f"lower this recipe's batch (now {recipe.batch}) in recipes.yaml"):
+                result = network.train(
+                    module,
+                    images[task.rows],
+                    task.train_labels,
+                    images[task.test_from :],
+                    task.test_labels,
+                    recipe,
+                    spec["seed"],
+                    device,
+                    checkpoint=Checkpoint(path, identity, context.checkpoint_seconds),
+                    measure=watch,
+                )
+            peak = result.peak_memory_bytes
+            write_state(kept["weights.safetensors"], state_of(module))
+            outcome = of_result(result)
+            if outcome.status == "finished":
+                scores = outputs(module, images[task.test_from :])
+                outcome = replace(outcome, correct=bits(scores, task.test_labels))
+            files.write_json(kept["outcome.json"], asdict(outcome))
+            context.keep(identity, kept)
+            files.discard(path)
+        outcome = Outcome(**files.read_json(kept["outcome.json"]))
+        return Trained(outcome, read_state(kept["weights.safetensors"]), peak)
 
 
 def once(
@@ -231,7 +224,7 @@ def write_arm(
         for task, outcome in outcomes.items()
     }
     right = {task: packed(outcome) for task, outcome in outcomes.items() if outcome.correct}
-    write_arrays(
+    arrays.write(
         outputs[f"{arm}.npz"],
         tasks=np.array(list(right), dtype=np.int64),
         correct=np.array(list(right.values()), dtype=np.uint8),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firstorder import arrays
 from firstorder.publish.numerals import number
-from firstorder.publish.reading import keyed, read_arrays, read_csv, read_json
+from firstorder.publish.reading import keyed, read_csv, read_json
 from firstorder.publish.registry import Results
 
 MEASURED = ("rate", "sampler", "draw", "classifier", "accuracy")
@@ -85,7 +86,7 @@ def without_end(results: Results, end: pd.DataFrame) -> dict[str, list[str]]:
 def correct(results: Results, network: str, loss: str, seed: int) -> np.ndarray:
     """Which test examples a training gets right; none after divergence."""
     path = results.path(network, loss, "correct.npz")
-    return read_arrays(path, f"seed{seed}")[f"seed{seed}"]
+    return arrays.read(path, f"seed{seed}")[f"seed{seed}"]
 
 
 def statements(results: Results) -> pd.DataFrame:

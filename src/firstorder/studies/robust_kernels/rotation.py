@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from firstorder import files
+from firstorder import arrays, files
 from firstorder.config import ConfigError, Recipe
 from firstorder.data import support
 from firstorder.jobs.context import Context
@@ -54,13 +54,11 @@ def follow_rotation(spec: Spec, inputs: Files, outputs: Files, context: Context)
         part = {**{k: v for k, v in spec.items() if k != "seeds"}, "seed": seed}
         identity = context.identity(part, inputs)
         found = context.once(identity, partial(_train, part, inputs, identity, context, device))
-        # What was kept has lost the order of its columns.
-        rows += [{"seed": seed, **{name: row[name] for name in COLUMNS}} for row in found["rows"]]
+        rows += [{"seed": seed, **row} for row in found["rows"]]
         statuses[str(seed)] = found["status"]
         correct[f"seed{seed}"] = np.array(found["correct"], bool)
     files.write_csv(outputs["rotation.csv"], rows)
-    with files.replacing(outputs["correct.npz"]) as temporary:
-        np.savez(temporary, **correct)  # type: ignore[arg-type]
+    arrays.write(outputs["correct.npz"], **correct)
     record = {"spec": dict(spec), "status": statuses, "seconds": time.perf_counter() - began}
     files.write_json(outputs["rotation.json"], record | context.record(inputs.values()))
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from firstorder import files, memory, streams
+from firstorder import arrays, files, memory, streams
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
-from firstorder.studies.symmetrization.frames import read_correct
 from firstorder.studies.symmetrization.training import read_tuned
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def evaluate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
 
 def _check(accuracy: float, path: str, model: str) -> None:
     """Raise DataError where a network is not the one that was trained, of which `path` tells."""
-    right = read_correct(path)
+    right = arrays.read_bits(path)
     if not len(right):  # after divergence
         return
     if abs(accuracy * len(right) - right.sum()) > 1 + TOLERATED * len(right):
@@ -106,10 +105,9 @@ def _network(spec: Spec, norm: ScoreNorm, seed: int, weights: str) -> nn.Module:
             }
             load_state(part, own)
     except FileNotFoundError:
-        raise DataError(f"{weights}: no such file; ask Snakemake for it") from None
+        raise files.missing(weights) from None
     except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{weights}: damaged ({reason}); delete it and run again") from None
+        raise files.damaged(weights, error) from None
     return nn.Sequential(*parts.values()).eval()
 
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from firstorder.publish.reading import broken, keyed, read_arrays, read_csv, read_json
+from firstorder import arrays
+from firstorder.publish.reading import broken, keyed, read_csv, read_json
 from firstorder.publish.registry import Results
 
 HISTORY = (
@@ -149,13 +150,7 @@ def correctness(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarray]]
     Boolean (N,), in the order of the prepared test set; empty after divergence (correct.npz).
     """
     for keys in cells(results):
-        yield keys, read_correct(_path(results, keys, "correct.npz"))
-
-
-def read_correct(path: str) -> np.ndarray:
-    """What a correct.npz holds, boolean (N,). Raises DataError where it is missing or damaged."""
-    arrays = read_arrays(path, "correct", "count")
-    return np.unpackbits(arrays["correct"], count=int(arrays["count"])).astype(bool)
+        yield keys, arrays.read_bits(_path(results, keys, "correct.npz"))
 
 
 def tunings(results: Results) -> pd.DataFrame:
@@ -224,9 +219,9 @@ def label_matrices(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarra
         where = (keys["dataset"], keys["noise"], keys["seed"])
         if where not in seen:
             seen.add(where)
-            arrays = read_arrays(results.path(*where, "labels.npz"), "realised", "clean")
-            counts = np.bincount(arrays["clean"], minlength=len(arrays["realised"]))
-            yield {**keys, "counts": counts}, arrays["realised"]
+            drawn = arrays.read(results.path(*where, "labels.npz"), "realised", "clean")
+            counts = np.bincount(drawn["clean"], minlength=len(drawn["realised"]))
+            yield {**keys, "counts": counts}, drawn["realised"]
 
 
 def named(results: Results, name: str) -> str:

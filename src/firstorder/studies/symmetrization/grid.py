@@ -16,13 +16,12 @@ from firstorder.config import (
     Recipe,
     Strict,
     check_batch,
-    choose,
     lookup,
     study_files,
 )
 from firstorder.jobs.paths import paths
 from firstorder.publish import declared as drawn
-from firstorder.studies.symmetrization.settings import NAME, Select, Tuning, declared, scale
+from firstorder.studies.symmetrization.settings import NAME, Select, Tuning, scale
 from firstorder.studies.symmetrization.variants import group, losses, once
 
 RUN_FILES = ("summary.json", "history.csv", "correct.npz", "tests.json")
@@ -142,23 +141,11 @@ def selected_cells(config: Config, select: Select) -> Iterator[tuple[str, str, s
 @once
 def cells_read(config: Config) -> dict[str, dict[tuple[str, str, str], None]]:
     """For every kind of file, the cells of which an artefact or a claim reads it, in order."""
-    study = declared(config)
     found: dict[str, dict[tuple[str, str, str], None]] = {name: {} for name in READABLE}
-    wanted: list[tuple[str, str, Select]]
-    wanted = [(each.kind, each.draw, each.select) for each in study.artefacts.values()]
-    wanted += [("claim", each.predicate, each.select) for each in study.claims.values()]
-    for kind, name, select in wanted:
-        source = drawn.source(NAME, kind, name)
-        for file in source.reads if source else ():
-            found[readable(file)].update(dict.fromkeys(selected_cells(config, select)))
+    for select, reads in drawn.reading(config, NAME):
+        for file in drawn.known(NAME, reads, READABLE):
+            found[file].update(dict.fromkeys(selected_cells(config, select)))
     return found
-
-
-def readable(file: str) -> str:
-    """The name of a file that functions may read; ConfigError for another."""
-    if file not in READABLE:
-        raise ConfigError(f"{NAME}: reads: {file!r}: {choose(file, list(READABLE))}")
-    return file
 
 
 def run_file(config: Config, setting: str, noise: str, loss: str, seed: int, name: str) -> str:

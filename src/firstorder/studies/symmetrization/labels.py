@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from firstorder import files
+from firstorder import arrays, files
 from firstorder.config import Dataset, Noise
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
@@ -38,14 +38,13 @@ def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
             images=prepared.train_images,
             human=human,
         )
-        with files.replacing(outputs[f"{seed}/labels.npz"]) as temporary:
-            np.savez(
-                temporary,
-                labels=drawn.labels,
-                flipped=drawn.flipped,
-                realised=drawn.realised,
-                clean=clean,
-            )
+        arrays.write(
+            outputs[f"{seed}/labels.npz"],
+            labels=drawn.labels,
+            flipped=drawn.flipped,
+            realised=drawn.realised,
+            clean=clean,
+        )
 
 
 def labelled(declared: Mapping[str, Any]) -> Dataset:
@@ -74,12 +73,5 @@ def wrong_shares(labels: np.ndarray, clean: np.ndarray) -> dict[str, float | Non
 
 
 def read_labels(path: str) -> dict[str, np.ndarray]:
-    """The arrays of a noisy-label file. Raises DataError when it is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("labels", "clean", "flipped", "realised")}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; ask Snakemake for it") from None
-    except Exception as error:  # zipfile, struct and zlib each raise their own
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: damaged ({reason}); delete it and run again") from None
+    """The arrays of a noisy-label file. Raises DataError when it is missing or damaged."""
+    return arrays.read(path, "labels", "clean", "flipped", "realised")

@@ -9,6 +9,7 @@ from typing import Any
 from firstorder.config import Config, ConfigError, Dataset, Noise, Recipe
 from firstorder.jobs import functions
 from firstorder.jobs.study import Selected
+from firstorder.publish import declared as drawn
 from firstorder.publish.protocol import Row, examples, network, trained
 from firstorder.studies.symmetrization import grid
 from firstorder.studies.symmetrization.grid import cell
@@ -231,9 +232,10 @@ def _files(
     config: Config, names: list[tuple[str, str, str]], reads: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
     """The files of cells, by the names under which `frames` opens them."""
-    for file, (setting, noise_name, loss) in itertools.product(reads, names):
+    known = drawn.known(grid.NAME, reads, grid.READABLE)
+    for file, (setting, noise_name, loss) in itertools.product(known, names):
         found = cell(config, setting, noise_name, loss)
-        if grid.readable(file) == "tuning.json":
+        if file == "tuning.json":
             if found.loss.tuned:
                 yield f"{setting}/{loss}/{file}", grid.tuning_file(config, setting, loss)
             continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstorder import files, memory, streams
+from firstorder import arrays, files, memory, streams
 from firstorder.config import TUNED, Recipe
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
@@ -53,7 +53,9 @@ def train(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
             run = fit(training, read, identity, context)
         _write_history(own["history.csv"], run.result)
         _write_weights(own["weights.safetensors"], run)
-        _write_correct(own["correct.npz"], run.result)
+        # Of the test examples, in the order of the prepared set, after the last epoch.
+        right = run.result.correct
+        arrays.write_bits(own["correct.npz"], None if right is None else right.numpy())
         record = context.record([*read.values(), *tuned])
         files.write_json(
             own["summary.json"], {**summary(training, run.result), **run.facts, **record}
@@ -275,14 +277,3 @@ def _write_weights(path: str, run: Run) -> None:
     from firstorder.training.checkpoint import apart
 
     files.write_bytes(path, save(apart(run.weights)))
-
-
-def _write_correct(path: str, result: Result) -> None:
-    """Which test examples (in the order of the prepared test set) the last epoch gets right.
-
-    `correct`: bits packed into uint8, the first in the highest place; `count`: how many there
-    are, none after divergence.
-    """
-    right = np.zeros(0, bool) if result.correct is None else result.correct.numpy()
-    with files.replacing(path) as temporary:
-        np.savez(temporary, correct=np.packbits(right), count=len(right))

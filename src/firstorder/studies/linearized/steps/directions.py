@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstorder import streams
+from firstorder import arrays, streams
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.linearized import linear
-from firstorder.studies.linearized.arrays import write_arrays
 from firstorder.studies.linearized.networks import draw, state_of, write_state
 from firstorder.studies.linearized.steps import say
 from firstorder.studies.linearized.tasks import described
@@ -38,9 +37,9 @@ def find_directions(spec: Spec, inputs: Files, outputs: Files, context: Context)
     module = draw(spec)
     write_state(outputs["init.safetensors"], state_of(module))
     module.to(device)
-    arrays = _directions(spec, module, device, memory)
-    write_arrays(outputs["nads.npz"], **arrays)
-    directions = arrays["directions"]
+    defined = _directions(spec, module, device, memory)
+    arrays.write(outputs["nads.npz"], **defined)
+    directions = defined["directions"]
     made = {name: outputs[name] for name in ("init.safetensors", "nads.npz")}
     count, began = options["train"], time.perf_counter()
     fields: dict[int, dict[str, float]] = {}

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstorder import files
+from firstorder import arrays, files
 from firstorder.errors import DataError
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.memory import advising
-from firstorder.studies.linearized.arrays import read_array, write_arrays
 from firstorder.studies.linearized.networks import draw, examples, load, state_of, write_state
 from firstorder.studies.linearized.steps import say
 
@@ -58,16 +57,17 @@ def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
     """
     from firstorder.linearized import spectrum
     from firstorder.linearized.alignment import from_gradients
+    from firstorder.linearized.mapped import opened
 
     device = context.torch_device(spec["threads"])
-    gram = read_array(inputs["kernel.npy"])
+    gram = opened(inputs["kernel.npy"])
     if not bool(gram.diagonal().isfinite().all()):
         raise DataError(
             f"{inputs['kernel.npy']}: not finite: the outputs of the network at its start are too "
             "large, or its inputs are not finite"
         )
     found = spectrum.decompose(gram, spec["eigenvectors"], device)
-    write_arrays(
+    arrays.write(
         outputs["spectrum.npz"],
         eigenvalues=found.values.numpy(),
         eigenvectors=found.vectors.numpy(),
@@ -82,7 +82,7 @@ def decompose(spec: Spec, inputs: Files, outputs: Files, context: Context) -> No
         value = float(found.values[k - 1])
         rows.append({"k": k, "eigenvalue": value, "alignment": float(aligned)})
     files.write_csv(outputs["gradients.csv"], rows, GRADIENTS)
-    write_arrays(outputs["inductive.npz"], **_inductive(spec, gram, device))
+    arrays.write(outputs["inductive.npz"], **_inductive(spec, gram, device))
 
 
 def _inductive(spec: Spec, gram: Tensor, device: torch.device) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from firstorder import files
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.linearized import linear
-from firstorder.studies.linearized.arrays import read_array, read_eigenvectors
+from firstorder.studies.linearized.eigenvectors import read_eigenvectors
 from firstorder.studies.linearized.networks import (
     State,
     examples,
@@ -46,10 +46,11 @@ def rotate(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     the trained kernel has no advantage besides its weights. Of a binary family only the largest
     task is looked at. ROTATED names the arms.
     """
+    from firstorder.linearized.mapped import opened
     from firstorder.linearized.outcome import Outcome
 
     device = context.torch_device(spec["threads"])
-    gram = read_array(inputs["kernel.npy"])
+    gram = opened(inputs["kernel.npy"])
     support = examples(inputs["dataset"], spec["support"])
     images = support.images.to(device)
     tasks = tasks_of(spec, inputs, support.classes)
@@ -105,6 +106,7 @@ def _rotate(
     import torch
 
     from firstorder.linearized.kernel import ntk
+    from firstorder.linearized.mapped import opened
     from firstorder.linearized.normalised import scale_to
     from firstorder.linearized.outcome import Outcome
     from firstorder.linearized.tasks import by_training_set
@@ -129,7 +131,7 @@ def _rotate(
             gram = ntk(module, images, images[: task.test_from], memory_gib=memory, out=file)
             if not usable(gram):
                 return diverged
-        initial, zero = read_array(inputs["kernel.npy"]), torch.zeros(len(images), 1)
+        initial, zero = opened(inputs["kernel.npy"]), torch.zeros(len(images), 1)
         ((_, trained, _),) = by_training_set(gram, [task])
         ((_, untrained, _),) = by_training_set(initial, [task])
         scale = scale_to(trained, untrained)
@@ -170,8 +172,9 @@ def _alignments(
 ) -> list[dict[str, Any]]:
     """Rayleigh quotients of the initial eigenvectors in the initial and in a trained kernel."""
     from firstorder.linearized.alignment import rayleigh
+    from firstorder.linearized.mapped import opened
 
-    initial, vectors = read_array(inputs["kernel.npy"]), read_eigenvectors(inputs["spectrum.npz"])
+    initial, vectors = opened(inputs["kernel.npy"]), read_eigenvectors(inputs["spectrum.npz"])
     cut = task.test_from
     parts = {"train": slice(0, cut), "test": slice(cut, None), "all": slice(None)}
     rows = []

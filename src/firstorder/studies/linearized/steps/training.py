@@ -11,7 +11,6 @@ from firstorder import files, streams
 from firstorder.jobs.context import Context
 from firstorder.jobs.job import Files, Spec
 from firstorder.studies.linearized import linear
-from firstorder.studies.linearized.arrays import read_array
 from firstorder.studies.linearized.networks import examples, joined, write_state
 from firstorder.studies.linearized.steps import say
 from firstorder.studies.linearized.tasks import described, tasks_of
@@ -65,10 +64,11 @@ def fit(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None:
     negative control: their labels, shuffled. `networks.safetensors` has the weights of all tasks,
     each tensor called `TASK.NAME`.
     """
+    from firstorder.linearized.mapped import opened
     from firstorder.linearized.tasks import shuffled
 
     device = context.torch_device(recipe_of(spec).threads)
-    gram = read_array(inputs["kernel.npy"])
+    gram = opened(inputs["kernel.npy"])
     support = examples(inputs["dataset"], spec["support"])
     images = support.images.to(device)
     tasks = tasks_of(spec, inputs, support.classes)
