@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -101,6 +101,54 @@ def running(what: str, refuse: type[UserError]) -> AbstractContextManager[None]:
         return f"{what} failed: {reason}{where}"
 
     return _refusing(refuse, told)
+
+
+@contextmanager
+def reading_below(folder: Path, module: str) -> Iterator[None]:
+    """Refuse that a user's function reads a file of theirs that nothing watches.
+
+    Watched are what lies below `folder`, and what the text of `module` names (`data`). Looked at
+    are other files of the project, and those beside the folder. Raises UserError.
+    """
+    _hear_of_opened_files()
+    opened: dict[str, None] = {}
+    _opened.append(opened)
+    try:
+        yield
+    finally:
+        _opened.pop()
+    allowed, here = folder.absolute(), Path.cwd()
+    watched = {path.resolve() for path in (*sources(module), *data(module))}
+    for name in opened:
+        path = Path(os.path.abspath(name))
+        theirs = path.is_relative_to(here) or path.parent == allowed.parent
+        if (
+            theirs
+            and path.is_file()
+            and path.suffix not in (".py", ".pyc")
+            and not path.is_relative_to(allowed)
+            and path.resolve() not in watched
+            and _is_own(str(path))
+        ):
+            raise UserError(
+                f"{module} reads {path}, of which no change would be seen: it lies outside of "
+                f"{folder}; move it there, or write its name as a text in {module}"
+            )
+
+
+_opened: list[dict[str, None]] = []
+"""What is opened for reading by each function that is looked at now."""
+
+
+@cache
+def _hear_of_opened_files() -> None:
+    def hear(event: str, given: tuple[Any, ...]) -> None:
+        if event == "open" and _opened and isinstance(given[0], str | os.PathLike):
+            mode = given[1] if isinstance(given[1], str) else "r"
+            if not set(mode) & set("wax+"):
+                _opened[-1][os.fsdecode(given[0])] = None
+
+    sys.addaudithook(hear)
 
 
 @contextmanager
@@ -275,10 +323,33 @@ def data(module: str) -> tuple[Path, ...]:
         for file in known
         for text in _paths(file)
         for folder in (Path.cwd(), file.parent)
-        # Whatever the text, these are no error.
-        if os.path.isfile(folder / text) and os.access(folder / text, os.R_OK)
+        if _is_readable(folder / text)
     }
     return tuple(sorted(named - {*known}))
+
+
+def given(module: str, values: object) -> tuple[Path, ...]:
+    """The files that the texts among `values`, given to a function of a module, name."""
+    start = module_file(module)
+    folders = (Path(), *([start.parent] if start else ()))
+    named = {folder / os.path.expanduser(text) for text in _texts(values) for folder in folders}
+    return tuple(sorted(path for path in named if _is_readable(path)))
+
+
+def _texts(values: object) -> Iterator[str]:
+    """All texts of nested values."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, list | tuple):
+        for each in values:
+            yield from _texts(each)
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a path, which may be any text, is that of a file that may be read."""
+    return os.path.isfile(path) and os.access(path, os.R_OK)
 
 
 def _paths(file: Path) -> Iterator[str]:

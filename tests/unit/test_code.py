@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from firstorder.errors import ConfigError
 from firstorder.jobs import code as codes
+from firstorder.jobs.job import Job
+from firstorder.jobs.study import Step
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "firstorder"
 
@@ -526,3 +529,31 @@ def test_registered_definitions_are_found_by_their_decorator() -> None:
     found = codes.registered("firstorder.losses", "sgce")
     assert found == ("firstorder.losses.symmetric:sgce",)
     assert codes.registered("firstorder.losses", "no-such-loss") == ()
+
+
+@pytest.mark.parametrize("text", ["my/matrix.csv", "matrix.csv", "{here}/my/matrix.csv"])
+def test_a_file_that_a_parameter_of_ones_own_function_names_decides_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/loss.py").write_text("def ramp(scores, *, matrix=''): ...")
+    (tmp_path / "my/matrix.csv").write_text("1")
+    spec = {"loss": {"parameters": {"matrix": text.format(here=tmp_path), "q": 0.5, "of": ["a"]}}}
+
+    def made(*entries: str) -> Job:
+        def job(config: Any) -> Job:
+            return Job("train", (), spec, {"labels": "l"}, {"run": "r"}, entries)
+
+        return Step("train", "m:f", (), "", lambda config: {}, job, lambda config: ()).make(None)
+
+    found = made("my/loss.py:ramp").code
+    assert len(found) == 2
+    assert made("firstorder.losses.baselines:gce").code == ("firstorder.losses.baselines:gce",)
+    digests = set()
+    for content in ("1", "2"):
+        (tmp_path / "my/matrix.csv").write_text(content)
+        for cached in (codes.code, codes._sha256):  # as another process
+            cached.cache_clear()
+        digests.add(codes.code(*found))
+    assert len(digests) == 2

@@ -63,24 +63,32 @@ class Module:
 def code(*entries: str) -> str:
     """Digest (12 hexadecimal digits) of all code that `entries` reach.
 
-    An entry is `module:definition` of this package or of the user's `file.py`, or
-    `package:folder`, all files of a folder in it. What a user's file imports of theirs counts as a
-    whole, as does a module of somebody else; both with what they use of this package. Raises
-    ConfigError for an entry that does not exist.
+    An entry is `module:definition` of this package or of the user's `file.py`,
+    `package:folder`, all files of a folder in it, or `:path`, a file. What a user's file imports
+    of theirs counts as a whole, as does a module of somebody else; both with what they use of this
+    package. Raises ConfigError for an entry that does not exist.
     """
     found: set[Definition] = set()
     texts: list[str] = []
     for entry in entries:
         module, _, name = entry.rpartition(":")
+        if entry.startswith(":"):
+            texts.append(_sha256(entry[1:]))
+            continue
         if _resolve((module, name)):
             found |= reach((module, name))
-        elif module.startswith(f"{PACKAGE}."):
+        elif is_ours(module):
             texts += _data(entry, SOURCE.joinpath(*module.split("."), name))
-        if not module.startswith(f"{PACKAGE}."):
+        if not is_ours(module):
             texts += _foreign(entry)
             found.update(*map(reach, _used(entry)))
     texts += [text for definition in sorted(found) for text in _dump(definition)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def is_ours(module: str) -> bool:
+    """Whether a module is of this package, and not the user's."""
+    return module.startswith(f"{PACKAGE}.")
 
 
 @cache

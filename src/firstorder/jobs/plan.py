@@ -63,7 +63,7 @@ class Plan:
                     f"{self.config.root}/config.yaml: studies: {chosen} has no step {step!r}; add "
                     "the study that has it"
                 )
-            self._made[step, *key] = known[step].job(self.config, *key)
+            self._made[step, *key] = known[step].make(self.config, *key)
         return self._made[step, *key]
 
     def steps(self) -> dict[str, Step]:

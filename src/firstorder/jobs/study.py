@@ -18,8 +18,9 @@ from pkgutil import iter_modules
 from typing import Any
 
 from firstorder.config import Config, ConfigError, Strict
+from firstorder.jobs.code import is_ours
 from firstorder.jobs.job import Files, Job, Spec
-from firstorder.own import importing
+from firstorder.own import given, importing
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class Step:
     """The keys of all its jobs that artefacts and claims of the configuration lead to."""
     preload: tuple[str, ...] = ()
     """Modules that one process may import for all its jobs of a run (see `jobs.warm`)."""
+
+    def make(self, config: Config, *key: str) -> Job:
+        """The job of a key, with the files whose names it hands to functions of the user's.
+
+        Such as a matrix for a loss, or weights to start a network from: they decide its result.
+        """
+        job = self.job(config, *key)
+        theirs = {module for entry in job.code if not is_ours(module := entry.rpartition(":")[0])}
+        files = {str(path) for module in theirs for path in given(module, job.spec)}
+        files -= {*job.inputs.values(), *job.outputs.values()}
+        return replace(job, code=(*job.code, *(f":{path}" for path in sorted(files))))
 
 
 def step(

@@ -220,7 +220,7 @@ def _recorded_jobs(config: Config) -> Iterator[Job]:
     for each in studies.steps(config).values():
         if each.name not in LAST:
             for key in each.every(config):
-                yield each.job(config, *key)
+                yield each.make(config, *key)
 
 
 OF_PROJECT = ("CITATION.cff", "Snakefile")
