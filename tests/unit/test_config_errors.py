@@ -455,6 +455,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"corpora.synthetic.recipe.schedule": "cosine", "corpora.synthetic.recipe.decay": 0.5},
         ["corpora.synthetic.recipe: decay: 0.5", "schedule: cosine", "write 0.2"],
     ),
+    "folders beside a path": (
+        "datasets.yaml",
+        {"digits.path": "my", "digits.folders": ["other"]},
+        ['digits: folders: ["other"]', "beside path", "write []"],
+    ),
     "points of kernels that nobody watches": (
         "studies/linearized/smoke.yaml",
         {"families.binary.watch_points": 100},

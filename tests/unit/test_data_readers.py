@@ -30,13 +30,15 @@ from containers import (
 )
 from pydantic import ValidationError
 
-from firstorder.config import READERS, Dataset
+from firstorder.config import READERS, Dataset, Noise
 from firstorder.data import content, locate, parts, readers
+from firstorder.data.given import check as check_noise
 from firstorder.data.lists import label_numbers
+from firstorder.data.noise import corrupt
 from firstorder.data.prepare import check, prepare
 from firstorder.data.prepared import Split, read_prepared, write_prepared
 from firstorder.data.readers import image_folder
-from firstorder.errors import DataError
+from firstorder.errors import ConfigError, DataError, UserError
 
 needs_pyarrow = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None, reason="needs the extra `parquet`"
@@ -643,8 +645,8 @@ def test_folders_that_may_not_be_looked_into_are_passed_over(
     monkeypatch.setattr(os, "stat", stat)
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("closed"))
     others = [str(tmp_path / "closed"), str(tmp_path / "closed/inner"), "absent", "a/../b"]
-    assert locate.places(tmp_path, others) == tuple(
-        tmp_path / each for each in (".", "absent", "b")
+    assert locate.places(tmp_path, others) == (
+        *(tmp_path, tmp_path / "absent", Path("absent"), tmp_path / "b", Path("b")),
     )
 
 
@@ -710,6 +712,87 @@ def test_idx_files_lie_beside_what_they_unpack_to(tmp_path: Path) -> None:
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"another")
     with pytest.raises(DataError, match=r"t10k-labels.* both are there; leave one"):
         prepare("d", grey, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_idx_files_of_ones_own_lie_in_the_root_of_torchvision(tmp_path: Path) -> None:
+    (tmp_path / "KMNIST/raw").mkdir(parents=True)
+    GREY["idx packed"][1](splits(1), tmp_path / "KMNIST/raw")
+    grey = own("idx", shape=(1, 32, 32), mean=(0.5,), std=(0.5,), path=str(tmp_path))
+    prepare("d", grey, tmp_path / "d", tmp_path / "out.safetensors")
+
+
+def test_of_several_npz_the_one_that_is_published_is_found(tmp_path: Path) -> None:
+    """As in the folder where Keras keeps all its data."""
+    COLOUR["npz"][1](splits(), tmp_path)
+    (tmp_path / "imdb.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "few.npz", **{f"{k}_train": np.zeros((3, 32, 32, 3)) for k in "xy"})
+    published = declaration("cifar", splits(), folders=(str(tmp_path),))
+    found = locate.find(published, tmp_path / "d")
+    assert found is not None and list(found.files.values()) == [tmp_path / "mine.npz"]
+    prepare("d", published, tmp_path / "d", tmp_path / "out.safetensors")
+
+
+def test_folders_are_those_of_the_project_or_beside_the_raw_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mine", "resources/d/theirs"):
+        Path(folder).mkdir(parents=True)
+        COLOUR["npz"][1](splits(), Path(folder))
+        published = declaration("npz", splits(), folders=(Path(folder).name,))
+        found = locate.find(published, Path("resources/d"))
+        assert found is not None and found.folder == Path(folder)
+
+
+@pytest.mark.parametrize("reader", ["cifar", "cifar_binary"])
+def test_a_shape_that_cifar_does_not_have_is_told(reader: str, tmp_path: Path) -> None:
+    dataset = own(reader, shape=(3, 16, 16), path=str(tmp_path))
+    with pytest.raises(DataError, match=r"shape: \[3, 16, 16\], .* \[3, 32, 32\]; .*resize: true"):
+        check("d", dataset, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("folder / 'a.txt'", True), ("folder.parent / 'b.txt'", False), ("'data/b.txt'", True)],
+)
+def test_a_reader_of_ones_own_reads_what_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path, dict.fromkeys(["data/images/a.txt", "data/b.txt"], b"1"))
+    body = (
+        f"import json\nimport numpy as np\n\ndef read(dataset, folder):\n    open({text}).read()\n"
+    )
+    body += "    part = np.zeros((3, 3, 32, 32), np.uint8), np.arange(3)\n"
+    file = tmp_path / "mine.py"  # by its whole name, since what it reads is known once for all
+    file.write_text(f"{body}    return {{'train': part, 'test': part}}\n")
+    dataset = own(f"{file}:read", train=3, test=3, path="data/images")
+    if named:
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+        return
+    with pytest.raises(
+        UserError, match=r"mine\.py reads \S+b\.txt, .* outside of data/images; move"
+    ):
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
+def test_labels_of_ones_own_are_those_of_all_published_training_images(tmp_path: Path) -> None:
+    found = splits()
+    COLOUR["npz"][1](found, tmp_path)
+    dataset = own("npz", train=14, test=6, test_from="train")
+    prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+    images = read_prepared(tmp_path / "out.safetensors")
+    labels, rows = found["train"].labels, images.train_rows
+    assert rows is not None and images.train_labels.tolist() == labels[rows].tolist()
+    given = (labels + 1) % len(dataset.classes)
+    (tmp_path / "given.txt").write_text("".join(f"{label}\n" for label in given))
+    noise = Noise(kind="labels", path=str(tmp_path / "given.txt"))
+    check_noise(noise, dataset, "noises.given")
+    drawn = corrupt(images.train_labels, noise, dataset, 1, rows=rows, published=20)
+    assert drawn.labels.tolist() == given[rows].tolist()
+    (tmp_path / "given.txt").write_text("".join(f"{label}\n" for label in given[:14]))
+    with pytest.raises(ConfigError, match=r"noises\.given: \S+: 14 labels for 20 training images"):
+        check_noise(noise, dataset, "noises.given")
 
 
 @pytest.mark.parametrize("other", ["train/0000.parquet", "validation-00000-of-00001.parquet"])

@@ -19,6 +19,7 @@ from firstorder.config.values import (
     Sha256,
     Slug,
     Strict,
+    unread,
 )
 from firstorder.errors import ConfigError
 
@@ -160,7 +161,7 @@ class Dataset(Strict):
     """The raw files that the reader needs."""
     folders: tuple[Place, ...] = ()
     """Local folders that may hold the raw files, tried before any download; relative ones lie
-    in `resources/<dataset>/`."""
+    in `resources/<dataset>/` or in the project."""
     help: str = ""
     """What to do when the raw files cannot be had: which package or file would help."""
     source: str
@@ -198,6 +199,8 @@ class Dataset(Strict):
             raise ValueError(f"semantic_groups needs one value for each of the {classes} classes")
         if self.files and ":" in self.reader:
             raise ValueError("files are fetched for the ready readers; give one's own a path")
+        if self.path is not None:
+            unread(self, "path", "folders", "raw")
         if bool(self.human) != (self.human_file is not None):
             raise ValueError("human annotations need a human_file, and the other way round")
         if not set(self.human_sha256) <= set(self.human):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from firstorder.config import ConfigError, Dataset, Noise
+from firstorder.data import parts
 from firstorder.data.lists import label_numbers, lines
 from firstorder.data.readers.npz import read_npy
 from firstorder.errors import DataError
@@ -25,7 +26,7 @@ def check(noise: Noise, dataset: Dataset, where: str) -> None:
         if noise.kind == "matrix":
             matrix(noise.path or "", dataset)
         elif noise.kind == "labels":
-            labels(noise.path or "", dataset, dataset.train)
+            labels(noise.path or "", dataset, parts.published(dataset)["train"])
     except DataError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -87,7 +88,7 @@ def _text_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
 
 
 def labels(path: str | Path, dataset: Dataset, count: int) -> np.ndarray:
-    """The labels (N,) int64 in a file, in the order of the training images.
+    """The labels (N,) int64 in a file, in the order of the published training images.
 
     A `.npy` of integers, or a text with one class name or label number a line. Raises DataError
     unless there are `count`, all of the dataset's classes.

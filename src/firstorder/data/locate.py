@@ -35,8 +35,8 @@ class Source:
 def folders(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
     """Where raw files may be, in the order in which they are looked for.
 
-    `folder` is the dataset's own, below `resources`. Relative `folders` lie in it; `~` is the
-    home. A dataset with a `path` has its files there and nowhere else.
+    `folder` is the dataset's own, below `resources`. Relative `folders` lie in it or in the
+    project; `~` is the home. A dataset with a `path` has its files there and nowhere else.
     """
     if dataset.path is not None:
         return (Path(dataset.path).expanduser(),)
@@ -44,11 +44,12 @@ def folders(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
 
 
 def places(folder: Path, others: Sequence[str | Path]) -> tuple[Path, ...]:
-    """`folder`, and `others`: relative ones lie in it, `~` is the home.
+    """`folder`, and `others`: relative ones lie in it or in the project, `~` is the home.
 
     Those that may not be looked into are passed over. `..` leaves a folder that is not there, too.
     """
-    found = (os.path.normpath(folder / Path(other).expanduser()) for other in others)
+    named = (base / Path(other).expanduser() for other in others for base in (folder, Path()))
+    found = dict.fromkeys(map(os.path.normpath, named))
     return (folder, *(Path(each) for each in found if _may_look_into(each)))
 
 

@@ -100,13 +100,16 @@ def corrupt(
     seed: int,
     images: np.ndarray | None = None,
     human: str | Path | None = None,
+    rows: np.ndarray | None = None,
+    published: int | None = None,
 ) -> NoisyLabels:
     """`labels` int64 (N,) after `noise`.
 
     Instance-dependent noise needs `images` uint8 (N, C, H, W), human noise the CIFAR-N file
-    `human`. Rate 0 changes nothing. Raises DataError where a needed input is missing or does
-    not belong to the labels, or the rate cannot be realised within one percent: by counts, since
-    the classes are too small; of instance-dependent noise, since it is too near to 0 or 1.
+    `human`, labels of a file, where N of `published` images are trained on, their `rows` (N,).
+    Rate 0 changes nothing. Raises DataError where a needed input is missing or does not belong to
+    the labels, or the rate cannot be realised within one percent: by counts, since the classes are
+    too small; of instance-dependent noise, since it is too near to 0 or 1.
     """
     clean = np.asarray(labels, dtype=np.int64)
     classes = len(dataset.classes)
@@ -125,7 +128,9 @@ def corrupt(
     elif matrix is not None:
         noisy = samplers.draw(clean, matrix, noise.sampler, generator)
     elif noise.kind == "labels":
-        noisy = given.labels(noise.path or "", dataset, len(clean))
+        count = len(clean) if published is None else published
+        noisy = given.labels(noise.path or "", dataset, count)
+        noisy = noisy if rows is None else noisy[rows]
     elif noise.kind == "instance":
         if images is None or len(images) != len(clean):
             raise DataError(f"{dataset.title}: instance-dependent noise needs the training images")

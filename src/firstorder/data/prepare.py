@@ -39,7 +39,14 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
         problem = problem or _images_problem(splits[key].images, (count, *dataset.shape))
         if problem is not None:
             raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
-    write_prepared(destination, name, dataset.classes, {key: splits[key] for key in counts})
+    rows = parts.train_indices(dataset, published["train"].labels)
+    write_prepared(
+        destination,
+        name,
+        dataset.classes,
+        {key: splits[key] for key in counts},
+        rows if dataset.test_from == "train" else None,
+    )
 
 
 def read(name: str, dataset: Dataset, source: Source) -> dict[str, Split]:

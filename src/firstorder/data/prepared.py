@@ -2,7 +2,8 @@
 
 Images are written block by block and read as memory maps, so that a dataset may be larger than
 memory. Tensors: train_images, train_labels, test_images, test_labels, and NAME_images,
-NAME_labels of every further test set; metadata: the dataset's id and its class names.
+NAME_labels of every further test set; train_rows, where the test set is held out from the published
+training images; metadata: the dataset's id and its class names.
 """
 
 from __future__ import annotations
@@ -54,10 +55,16 @@ class Images:
     classes: tuple[str, ...] = ()
     extra_tests: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     """Further test sets: name -> (images, labels)."""
+    train_rows: np.ndarray | None = None
+    """Where each training image is among the published ones (N,); None: where it is here."""
 
 
 def write_prepared(
-    path: str | Path, name: str, classes: tuple[str, ...], splits: Mapping[str, Split]
+    path: str | Path,
+    name: str,
+    classes: tuple[str, ...],
+    splits: Mapping[str, Split],
+    train_rows: np.ndarray | None = None,
 ) -> None:
     """Write the splits of dataset `name` to `path`, atomically; images pass in blocks.
 
@@ -65,6 +72,7 @@ def write_prepared(
     """
     # Labels first: their eight-byte numbers then start at multiples of eight.
     tensors: dict[str, Pixels] = {
+        **({} if train_rows is None else {"train_rows": train_rows.astype(np.int64)}),
         **{f"{split}_labels": splits[split].labels for split in splits},
         **{f"{split}_images": splits[split].images for split in splits},
     }
@@ -117,6 +125,7 @@ def read_prepared(path: str | Path) -> Images:
             test_labels=tensors["test_labels"],
             classes=classes,
             extra_tests=extra,
+            train_rows=tensors.get("train_rows"),
         )
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; prepare the dataset first") from None

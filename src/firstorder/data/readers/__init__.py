@@ -24,7 +24,7 @@ import numpy as np
 
 from firstorder.data.prepared import Split
 from firstorder.errors import DataError
-from firstorder.own import function, running
+from firstorder.own import function, reading_below, running
 
 if TYPE_CHECKING:
     from firstorder.config import Dataset
@@ -95,14 +95,14 @@ def only(
 def named(name: str) -> Reader:
     """The reader called `name`, or a user's own function `file.py:function`."""
     if ":" in name:
-        own = function(name, "reader", DataError)
+        own, module = function(name, "reader", DataError), name.rpartition(":")[0]
         try:
             inspect.signature(own).bind(None, None)
         except (TypeError, ValueError):  # ValueError: of some of Python's own, it cannot be told
             raise DataError(f"reader {name}: must take (dataset, folder)") from None
 
         def read(dataset: Dataset, files: Files) -> dict[str, Split]:
-            with running(f"reader {name}", DataError):
+            with running(f"reader {name}", DataError), reading_below(files[OWN], module):
                 found = own(dataset, files[OWN])
             return _checked(name, found)
 

@@ -53,7 +53,7 @@ CIFAR100 = Variant(
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The archive, its .gz unpacked or not, or its files (in the root of torchvision's CIFAR10)."""
-    if not fits(dataset):
+    if not fits(dataset, "cifar"):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
         yield from packed(variant.archive, folder)
@@ -61,9 +61,19 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
             yield {name: place / name for name in _names(variant, dataset)}
 
 
-def fits(dataset: Dataset) -> bool:
-    """Whether CIFAR's images, resized if that is declared, have the shape of `dataset`."""
-    return dataset.shape == SHAPE or (dataset.resize and dataset.shape[0] == SHAPE[0])
+def fits(dataset: Dataset, reader: str) -> bool:
+    """Whether CIFAR's images, resized if that is declared, have the shape of `dataset`.
+
+    DataError where they have not and no other than `reader` is looked for.
+    """
+    if dataset.shape == SHAPE or (dataset.resize and dataset.shape[0] == SHAPE[0]):
+        return True
+    if dataset.reader == reader and dataset.unverified:
+        raise DataError(
+            f"{dataset.title}: shape: {list(dataset.shape)}, and images of reader {reader} are "
+            f"{list(SHAPE)}; write that, or `resize: true`"
+        )
+    return False
 
 
 def packed(archive: str, folder: Path) -> Iterator[dict[str, Path]]:

@@ -57,7 +57,7 @@ FIRST = "test_batch_first*.bin"
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The archive, its .gz unpacked or not, or its files, in their folder or here; class names
     where they are."""
-    if not fits(dataset):
+    if not fits(dataset, "cifar_binary"):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
         yield from packed(variant.archive, folder)

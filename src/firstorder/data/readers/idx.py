@@ -26,7 +26,10 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The files, each packed or not: here, or below the root folder of torchvision."""
     if dataset.shape[0] != 1:
         return
-    for place in (".", f"{dataset.title.replace('-', '')}/raw", "raw"):
+    places = [".", f"{dataset.title.replace('-', '')}/raw", "raw"]
+    if dataset.path is not None:  # data of one's own may have another title
+        places += [str(each.relative_to(folder)) for each in sorted(folder.glob("*/raw"))]
+    for place in dict.fromkeys(places):
         yield {
             # torchvision leaves what it unpacked beside the file that it got.
             f"{split} {kind}": only(

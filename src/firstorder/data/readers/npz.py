@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from firstorder.errors import DataError
 
 NAMES = {
     "images": ("{}_images", "x_{}", "X_{}", "{}_x", "{}_X", "images_{}"),
-    "labels": ("{}_labels", "y_{}", "{}_y", "labels_{}"),
+    "labels": ("{}_labels", "y_{}", "Y_{}", "{}_y", "{}_Y", "labels_{}"),
 }
 """How the arrays of a split may be called: train_images and train_labels, Keras' x_train, ..."""
 
@@ -31,21 +32,45 @@ DIMENSIONS = 8
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The file itself, the only `.npz` in the folder, or `.npy` files."""
+    """The file itself, an `.npz` in the folder, or `.npy` files.
+
+    Of several `.npz` those that, by their headers, may hold what is declared to be published.
+    """
     if folder.suffix.lower() == ".npz" and not folder.is_dir():
         yield {"arrays": folder}
         return
     there = sorted(folder.iterdir()) if folder.is_dir() else ()
     found = [path for path in there if path.suffix.lower() == ".npz" and not is_clutter(path.name)]
-    if len(found) == 1:
-        yield {"arrays": found[0]}
+    several = len(found) > 1
+    for path in found:
+        if not several or (dataset.content and _may_hold(path, dataset)):
+            yield {"arrays": path}
     yield {
         f"{split}_{kind}": only((folder / f"{name}.npy" for name in _names(split, kind)), dataset)
         for split in parts.wanted(dataset)
         for kind in NAMES
     }
-    if len(found) > 1 and dataset.reader == "npz":
+    if several and dataset.reader == "npz" and not dataset.content:
         raise DataError(f"{folder}: {len(found)} .npz lie in it; leave one, or name it as `path`")
+
+
+def _may_hold(path: Path, dataset: Dataset) -> bool:
+    """Whether an archive has as many images and labels as are published, as its headers say."""
+    try:
+        with open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
+            sizes = {
+                each.filename.removesuffix(".npy"): each.file_size for each in archive.infolist()
+            }
+            for split, count in parts.published(dataset).items():
+                for kind in NAMES:
+                    (name,) = sizes.keys() & set(_names(split, kind))
+                    with archive.open(f"{name}.npy") as stream:
+                        shape = _header(cast(BinaryIO, stream), sizes[name], name)[2]
+                    if shape[:1] != (count,):
+                        return False
+    except Exception:  # whatever it is, it is not this
+        return False
+    return True
 
 
 def _names(split: str, kind: str) -> list[str]:
@@ -136,7 +161,8 @@ def _named(arrays: dict[str, Placed], split: str, kind: str, where: Path) -> Pla
 def _channels_first(dataset: Dataset, where: str, images: np.ndarray) -> np.ndarray:
     """Images as (N, C, H, W): channels may come last, or not at all."""
     if images.dtype != np.uint8:
-        raise DataError(f"{where}: images are {images.dtype}, not uint8 from 0 to 255")
+        mend = "; perhaps save (255 * x).round().astype('uint8')" * (images.dtype.kind == "f")
+        raise DataError(f"{where}: images are {images.dtype}, not uint8 from 0 to 255{mend}")
     channels = dataset.shape[0]
     if images.ndim == 3:
         return images[:, None]
@@ -151,5 +177,8 @@ def _flat(where: str, labels: np.ndarray) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(f"{where}: labels {labels.shape} of {labels.dtype} are no vector")
+        mend = "; of one-hot labels save y.argmax(1)" * (labels.ndim == 2)
+        raise DataError(
+            f"{where}: labels {labels.shape} of {labels.dtype} are no vector of whole numbers{mend}"
+        )
     return labels.astype(np.int64)

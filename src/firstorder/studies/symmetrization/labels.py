@@ -37,6 +37,10 @@ def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
             seed,
             images=prepared.train_images,
             human=human,
+            rows=prepared.train_rows,
+            published=None
+            if prepared.train_rows is None
+            else len(clean) + len(prepared.test_labels),
         )
         arrays.write(
             outputs[f"{seed}/labels.npz"],
