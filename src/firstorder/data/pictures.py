@@ -128,6 +128,8 @@ def decode_bytes(
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # Of damaged EXIF no orientation is known.
             warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
+            # Transparency is left out, as torchvision's loader does.
+            warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
             with Image.open(io.BytesIO(data), formats=formats) as image:
                 _check(image, where)
                 turned = ImageOps.exif_transpose(image) if upright else image
