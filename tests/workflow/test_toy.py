@@ -42,7 +42,7 @@ def test_its_table_and_claim_are_made(finished_toy: Project) -> None:
 def test_its_results_are_in_the_manifest_the_paper_and_the_crate(finished_toy: Project) -> None:
     root = finished_toy.folder / "results/smoke"
     manifest = json.loads((root / "manifest.json").read_text())
-    assert manifest["version"] == 2 and set(manifest["results"]) == {"toy-pixels"}
+    assert manifest["version"] == 3 and set(manifest["results"]) == {"toy-pixels"}
     assert manifest["jobs"]["measure/digits"]["outputs"] == [MEAN]
     assert manifest["missing"] == []
     paper = json.loads((root / "paper.json").read_text())
