@@ -74,7 +74,7 @@ def read(path: str) -> dict[str, Any]:
 
 def _job(job: Spec, hashes: Mapping[str, str]) -> dict[str, Any]:
     told = ("spec", "code", "entries", "inputs", "outputs", "receipt")
-    data = [hashes[path] for path in job["outputs"] if path in hashes] if "data" in job else None
+    data = [hashes[path] for path in job["outputs"] if path in hashes] if job["data"] else None
     return {name: job[name] for name in told} | {"data": data}
 
 

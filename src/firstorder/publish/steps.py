@@ -238,7 +238,8 @@ def _listed(job: Job) -> dict[str, Any]:
         "inputs": list(job.inputs.values()),
         "outputs": list(job.outputs.values()),
         "receipt": job.outputs.get("receipt"),
-        **{name: job.aside[name] for name in ("title", "where", "data") if name in job.aside},
+        "data": bool(job.aside.get("data")),
+        **{name: job.aside[name] for name in ("title", "where") if name in job.aside},
     }
 
 
