@@ -14,4 +14,5 @@ def normal(seed: int, *shape: int, spread: float = 1.0) -> Tensor:
 
 def relative(a: Tensor, b: Tensor) -> float:
     """The largest difference, relative to the largest entry of `b`."""
+    a, b = a.detach(), b.detach()
     return float((a - b).abs().max() / b.abs().max())
