@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+
 import pytest
 import torch
 
@@ -52,3 +55,12 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, memory.advising("use less"):
         raise error
     assert raised.value is error
+
+
+def test_the_most_that_a_process_has_held_is_in_bytes_on_every_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 2**24 < memory.peak() < 2**40
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert most <= memory.peak() < 1024 * most

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from firstorder.config import Config
 from firstorder.linearized import network
+from firstorder.studies.linearized import training
 
 from .small import Run, configuration, function, with_dataset, with_study
 
@@ -88,6 +89,27 @@ def test_a_network_is_kept_by_all_that_decides_it(
     trained.clear()
     other("fit", "mlp", "tiny", "1", "binary")
     assert trained == ([30] if change == "task" else [10, 48])
+
+
+def test_jobs_that_share_a_training_do_not_take_its_files_from_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(configuration(tmp_path, epochs=1))
+    run.prepare()
+    run.until_networks("mlp", "binary")
+    run("fit", "mlp", "tiny", "1", "binary")
+    before = run.file("network.csv", "binary").read_text()
+    read = training.read_state
+    waiting = [lambda: run("fit", "mlp", "tiny", "1", "binary")]
+
+    def meanwhile(path: str) -> Any:
+        if waiting:
+            waiting.pop()()
+        return read(path)
+
+    monkeypatch.setattr(training, "read_state", meanwhile)
+    run("fit", "mlp", "tiny", "1", "binary")
+    assert not waiting and run.file("network.csv", "binary").read_text() == before
 
 
 def _mean(config: Config) -> Config:
