@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -117,7 +117,7 @@ def reading_below(folder: Path, module: str) -> Iterator[None]:
         yield
     finally:
         _opened.pop()
-    allowed, here = folder.absolute(), Path.cwd()
+    allowed, here = Path(os.path.abspath(folder)), Path.cwd()
     watched = {path.resolve() for path in (*sources(module), *data(module))}
     for name in opened:
         path = Path(os.path.abspath(name))
@@ -127,6 +127,7 @@ def reading_below(folder: Path, module: str) -> Iterator[None]:
             and path.is_file()
             and path.suffix not in (".py", ".pyc")
             and not path.is_relative_to(allowed)
+            and not path.resolve().is_relative_to(allowed.resolve())
             and path.resolve() not in watched
             and _is_own(str(path))
         ):
@@ -318,13 +319,7 @@ def sources(module: str) -> tuple[Path, ...]:
 def data(module: str) -> tuple[Path, ...]:
     """The files that `sources` of a module name in a text: from here, or from beside them."""
     known = sources(module)
-    named = {
-        folder / text
-        for file in known
-        for text in _paths(file)
-        for folder in (Path.cwd(), file.parent)
-        if _is_readable(folder / text)
-    }
+    named = set[Path]().union(*(_named(_paths(file), (Path.cwd(), file.parent)) for file in known))
     return tuple(sorted(named - {*known}))
 
 
@@ -332,24 +327,26 @@ def given(module: str, values: object) -> tuple[Path, ...]:
     """The files that the texts among `values`, given to a function of a module, name."""
     start = module_file(module)
     folders = (Path(), *([start.parent] if start else ()))
-    named = {folder / os.path.expanduser(text) for text in _texts(values) for folder in folders}
-    return tuple(sorted(path for path in named if _is_readable(path)))
+    return tuple(sorted(_named(texts(values), folders)))
 
 
-def _texts(values: object) -> Iterator[str]:
-    """All texts of nested values."""
+def texts(values: object) -> Iterator[str]:
+    """All texts of nested lists and mappings."""
     if isinstance(values, Mapping):
         values = list(values.values())
     if isinstance(values, str):
         yield values
     elif isinstance(values, list | tuple):
         for each in values:
-            yield from _texts(each)
+            yield from texts(each)
 
 
-def _is_readable(path: Path) -> bool:
-    """Whether a path, which may be any text, is that of a file that may be read."""
-    return os.path.isfile(path) and os.access(path, os.R_OK)
+def _named(names: Iterable[str], folders: Collection[Path]) -> set[Path]:
+    """The files in some folders that may be read and are named, among any other texts."""
+    # Of `~name` the system is asked, which refuses some texts.
+    known = {os.path.expanduser(each) if each.startswith("~/") else each for each in names}
+    paths = {folder / name for name in known for folder in folders}
+    return {path for path in paths if os.path.isfile(path) and os.access(path, os.R_OK)}
 
 
 def _paths(file: Path) -> Iterator[str]:

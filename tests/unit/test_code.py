@@ -539,7 +539,15 @@ def test_a_file_that_a_parameter_of_ones_own_function_names_decides_the_result(
     (tmp_path / "my").mkdir()
     (tmp_path / "my/loss.py").write_text("def ramp(scores, *, matrix=''): ...")
     (tmp_path / "my/matrix.csv").write_text("1")
-    spec = {"loss": {"parameters": {"matrix": text.format(here=tmp_path), "q": 0.5, "of": ["a"]}}}
+    spec = {
+        "loss": {
+            "parameters": {
+                "matrix": text.format(here=tmp_path),
+                "q": 0.5,
+                "of": ["a", "~\0", "~\ud800"],
+            }
+        }
+    }
 
     def made(*entries: str) -> Job:
         def job(config: Any) -> Job:

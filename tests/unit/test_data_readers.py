@@ -776,6 +776,24 @@ def test_a_reader_of_ones_own_reads_what_is_watched(
         prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
 
 
+def test_a_reader_of_ones_own_may_look_through_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path, {"data/images/a.txt": b"1"})
+    (tmp_path / "link").symlink_to("data/images")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\n\ndef read(dataset, folder):\n"
+        "    [open(each / 'a.txt').read() for each in (folder, folder.resolve())]\n"
+        "    part = np.zeros((3, 3, 32, 32), np.uint8), np.arange(3)\n"
+        "    return {'train': part, 'test': part}\n"
+    )
+    for path in ("link", "data/../data/images"):
+        dataset = own(f"{file}:read", train=3, test=3, path=path)
+        prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
+
+
 def test_labels_of_ones_own_are_those_of_all_published_training_images(tmp_path: Path) -> None:
     found = splits()
     COLOUR["npz"][1](found, tmp_path)

@@ -39,13 +39,13 @@ def prepare(name: str, dataset: Dataset, raw_folder: str | Path, destination: st
         problem = problem or _images_problem(splits[key].images, (count, *dataset.shape))
         if problem is not None:
             raise DataError(f"{name}: {key}: {problem}; {_mend(source)}")
-    rows = parts.train_indices(dataset, published["train"].labels)
+    held_out = dataset.test_from == "train"
     write_prepared(
         destination,
         name,
         dataset.classes,
         {key: splits[key] for key in counts},
-        rows if dataset.test_from == "train" else None,
+        parts.train_indices(dataset, published["train"].labels) if held_out else None,
     )
 
 

@@ -58,6 +58,12 @@ class Images:
     train_rows: np.ndarray | None = None
     """Where each training image is among the published ones (N,); None: where it is here."""
 
+    @property
+    def published(self) -> int:
+        """How many training images are published, those of a test set that is held out too."""
+        held_out = 0 if self.train_rows is None else len(self.test_labels)
+        return len(self.train_labels) + held_out
+
 
 def write_prepared(
     path: str | Path,

@@ -86,9 +86,9 @@ def code(*entries: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
-def is_ours(module: str) -> bool:
-    """Whether a module is of this package, and not the user's."""
-    return module.startswith(f"{PACKAGE}.")
+def is_ours(entry: str) -> bool:
+    """Whether a module, or an entry of one, is of this package, and not the user's."""
+    return entry.startswith(f"{PACKAGE}.")
 
 
 @cache

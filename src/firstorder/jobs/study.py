@@ -50,7 +50,7 @@ class Step:
         Such as a matrix for a loss, or weights to start a network from: they decide its result.
         """
         job = self.job(config, *key)
-        theirs = {module for entry in job.code if not is_ours(module := entry.rpartition(":")[0])}
+        theirs = {entry.rpartition(":")[0] for entry in job.code if not is_ours(entry)}
         files = {str(path) for module in theirs for path in given(module, job.spec)}
         files -= {*job.inputs.values(), *job.outputs.values()}
         return replace(job, code=(*job.code, *(f":{path}" for path in sorted(files))))

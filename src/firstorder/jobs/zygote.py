@@ -39,7 +39,7 @@ def prepare(modules: str) -> None:
 
     with suppress(UserError, OSError):  # without a plan, or a broken one, jobs say so themselves
         for entries in plan.read(os.environ.get(plan.VARIABLE, "")).codes:
-            code.code(*(e for e in entries.split() if e.startswith(f"{code.PACKAGE}.")))
+            code.code(*(e for e in entries.split() if code.is_ours(e)))
     gc.collect()
     gc.freeze()  # so that collections in the jobs do not copy what is never freed
 

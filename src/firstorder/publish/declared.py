@@ -13,6 +13,7 @@ from firstorder.config import Artefact, Claim, Config, ConfigError, choose, stud
 from firstorder.jobs import code, signature
 from firstorder.jobs import study as studies
 from firstorder.jobs.study import Selected
+from firstorder.own import texts
 
 FOLDER = "published"
 """Of published numbers, below the folder of the configuration."""
@@ -113,16 +114,9 @@ def named(
     found = source(study, *called(entry))
     for option in signature.mentioning(found.entry, kind) if found else ():
         if option in entry.options:
-            yield option, _texts(entry.options[option])
+            yield option, [*texts(entry.options[option])]
         elif found and complete:
-            yield option, _texts(signature.default(found.entry, option))
-
-
-def _texts(value: Any) -> list[str]:
-    """All texts of nested lists. What is no text is checked against the function's signature."""
-    if isinstance(value, list | tuple):
-        return [text for each in value for text in _texts(each)]
-    return [value] if isinstance(value, str) else []
+            yield option, [*texts(signature.default(found.entry, option))]
 
 
 def published(config: Config, name: str) -> Path:

@@ -38,9 +38,7 @@ def corrupt(spec: Spec, inputs: Files, outputs: Files, context: Context) -> None
             images=prepared.train_images,
             human=human,
             rows=prepared.train_rows,
-            published=None
-            if prepared.train_rows is None
-            else len(clean) + len(prepared.test_labels),
+            published=prepared.published,
         )
         arrays.write(
             outputs[f"{seed}/labels.npz"],
