@@ -17,6 +17,7 @@ from firstorder.cli import commands
 from firstorder.errors import UserError
 from firstorder.files import sha256
 from firstorder.publish import compare
+from firstorder.publish.manifest import VERSION
 
 Folder = Callable[..., Path]
 
@@ -46,10 +47,10 @@ def folder(tmp_path: Path) -> Folder:
         job = {"spec": "1", "code": "2", "inputs": [], "outputs": ["digits"]}
         own = {**job, "data": [manifest.pop("data", "ab")], **manifest.pop("job", {})}
         jobs = {"read_text/words": own, "train/ce": {**job, "data": None}}
-        value = {"scale": "smoke", "commit": "f", "device": "cpu", "packages": {"torch": "2"}}
+        value = {"version": VERSION, "scale": "smoke", "commit": "f", "device": "cpu"}
         made = (root / "claims.csv", root / "tables/a.csv", root / "tables/cost.csv")
         hashes = {f"results/smoke/{path.relative_to(root)}": sha256(path) for path in made}
-        value |= {"files": hashes, "jobs": jobs, **manifest}
+        value |= {"packages": {"torch": "2"}, "files": hashes, "jobs": jobs, **manifest}
         (root / "manifest.json").write_text(json.dumps(value))
         return root
 

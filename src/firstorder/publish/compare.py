@@ -18,7 +18,7 @@ import pandas as pd
 from firstorder import files
 from firstorder.errors import UserError
 from firstorder.publish import spreadsheets
-from firstorder.publish.manifest import VERSION
+from firstorder.publish.manifest import read as read_manifest
 
 SAME, WITHIN, DIFFERS = "the same", "within tolerance", "different"
 EXACT = 1e-9
@@ -86,9 +86,10 @@ def keep(source: str, target: str) -> None:
     stale = next(_stale(source, manifest), None)
     if stale:
         raise UserError(stale)
-    packages = manifest.get("packages") or {}
-    kept = {name: manifest.get(name) for name in ("scale", "commit", "device")} | {
-        "packages": {name: packages[name] for name in DECIDING if name in packages}
+    packages = manifest["packages"]
+    kept = {name: manifest[name] for name in ("version", "scale", "commit", "device")} | {
+        "packages": {name: packages[name] for name in DECIDING if name in packages},
+        "files": {},
     }
     jobs = {
         name: {each: job[each] for each in ("spec", "code", "data") if job.get(each)}
@@ -157,27 +158,7 @@ def _manifest(folder: str) -> dict[str, Any]:
     path = Path(folder, "manifest.json")
     if not path.is_file():
         raise UserError(f"{path}: no such file; name a folder of results")
-    try:
-        value = files.read_json(path)
-    except ValueError:
-        raise UserError(f"{path}: truncated or not JSON; run the workflow again") from None
-    if not _is_manifest(value):
-        raise UserError(f"{path}: of an older form; run the workflow again")
-    return value
-
-
-def _is_manifest(value: Any) -> bool:
-    """Whether a value has the parts of a manifest, or of what `keep` leaves of one."""
-    return (
-        isinstance(value, dict)
-        and all(isinstance(value.get(part) or {}, dict) for part in ("packages", "files"))
-        and isinstance(value.get("jobs"), dict)
-        and value.get("version", VERSION) == VERSION
-        and all(
-            isinstance(job, dict) and {"spec", "code"} <= job.keys()
-            for job in value["jobs"].values()
-        )
-    )
+    return read_manifest(str(path))
 
 
 def _numbers(found: Comparison, name: str, first: pd.DataFrame, second: pd.DataFrame) -> None:
@@ -264,7 +245,7 @@ def _stale(folder: str, manifest: dict[str, Any]) -> Iterator[str]:
     Files are known by their names below the folder: that may have been moved since. A reference
     that was kept has no hashes.
     """
-    hashes = manifest.get("files") or {}
+    hashes = manifest["files"]
     compared = [f"tables/{name}" for name in sorted(_tables(folder))]
     if Path(folder, "claims.csv").is_file():
         compared.insert(0, "claims.csv")
@@ -285,9 +266,9 @@ def _stale(folder: str, manifest: dict[str, Any]) -> Iterator[str]:
 def _reasons(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
     """What differs in how two folders were made."""
     for name in ("scale", "commit", "device"):
-        if first.get(name) != second.get(name):
-            yield f"{name}: {first.get(name)} and {second.get(name)}"
-    packages = [each.get("packages") or {} for each in (first, second)]
+        if first[name] != second[name]:
+            yield f"{name}: {first[name]} and {second[name]}"
+    packages = [each["packages"] for each in (first, second)]
     for name in DECIDING:
         versions = [each.get(name) for each in packages]
         if None not in versions and versions[0] != versions[1]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firstorder import files
 from firstorder.errors import UserError
 from firstorder.jobs import provenance
 from firstorder.jobs.job import Job
+from firstorder.publish.manifest import read as read_manifest
 from firstorder.publish.manifest import record
 
 
@@ -136,17 +136,7 @@ def explain(
     start = provenance.relative(os.path.normpath(path))
     if start not in own:
         raise UserError(f"{path}: no job of this scale makes it; `firstorder list` names results")
-    chain = Chain(own, _recorded(manifest), code)
+    hashes = read_manifest(manifest)["files"] if Path(manifest).is_file() else {}
+    chain = Chain(own, hashes, code)
     lines = list(chain.lines(start))
     return "\n".join([*lines, chain.verdict()]), chain.intact
-
-
-def _recorded(manifest: str) -> dict[str, str]:
-    """The hashes of the manifest, where there is one; UserError where it is damaged."""
-    if not Path(manifest).is_file():
-        return {}
-    try:
-        value = files.read_json(manifest)["files"].items()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{manifest}: damaged; delete it and run again") from None
-    return {str(path): str(digest) for path, digest in value}

@@ -60,16 +60,32 @@ def manifest(spec: Spec, inputs: Files, outputs: Files, context: Context) -> Non
 
 
 def read(path: str) -> dict[str, Any]:
-    """What `manifest` wrote. DataError when it is missing, damaged or of an older form."""
+    """What `manifest` wrote, or what `compare.keep` left of it.
+
+    Raises DataError when it is missing, damaged or of an older form.
+    """
     try:
         value = files.read_json(path)
     except FileNotFoundError:
         raise files.missing(path) from None
     except ValueError as error:
         raise files.damaged(path, error) from None
-    if not isinstance(value, dict) or value.get("version") != VERSION:
+    if not _whole(value):
         raise DataError(f"{path}: of an older form; delete it and run again")
     return value
+
+
+def _whole(value: Any) -> bool:
+    """Whether a value has this version's parts, each of its kind."""
+    return (
+        isinstance(value, dict)
+        and value.get("version") == VERSION
+        and all(isinstance(value.get(part), dict) for part in ("packages", "files", "jobs"))
+        and all(
+            isinstance(job, dict) and {"spec", "code"} <= job.keys()
+            for job in value["jobs"].values()
+        )
+    )
 
 
 def _job(job: Spec, hashes: Mapping[str, str]) -> dict[str, Any]:
