@@ -11,6 +11,7 @@ import made_up_trainings as made_up
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from firstorder.config import Config
 from firstorder.errors import DataError
@@ -203,6 +204,45 @@ def test_fewer_than_three_seeds_have_a_best_and_no_equals(
         assert column["mean"].round(2).nunique() == 1
     text = page(config, artefact, "md")
     assert "the best of its column; fewer than three seeds" in text and "bootstrap" not in text
+
+
+@pytest.mark.parametrize("seeds", [[1], [1, 2, 3]])
+def test_a_difference_is_tested_on_the_examples_and_by_holm(
+    configured: Config, seeds: list[int]
+) -> None:
+    config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"seeds": seeds})
+    pairs = {"artefacts.pairs.options": {"pairs": [["gce", "sgce"], ["mae", "unhinged"]]}}
+    config = made_up.edit(STUDY, pairs)
+    select = {"cells": "symmetric", "losses": "comparison"}
+    files = made_up.results(config, "correct.npz", **select).files
+    for name, path in files.items():  # all right alike but in one cell: no other is bold
+        if "/gce/" in name and "symmetric-0.8" not in name:
+            Path(path).write_bytes(Path(files[name.replace("/gce/", "/sgce/")]).read_bytes())
+    frame = built(config, "pairs")
+    raw = []
+    for row in frame.to_dict("records"):
+        gain = np.zeros(200, int)
+        for name, path in files.items():
+            if f"/{row['noise']}/" in name:
+                right = np.unpackbits(np.load(path)["correct"], count=200).astype(int)
+                gain += right * (f"/{row['loss']}/" in name) - right * (
+                    f"/{row['reference']}/" in name
+                )
+        assert (row["wins"], row["losses"]) == ((gain > 0).sum(), (gain < 0).sum())
+        gain = gain[gain != 0]
+        if len(seeds) == 1 and len(gain):
+            raw.append(stats.binomtest(int((gain > 0).sum()), len(gain)).pvalue)
+        else:
+            flips = np.random.default_rng(1).choice((-1, 1), (20_000, len(gain)))
+            beyond = np.abs(flips @ gain) >= abs(gain.sum())
+            raw.append(beyond.mean() if len(gain) else 1.0)
+    order = np.argsort(raw)
+    expected = np.maximum.accumulate(np.array(raw)[order] * (len(raw) - np.arange(len(raw))))
+    assert frame["p"].to_numpy()[order] == pytest.approx(np.minimum(expected, 1), abs=0.03)
+    assert list(frame["best"]) == list(frame["p"] <= 0.05)
+    equal = (frame["loss"] == "sgce") & (frame["noise"] != "symmetric-0.8")
+    assert equal.any() and not frame[equal]["best"].any() and frame[~equal]["best"].any()
+    assert f"over the {len(frame)} differences, 5 %" in page(config, "pairs", "md")
 
 
 @pytest.mark.parametrize("artefact", ["accuracy-symmetric", "pairs", "fixed-tuned", "test-sets"])

@@ -11,8 +11,9 @@ from firstorder.config import Some, Two
 from firstorder.publish import grid
 from firstorder.publish.numerals import number, significant
 from firstorder.publish.registry import Results, table
+from firstorder.publish.statistics import Cell, holm, mcnemar, sign_flips
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
-from firstorder.studies.symmetrization import frames
+from firstorder.studies.symmetrization import effects, frames
 from firstorder.studies.symmetrization.equals import mark_equals
 from firstorder.studies.symmetrization.settings import FamilyName, Heading, LossName
 from firstorder.studies.symmetrization.tables_accuracy import (
@@ -240,11 +241,16 @@ def _sureness(stage: dict[str, Any], reached: float) -> list[tuple[str, float, s
     ]
 
 
-@table("pairs", reads=("summary.json",))
+@table("pairs", reads=("summary.json", "correct.npz"))
 def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
-    """What one change of a loss gains: accuracy of the second minus the first of each pair."""
+    """What one change of a loss gains: accuracy of the second minus the first of each pair.
+
+    Columns p and p_seeds of the CSV: of McNemar's test on the test examples, by Holm's method over
+    the rows, and of flipped signs of the seeds' differences, by itself.
+    """
     runs = in_sections(frames.runs(results))
     known = frames.printed(results, "label", "loss")
+    right = effects.bits(results, runs[runs["status"] != "diverged"])
     rows = []
     for pair in pairs:
         first, second = (frames.named(results, name) for name in pair)
@@ -252,6 +258,7 @@ def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
             continue  # a scale may run fewer losses
         for (section, noise), cell in runs.groupby(["section", "noise"], sort=False):
             both = (cell[cell["loss"] == loss] for loss in (first, second))
+            keys = ((cell["setting"].iloc[0], str(noise), loss) for loss in (second, first))
             rows.append(
                 {
                     "section": section,
@@ -262,8 +269,40 @@ def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
                     "loss": second,
                     "reference": first,
                     **_gained(*both, spreads=True),
-                    "best": False,
+                    **_tested(*(right.get(key) for key in keys)),
                 }
             )
-    note = "Differences are paired by seed: mean ± standard deviation."
-    return Table(pd.DataFrame(rows), (note, *diverged_note(runs)))
+    adjusted = holm({place: row["p"] for place, row in enumerate(rows) if not np.isnan(row["p"])})
+    for place, row in enumerate(rows):
+        row["p"] = adjusted.get(place, np.nan)
+        row["best"] = row["p"] <= LEVEL
+    frame = pd.DataFrame(rows)
+    notes = ["Differences are paired by seed: mean ± standard deviation."]
+    if adjusted:
+        notes.append(APART.format(level=100 * LEVEL, count=len(adjusted)))
+    return Table(frame, (*notes, *diverged_note(runs)))
+
+
+LEVEL = 0.05
+APART = (
+    "Bold: these trainings of the two are not right on the test examples equally often (McNemar's "
+    "exact test; of several seeds flipped signs, an example being the unit; Holm's method over the "
+    "{count} differences, {level:.0f} %), which says nothing of other trainings."
+)
+
+
+def _tested(second: Cell | None, first: Cell | None) -> dict[str, float]:
+    """p-values that two losses are right equally often, and on how many examples they differ.
+
+    Over the seeds of which both finished; not a number where there is none.
+    """
+    found = dict.fromkeys(("wins", "losses", "p", "p_seeds"), np.nan)
+    if second is None or first is None:
+        return found
+    of = [dict(zip(cell.seeds, cell.results, strict=True)) for cell in (second, first)]
+    shared = [seed for seed in of[0] if seed in of[1]]
+    if not shared:
+        return found
+    more, less = (np.array([each[seed] for seed in shared]) for each in of)
+    test, seeds = mcnemar(more, less), sign_flips(more.mean(1) - less.mean(1))
+    return {"wins": test.wins, "losses": test.losses, "p": test.p, "p_seeds": seeds.p}
