@@ -460,6 +460,30 @@ def test_what_is_no_images_is_told_also_where_it_would_be_resized(tmp_path: Path
         prepare("d", dataset, tmp_path, tmp_path / "out.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("form", "reader", "suffix"),
+    [("image folder", "image_folder", ""), ("csv", "csv_labels", ".csv")],
+)
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "val"), ("train", "Validation")])
+def test_folders_and_lists_of_splits_have_their_usual_names(
+    form: str, reader: str, suffix: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "raw"
+    COLOUR[form][1](splits(), folder)
+    for split, name in zip(("train", "test"), names, strict=True):
+        (folder / f"{split}{suffix}").rename(folder / f"{name}{suffix}")
+    prepare("d", own(reader), folder, tmp_path / "out.safetensors")
+    assert read_prepared(tmp_path / "out.safetensors").test_images.shape == (6, 3, 32, 32)
+    # Under two names there is one folder still, but a copy is another.
+    first, again = (folder / f"{each}{suffix}" for each in (names[1], "testing"))
+    again.hardlink_to(first) if suffix else again.symlink_to(first)
+    assert locate.find(own(reader), folder) is not None
+    again.unlink()
+    again.touch() if suffix else again.mkdir()
+    with pytest.raises(DataError, match="both are there; leave one"):
+        locate.find(own(reader), folder)
+
+
 @needs_pyarrow
 @pytest.mark.parametrize(
     "names",

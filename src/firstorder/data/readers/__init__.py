@@ -78,12 +78,12 @@ def only(
     paths: Iterable[Path],
     dataset: Dataset,
     is_there: Callable[[Path], bool] = Path.is_file,
-    holds: Callable[[Path], object] = Path.absolute,
+    holds: Callable[[Path], object] = lambda path: path.stat()[1:3],
 ) -> Path:
     """The first of `paths` that is a file (or what `is_there` asks for), or the first.
 
-    DataError where several are, each `holds` another thing, and nothing is declared that tells
-    which has the data.
+    DataError where several are, each `holds` another thing (by default is another file: on some
+    systems capitals are no other name), and nothing is declared that tells which has the data.
     """
     known = list(paths)
     there = [path for path in known if is_there(path)]

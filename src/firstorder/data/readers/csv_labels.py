@@ -1,4 +1,4 @@
-"""Pictures and a list of their labels for each split: `train.csv`, `test.csv`.
+"""Pictures and a list of their labels for each split: `train.csv`, `test.csv` (or `val.csv`).
 
 A line is `path,label`, below an optional heading; the path is from the list's folder, the label
 a class's name or number. The images come in the order of the list. No picture has two labels, or
@@ -20,7 +20,8 @@ from firstorder.data import parts
 from firstorder.data.lists import inside, label_numbers, line_feeds, read_text
 from firstorder.data.pictures import pictures_of
 from firstorder.data.prepared import Split
-from firstorder.data.readers import Files, reader
+from firstorder.data.readers import Files, only, reader
+from firstorder.data.readers.image_folder import spellings
 from firstorder.errors import DataError
 
 HEADING = ("label", "class", "target")
@@ -35,7 +36,10 @@ Line = tuple[str, str, str]
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
     """The lists; where they are, the folder that the pictures lie in."""
-    lists = {split: folder / f"{split}.csv" for split in parts.wanted(dataset)}
+    lists = {
+        split: only((folder / f"{name}.csv" for name in spellings(dataset, split)), dataset)
+        for split in parts.wanted(dataset)
+    }
     there = all(path.exists() for path in lists.values())
     yield {**lists, **({PICTURES: folder} if there else {})}
 
@@ -59,7 +63,8 @@ def csv_labels(dataset: Dataset, files: Files) -> dict[str, Split]:
         )
         for split, each in lists.items()
     }
-    _check_apart(dataset, lists)  # last: a heading taken for data is no picture, and in each list
+    # Last: a heading taken for data is no picture, and in each list.
+    _check_apart(dataset, lists, files)
     return found
 
 
@@ -69,7 +74,7 @@ def _there(picture: Path, where: str) -> Path:
     return picture
 
 
-def _check_apart(dataset: Dataset, lists: Mapping[str, Sequence[Line]]) -> None:
+def _check_apart(dataset: Dataset, lists: Mapping[str, Sequence[Line]], files: Files) -> None:
     """Refuse a picture that has two labels, or is both trained and tested on."""
     seen: dict[str, tuple[str, str]] = {}
     for split, lines in lists.items():
@@ -80,7 +85,8 @@ def _check_apart(dataset: Dataset, lists: Mapping[str, Sequence[Line]]) -> None:
                 raise DataError(f"{where}: {path} is listed as {known} and as {label}")
             # A picture that is twice in one list may get into both parts of it.
             if first == "train" and (split != first or dataset.test_from == "train"):
-                twice = "twice" if split == first else f"in {first}.csv and in {split}.csv"
+                both = f"in {files[first].name} and in {files[split].name}"
+                twice = "twice" if split == first else both
                 raise DataError(f"{where}: {path} is listed {twice}: train or test on it, not both")
             seen.setdefault(name, (split, label))
 

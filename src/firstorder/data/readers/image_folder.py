@@ -25,7 +25,7 @@ SPELLINGS = {
     "train": ("train", "training"),
     "test": ("test", "testing", "val", "valid", "validation"),
 }
-"""What the folder of a split may be called, where no other split has the name."""
+"""What the folder, or the list, of a split may be called, where no other split has the name."""
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
@@ -37,9 +37,10 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
 
 
 def spellings(dataset: Dataset, split: str) -> tuple[str, ...]:
-    """The names of a split's folder, likeliest first."""
+    """The names of a split's folder, likeliest first; each also with a capital."""
     others = {*parts.wanted(dataset)} - {split}
-    return tuple(name for name in SPELLINGS.get(split, (split,)) if name not in others)
+    names = [name for name in SPELLINGS.get(split, (split,)) if name not in others]
+    return (*names, *(name.capitalize() for name in names if name != name.capitalize()))
 
 
 @reader("image_folder", layouts=layouts, channels=(1, 3), streamed=True)
