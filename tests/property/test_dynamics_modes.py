@@ -208,6 +208,20 @@ def test_theta_is_not_misled_by_crowds_of_points() -> None:
     assert (steps > 0).all() or (steps < 0).all()
 
 
+@pytest.mark.parametrize("sizes", [(15, 1, 15), (15, 3, 15), (12, 5, 12)])
+def test_theta_orders_two_crowds_and_the_saddle_between(sizes: tuple[int, int, int]) -> None:
+    # Every neighbour of a crowd's points is in the crowd; only the saddle's are in both.
+    centres = torch.tensor([-1.0, 0.0, 1.0]).double()
+    parts = [
+        centre + 0.15 * torch.linspace(-1, 1, size, dtype=torch.float64)
+        for centre, size in zip(centres, sizes, strict=True)
+    ]
+    along = torch.cat(parts) + 0.001 * systems.normal(sum(sizes))
+    bent = torch.stack([along, 0.1 * along**2], 1) @ torch.linalg.qr(systems.normal(64, 2)).Q.mT
+    steps = dynamics.coordinate(bent)[along.argsort()].diff()
+    assert (steps > 1e-3).all() or (steps < -1e-3).all()  # and a crowd is not one point
+
+
 def test_two_points_have_no_manifold() -> None:
     with pytest.raises(DynamicsError, match="2 different points do not make a manifold"):
         dynamics.coordinate(systems.normal(2, 5).repeat(4, 1))

@@ -92,8 +92,9 @@ def embed(points: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
     Every point is written as an affine combination of its nearest neighbours; the embedding is
     the slowest non-constant vector that the same combinations reproduce. Points closer together
     than SAME of their spread are embedded as one: fixed points crowd, and a crowd's neighbours are
-    all its own. The number of neighbours grows until they connect all points: clusters apart
-    would have no coordinate in common. O(K^3).
+    all its own. The number of neighbours grows until one point is reached from all others, from
+    neighbour to neighbour: of crowds that are left by no such path each would have a coordinate of
+    its own, whatever lies between them. O(K^3 log K).
     """
     points = points.double()
     alone = points[distinct(points, SAME * spread(points))]
@@ -122,17 +123,14 @@ def embed(points: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
 
 
 def _connected(near: Tensor) -> bool:
-    """Whether the graph of neighbours (K, count) is one piece."""
-    links = torch.zeros(len(near), len(near), dtype=torch.bool, device=near.device)
-    links.scatter_(1, near, True)
-    links |= links.mT.clone()
-    reached = links[0].clone()
-    reached[0] = True
-    while True:
-        more = reached | links[reached].any(0)
-        if bool((more == reached).all()):
-            return bool(reached.all())
-        reached = more
+    """Whether some point is reached from all others along their neighbours (K, count).
+
+    Then the rows of weights that sum to one reproduce no vector but the constant.
+    """
+    reached = torch.eye(len(near), device=near.device).scatter_(1, near, 1.0)
+    for _ in range(len(near).bit_length()):
+        reached = (reached @ reached).clamp(max=1.0)
+    return bool((reached > 0).all(0).any())
 
 
 def _rescaled(values: Tensor) -> Tensor:
