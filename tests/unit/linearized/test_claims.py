@@ -182,6 +182,44 @@ def test_an_arm_whose_worst_seed_diverged_gains_nothing_on_the_other(tiny: Confi
     assert after["MLP"] == before["MLP"]
 
 
+def test_tasks_and_models_that_an_arm_lost_are_told_and_resolve_nothing(tiny: Config) -> None:
+    def lose(model: str, kept: int) -> None:
+        for seed in (1, 2):
+            path = found.files[f"eigenfunctions/{model}/{seed}/linear.npz"]
+            with np.load(path) as stored:
+                left = {name: stored[name] for name in stored.files}
+            left |= {name: left[name][:kept] for name in ("tasks", "correct")}
+            np.savez(path, **left)
+
+    found = results(tiny, "claim", "linear-wins", EIGENFUNCTIONS)
+    with np.load(found.files["eigenfunctions/lenet/1/linear.npz"]) as stored:
+        count = len(stored["tasks"])
+    assert judged(tiny, "linear-wins", EIGENFUNCTIONS, share=1, lowest=1).status == "holds"
+    lose("lenet", count - 1)
+    some = judged(tiny, "linear-wins", EIGENFUNCTIONS, share=1, lowest=1)
+    assert f"LeNet ({count - 1} of {count} tasks)" in some.numbers and "MLP" in some.numbers
+    falls = judged(tiny, "accuracy-falls", EIGENFUNCTIONS)  # of five there is no correlation
+    assert falls.status == "not resolved" and "LeNet too few tasks finished" in falls.text
+    lose("lenet", 0)
+    for predicate, options in (("linear-wins", {"share": 1, "lowest": 1}), ("accuracy-falls", {})):
+        lost = judged(tiny, predicate, EIGENFUNCTIONS, **options)
+        assert lost.status == "not resolved" and "LeNet no seed finished" in lost.text
+
+
+def test_one_pair_of_arms_does_not_depend_on_another(tiny: Config) -> None:
+    before = judged(tiny, "faster-on-trained", EIGENFUNCTIONS)
+    found = results(tiny, "claim", "faster-on-trained", EIGENFUNCTIONS)
+    for name, path in found.files.items():
+        if name.endswith("/retrained.json"):
+            record = json.loads(Path(path).read_text())
+            for task in list(record["tasks"])[1:]:
+                record["tasks"][task]["status"] = "diverged"
+            Path(path).write_text(json.dumps(record))
+    after = judged(tiny, "faster-on-trained", EIGENFUNCTIONS)
+    number = {e.name: e.value for e in before.effects if e.threshold == 1}
+    assert number and number == {e.name: e.value for e in after.effects if e.threshold == 1}
+
+
 def test_architectures_are_compared_on_a_size_that_all_have(made: Config) -> None:
     verdict = judged(made, "gap-by-architecture", SIZES)
     assert verdict.text.startswith("With 50 training examples")

@@ -15,6 +15,7 @@ from firstorder.publish.registry import Results
 from firstorder.publish.statistics import Cell
 from firstorder.publish.statistics.bootstrap import Statistic
 from firstorder.studies.linearized import frames
+from firstorder.studies.linearized.grid import ROTATED
 
 
 class Name(NamedTuple):
@@ -109,6 +110,12 @@ def of(cells: Mapping[Name, Cell], label: str, arm: str) -> list[Name]:
     """The names of a model and an arm, by ascending task."""
     own = [name for name in cells if (name.label, name.arm) == (label, arm)]
     return sorted(own, key=lambda name: name.task)
+
+
+def tried(cells: Iterable[Name], label: str, arms: Sequence[str]) -> list[Name]:
+    """The cells of a model that stand for the tasks on which all of `arms` were trained."""
+    rotated = any(arm in ROTATED for arm in arms)
+    return [name for name in cells if name.label == label and (name.arm in ROTATED) == rotated]
 
 
 def pairs(

@@ -29,6 +29,8 @@ def _of_arms(*arms: str) -> tuple[str, ...]:
     return tuple(f"{arm}.{end}" for arm in arms for end in ("csv", "json", "npz"))
 
 
+ROTATED = ("retrained", "retrained-scaled", "linear0-scaled", "retrained-converged")
+"""The arms of `rotate`, which a family may run on some of its tasks alone."""
 FILES = {
     "compute_kernel": ("init.safetensors", "outputs.npy", "kernel.npy"),
     "decompose": ("spectrum.npz", "gradients.csv", "inductive.npz"),
@@ -37,8 +39,7 @@ FILES = {
         *_of_arms("network", "random"), "networks.safetensors", "evolution.csv", "energy.csv",
     ),
     "rotate": (
-        *_of_arms("retrained", "retrained-scaled", "linear0-scaled", "retrained-converged"),
-        "alignment.csv",
+        *_of_arms(*ROTATED), "alignment.csv",
     ),
     "find_directions": (
         "init.safetensors", "nads.npz", *_of_arms("network", "linear", "converged"),

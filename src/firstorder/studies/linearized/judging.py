@@ -27,6 +27,7 @@ from firstorder.studies.linearized.cells import (
     of,
     on_common_seeds,
     pairs,
+    tried,
 )
 
 POINTS = 100.0
@@ -34,6 +35,8 @@ POINTS = 100.0
 LINEAR = ("linear", "converged", "ridge")
 """The linearization: trained by the recipe, converged, and ridge regression."""
 TOO_FEW = "Too few tasks are run at this scale for a rank correlation; six are needed."
+LOST, FEW_LEFT = "no seed finished", "too few tasks finished"
+"""The notes of an effect for which an arm was trained, and is missing on all tasks, or too many."""
 NO_TASKS = "No eigenfunction task within the claim's range of indices is run at this scale."
 
 
@@ -49,12 +52,13 @@ def verdict(
     Parameters
     ----------
     what : what the effects are, as the start of a sentence.
-    effects : one for each model, named by it; those that were not measured are left out.
+    effects : one for each model, named by it; those that were not measured are left out, but for
+        models of which everything diverged, which keep the claim from being resolved.
     beside : groups of effects that are printed and not judged, each with what it is.
     lacking : what to say where none was measured; by default the note of the first effect.
     """
-    known = [effect for effect in effects if effect.measured]
-    if not known:
+    known = [each for each in effects if each.measured or each.note in (LOST, FEW_LEFT)]
+    if not any(effect.measured for effect in known):
         return not_run(lacking or _note(effects))
     if len(known) == 1:
         found = judge(known[0], ": ".join(part for part in (what, known[0].name) if part))
@@ -93,13 +97,15 @@ def index_correlations(
     effects = []
     for label in labels(cells):
         names = of(cells, label, arm)
-        if names:
-            effects.append(
-                rank_correlation(
-                    drawn, names, numbers=[name.task for name in names], threshold=threshold,
-                    direction=direction, name=label,  # type: ignore[arg-type]
-                )
-            )  # fmt: skip
+        if not names:
+            effects.append(missing(LOST, label))
+            continue
+        lost = _of_tasks(cells, label, [arm], names)
+        found = rank_correlation(
+            drawn, names, numbers=[name.task for name in names], threshold=threshold,
+            direction=direction, name=label + lost,  # type: ignore[arg-type]
+        )  # fmt: skip
+        effects.append(found if found.measured or not lost else missing(FEW_LEFT, label))
     return effects
 
 
@@ -122,6 +128,13 @@ def on_pairs(
     return drawn, said if least else ""
 
 
+def _of_tasks(cells: Cells, label: str, arms: Sequence[str], used: Sequence[Name]) -> str:
+    """` (2 of 4 tasks)`, where an arm lost others in all seeds; empty where it lost none."""
+    known = {(name.family, name.task) for name in tried(cells, label, arms)}
+    count = len({(name.family, name.task) for name in used})
+    return f" ({count} of {len(known)} tasks)" if count < len(known) else ""
+
+
 def arm_correlations(
     drawn: Resampled, cells: Cells, first: str, second: str, threshold: float = float("nan")
 ) -> list[Effect]:
@@ -130,15 +143,15 @@ def arm_correlations(
     for label in labels(cells):
         both = pairs(cells, label, first, second)
         if not both:
-            effects.append(missing(TOO_FEW, label))
+            effects.append(missing(LOST, label))
             continue
         own, said = on_pairs(drawn, cells, both)
-        effects.append(
-            rank_correlation(
-                own, [a for a, _ in both], cells=[b for _, b in both], threshold=threshold,
-                name=label + said,
-            )
-        )  # fmt: skip
+        names = [a for a, _ in both]
+        lost = _of_tasks(cells, label, [first, second], names)
+        found = rank_correlation(
+            own, names, cells=[b for _, b in both], threshold=threshold, name=label + said + lost
+        )
+        effects.append(found if found.measured or not lost else missing(FEW_LEFT, label))
     return effects
 
 
@@ -159,14 +172,18 @@ def gaps(
         chosen = [
             pair for pair in pairs(cells, label, first, second) if task in (None, pair[0].task)
         ]
-        if chosen:
-            own, said = on_pairs(drawn, cells, chosen)
-            effects.append(
-                effect(
-                    own, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
-                    name=label + said,
-                )
-            )  # fmt: skip
+        if not chosen:
+            effects += [missing(LOST, label)] * (task is None)
+            continue
+        own, said = on_pairs(drawn, cells, chosen)
+        if task is None:
+            said += _of_tasks(cells, label, [first, second], [name for name, _ in chosen])
+        effects.append(
+            effect(
+                own, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
+                name=label + said,
+            )
+        )  # fmt: skip
     return effects
 
 
