@@ -277,12 +277,14 @@ def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
         row["p"] = adjusted.get(place, np.nan)
         row["best"] = row["p"] <= LEVEL
     frame = pd.DataFrame(rows)
-    notes = ["Differences are paired by seed: mean ± standard deviation."]
+    several = runs["seed"].nunique() > 1
+    notes = [PAIRED if several else "One seed: no spread. Differences are in points."]
     if adjusted:
         notes.append(APART.format(level=100 * LEVEL, count=len(adjusted)))
     return Table(frame, (*notes, *diverged_note(runs)))
 
 
+PAIRED = "Differences are paired by seed: mean ± standard deviation."
 LEVEL = 0.05
 APART = (
     "Bold: these trainings of the two are not right on the test examples equally often (McNemar's "

@@ -106,7 +106,7 @@ def diverged_note(runs: pd.DataFrame) -> tuple[str, ...]:
     """What the marks of `daggered` mean, where there are any."""
     if not (runs["status"] == "diverged").any():
         return ()
-    return ("† some seeds diverged and are left out of the mean; `diverged`: all did.",)
+    return ("† some seeds diverged and are left out of the mean; `diverged`: none is left.",)
 
 
 def with_sources(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
