@@ -218,6 +218,32 @@ def test_a_constant_has_no_rank_correlation():
     assert judge(found).status == NOT_RUN
 
 
+def test_a_correlation_with_an_unknown_number_is_no_number():
+    one_seed = {j: np.array([0.9 - 0.1 * j]) for j in range(6)}
+    found = rank_correlation(resample(one_seed), list(one_seed), numbers=range(6), threshold=-0.5)
+    assert found.value == -1 and found.note == "One seed, no interval."
+    lost = {**indexed(0.1), 10: np.array([np.nan])}
+    for where in ({"numbers": list(lost)}, {"cells": list(lost)}):
+        found = rank_correlation(resample(lost), list(lost), threshold=0.7, **where)
+        assert judge(found).status == NOT_RUN
+
+
+@pytest.mark.parametrize("count", [55, 200])
+def test_a_claim_about_many_effects_can_hold_and_fail(count):
+    """Corrected for their number, the least p-value of 2,000 draws is not below the level."""
+    bits = np.random.default_rng(5).random((2, 5, 300)) < np.array([0.9, 0.1])[:, None, None]
+    drawn = resample({"good": bits[0], "bad": bits[1]})
+    gain, loss = (
+        effect(drawn, difference(*pair), threshold=0.3)
+        for pair in (("good", "bad"), ("bad", "good"))
+    )
+    nothing = effect(drawn, difference("good", "good"), threshold=0.0)
+    assert combine([loss] * count, "all").status == FAILS
+    assert combine([gain] + [loss] * (count - 1), "any").status == HOLDS
+    assert combine([nothing] * count, "all").status == NOT_RESOLVED
+    assert combine([nothing] * count, "any").status == NOT_RESOLVED
+
+
 def test_one_number_has_no_interval_and_is_not_resolved():
     found = effect(resample({"a": np.array([0.7])}), average("a"), threshold=0.5)
     assert judge(found).status == NOT_RESOLVED

@@ -122,6 +122,12 @@ def table(cells: int = 12, seed: int = 0) -> dict[str, list[float]]:
     return {name: list(x + hard + 2 * random.standard_normal(cells)) for name, x in level.items()}
 
 
+def test_the_best_of_very_many_methods_has_no_equals_far_below_it():
+    random = np.random.default_rng(6)
+    cells = {j: random.random((5, 400)) < (0.9 if j == 0 else 0.3) for j in range(60)}
+    assert equals_of_the_best(resample(cells)).equals == (0,)
+
+
 def test_ranks_and_friedmans_test_are_those_of_scipy():
     scores = table()
     found = ranking(scores)

@@ -13,8 +13,9 @@ import pytest
 
 from firstorder.config import Config
 from firstorder.data.noise import corrupt
+from firstorder.publish.verdict import Verdict
 from firstorder.streams import numpy_stream
-from firstorder.studies.symmetrization import tuning
+from firstorder.studies.symmetrization import effects, tuning
 from firstorder.studies.symmetrization.claims_choice import may_be_best
 from firstorder.studies.symmetrization.grid import noise
 from firstorder.studies.symmetrization.settings import NAME, Select
@@ -312,3 +313,12 @@ def test_asymmetric_noise_changes_the_classes_of_its_map(
     realised[0], realised[2, 4] = realised[1], 1 / 12
     np.savez(path, realised=realised, clean=clean)
     assert made_up.judge(config, "exact-counts", select).status == "fails"
+
+
+@pytest.mark.parametrize(("p", "status"), [(0.01, "fails"), (0.02, "not resolved")])
+def test_a_claim_of_several_parts_fails_at_a_level_corrected_for_their_number(
+    p: float, status: str
+) -> None:
+    parts = Verdict("fails", "", p_fails=p), Verdict("holds", "", p_fails=1.0)
+    assert effects.both(*parts).status == status
+    assert effects.both(Verdict("fails", ""), *parts).status == "fails"  # of one that is exact

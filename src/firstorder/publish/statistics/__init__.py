@@ -12,6 +12,7 @@ path.
 from __future__ import annotations
 
 from firstorder.publish.statistics.bootstrap import (
+    FINE,
     MIN_INDICES,
     Cell,
     Resampled,
@@ -51,6 +52,7 @@ from firstorder.publish.statistics.verdict import (
 
 __all__ = [
     "FAILS",
+    "FINE",
     "HOLDS",
     "MIN_INDICES",
     "NOT_RESOLVED",

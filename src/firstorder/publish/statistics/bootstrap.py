@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, nan
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ from firstorder.streams import numpy_stream
 Name = Any
 """Of a cell, a seed or a candidate: any hashable value."""
 RESAMPLES = 2000
+FINE = 40_000
+"""Resamples where a correction for many effects asks for p-values that RESAMPLES cannot give."""
 MIN_INDICES = 6
 """Fewest indices of a rank correlation: with 5 one of 60 orders is as good as perfect."""
 DIGITS = 10
@@ -92,6 +95,13 @@ class Resampled:
 
     means: Mapping[Name, np.ndarray]
     cells: Mapping[Name, Cell]
+    stream: str = "bootstrap"
+    seed: int = 0
+
+    @cached_property
+    def fine(self) -> Resampled:
+        """The same cells, drawn FINE times."""
+        return resample(self.cells, resamples=FINE, stream=self.stream, seed=self.seed)
 
 
 class _Read(Mapping[Name, np.ndarray]):
@@ -141,7 +151,8 @@ def resample(
             cell = known[name]
             drawn = found[:, column] / (len(cell.seeds) * size) - cell.by_seed.mean()
             parts[name] = parts[name] + drawn + draw.floor(name, size)
-    return Resampled({name: _rows(known[name], parts[name]) for name in known}, known)
+    means = {name: _rows(known[name], parts[name]) for name in known}
+    return Resampled(means, known, stream, seed)
 
 
 def _test_sets(cells: Mapping[Name, Cell]) -> dict[tuple[str, int], list[Name]]:
@@ -259,21 +270,29 @@ def effect(
     unit, name : str
         As printed.
     """
+
+    def rows(means: Mapping[Name, np.ndarray]) -> np.ndarray:
+        return np.round(np.clip(np.asarray(statistic(means), float), *limits) * scale, DIGITS)
+
     read = _Read(drawn)
-    rows = np.clip(np.asarray(statistic(read), float), *limits)
-    rows = np.round(rows * scale, DIGITS)
-    return _effect(rows, read.cells.values(), threshold, direction, unit, name)
+    found = rows(read)
+    claimed = (threshold, direction, unit, name)
+    return _effect(found, read.cells.values(), lambda: rows(drawn.fine.means), *claimed)
 
 
 def _effect(
     rows: np.ndarray,
     cells: Collection[Cell],
+    fine: Callable[[], np.ndarray],
     threshold: float,
     direction: Direction,
     unit: str,
     name: str,
 ) -> Effect:
-    """The effect of row 0 with the interval of the other rows, made of `cells`."""
+    """The effect of row 0 with the interval of the other rows, made of `cells`.
+
+    `fine` makes the rows of FINE draws.
+    """
     value, draws = float(rows[0]), rows[1:]
     seeds = {len(cell.seeds) for cell in cells}
     sizes = min(seeds, default=0), min((cell.size for cell in cells if cell.size), default=0)
@@ -288,8 +307,9 @@ def _effect(
         return Effect(value, -inf, inf, threshold, direction, unit, name, note, *sizes)
     low, high = np.quantile(draws, (0.025, 0.975))
     return Effect(
-        value, float(low), float(high), threshold, direction, unit, name, note, *sizes, draws
-    )
+        value, float(low), float(high), threshold, direction, unit, name, note, *sizes, draws,
+        lambda: fine()[1:],
+    )  # fmt: skip
 
 
 def rank_correlation(
@@ -324,22 +344,33 @@ def rank_correlation(
         raise ValueError("give the numbers or the cells to correlate with, one of them")
     if len(names) < MIN_INDICES:
         return missing(f"{len(names)} indices; a rank correlation needs {MIN_INDICES}.", name)
-    first = _ranks(_columns(drawn, names))
-    second = _ranks(np.asarray(numbers, float)[None] if cells is None else _columns(drawn, cells))
-    norm = np.sqrt((first**2).sum(1) * (second**2).sum(1))
-    if norm[0] == 0:
+
+    def rows(means: Mapping[Name, np.ndarray]) -> np.ndarray:
+        with_what = np.asarray(numbers, float)[None] if cells is None else _columns(means, cells)
+        found = _correlations(_ranks(_columns(means, names)), _ranks(with_what))
+        if indices == "sampled":
+            found[1:] = _sampled(found, len(names), name)
+        return np.round(found, DIGITS)
+
+    other = np.asarray(numbers) if cells is None else _columns(drawn.means, cells)[0]
+    sides = (_columns(drawn.means, names)[0], other)
+    if any(np.ptp(np.round(side, DIGITS)) == 0 for side in sides):
         return missing("A side of the rank correlation is constant.", name)
-    product = (first * second).sum(1)
-    rows = np.divide(product, norm, out=np.zeros_like(product), where=norm > 0)
-    if indices == "sampled":
-        rows[1:] = _sampled(rows, len(names), name)
     read = [drawn.cells[each] for each in (*names, *(cells or ()))]
-    return _effect(np.round(rows, DIGITS), read, threshold, direction, "", name)
+    claimed = (threshold, direction, "", name)
+    return _effect(rows(drawn.means), read, lambda: rows(drawn.fine.means), *claimed)
 
 
-def _columns(drawn: Resampled, names: Sequence[Name]) -> np.ndarray:
+def _columns(means: Mapping[Name, np.ndarray], names: Sequence[Name]) -> np.ndarray:
     """Means (B + 1, n) of n cells."""
-    return np.stack([drawn.means[name] for name in names], axis=1)
+    return np.stack([means[name] for name in names], axis=1)
+
+
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of centred ranks, by rows: 0 where a side is constant, and not a number where one is not."""
+    norm = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    product = (first * second).sum(1)
+    return np.where(norm == 0, 0.0, product / np.where(norm == 0, 1.0, norm))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ where the effect could not be measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf, isnan, nan
 from typing import Literal
@@ -48,6 +48,8 @@ class Effect:
         Over how many, at least, the interval was made; 0 where it has no part in it.
     draws : array (B,), optional
         Resampled values. Effects from one bootstrap share their resamples draw by draw.
+    fine : callable, optional
+        Makes many more draws.
     """
 
     value: float
@@ -61,6 +63,7 @@ class Effect:
     seeds: int = 0
     examples: int = 0
     draws: np.ndarray | None = field(default=None, repr=False, compare=False)
+    fine: Callable[[], np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     def against(self, threshold: float, direction: Direction = "above") -> Effect:
         """The same effect under another claim."""
@@ -160,7 +163,8 @@ class Verdict:
     """What is said of a claim.
 
     `margin` is the distance from the threshold in the effect's unit, positive on the claimed side;
-    `flip` the bootstrap probability that the point verdict is another one.
+    `flip` the bootstrap probability that the point verdict is another one; `p_fails` the p-value of
+    the hypothesis that the claim is right, where there is one.
     """
 
     status: Status
@@ -168,6 +172,7 @@ class Verdict:
     effects: tuple[Effect, ...] = ()
     margin: float = nan
     flip: float = nan
+    p_fails: float = nan
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -188,7 +193,7 @@ def judge(effect: Effect, text: str = "") -> Verdict:
         raise ValueError(f"effect {effect.name!r} has no threshold; give one with `against`")
     status = _status(effect)
     said = " ".join(part for part in (text, _claimed(effect), effect.note) if part)
-    return Verdict(status, said, (effect,), effect.margin, effect.flip)
+    return Verdict(status, said, (effect,), effect.margin, effect.flip, effect.p_fails)
 
 
 def _claimed(effect: Effect) -> str:
@@ -225,8 +230,8 @@ def combine(
     if not any(effect.measured for effect in effects):
         return not_run(effects[0].note if effects else "No effect was measured at this scale.")
     count = needed(len(effects), need)
-    holds = _partial([effect.p_holds for effect in effects], count)
-    fails = _partial([effect.p_fails for effect in effects], len(effects) - count + 1)
+    holds = _partial(effects, lambda effect: effect.p_holds, count)
+    fails = _partial(effects, lambda effect: effect.p_fails, len(effects) - count + 1)
     status: Status = "holds" if holds <= LEVEL else "fails" if fails <= LEVEL else "not resolved"
     margins = [effect.margin if effect.measured else -inf for effect in effects]
     margin, flip = sorted(margins, reverse=True)[count - 1], _joint_flip(effects, count)
@@ -238,7 +243,7 @@ def combine(
     if len(effects) == 1 and effects[0].draws is not None:
         numbers = _claimed(effects[0])
     said = " ".join(part for part in (text, numbers, *_notes(effects)) if part)
-    return Verdict(status, said, tuple(effects), margin, flip)
+    return Verdict(status, said, tuple(effects), margin, flip, fails)
 
 
 def _notes(effects: Sequence[Effect]) -> list[str]:
@@ -270,9 +275,18 @@ def share_needed(effects: int, share: float) -> int:
     return max(1, ceil(share * effects - 1e-9))
 
 
-def _partial(p: Sequence[float], count: int) -> float:
-    """p-value of "fewer than `count` of these are true"."""
-    return min(1.0, (len(p) - count + 1) * sorted(p)[count - 1])
+def _partial(effects: Sequence[Effect], of: Callable[[Effect], float], count: int) -> float:
+    """p-value of "fewer than `count` of these are true", `of` being that of one.
+
+    Where no draw of the effects that decide is beyond the threshold, and only their number keeps
+    the p-value above the level, more are drawn.
+    """
+    p, factor = sorted(map(of, effects)), len(effects) - count + 1
+    least = [1 / (len(e.draws) + 1) for e in effects if e.draws is not None and e.fine is not None]
+    if factor * p[count - 1] > LEVEL and p[count - 1] <= max(least, default=0.0):
+        more = [replace(e, draws=e.fine(), fine=None) if e.fine else e for e in effects]
+        return _partial(more, of, count)
+    return min(1.0, factor * p[count - 1])
 
 
 def _joint_flip(effects: Sequence[Effect], count: int) -> float:

@@ -18,7 +18,7 @@ import pandas as pd
 from firstorder.publish.registry import Results
 from firstorder.publish.statistics import bootstrap
 from firstorder.publish.statistics.bootstrap import Cell, Resampled, resample
-from firstorder.publish.statistics.verdict import Status, missing
+from firstorder.publish.statistics.verdict import LEVEL, Status, missing
 from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN, Effect, Verdict
 from firstorder.studies.symmetrization import frames
 
@@ -154,8 +154,14 @@ def told(verdict: Verdict, *sentences: str) -> Verdict:
 
 
 def both(*verdicts: Verdict) -> Verdict:
-    """One verdict on statements of which all must hold; texts and effects one after the other."""
+    """One verdict on statements of which all must hold; texts and effects one after the other.
+
+    It fails where one fails, at a level that is corrected for their number.
+    """
     found = [verdict.status for verdict in verdicts]
+    fails = [v.p_fails for v in verdicts if v.status == FAILS]
+    if fails and len(verdicts) * np.nan_to_num(fails).min() > LEVEL:
+        found = [NOT_RESOLVED if status == FAILS else status for status in found]
     order: tuple[Status, ...] = (FAILS, NOT_RUN, NOT_RESOLVED)
     status = next((each for each in order if each in found), HOLDS)
     effects = tuple(effect for verdict in verdicts for effect in verdict.effects)
