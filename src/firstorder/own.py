@@ -34,7 +34,7 @@ def function(spec: str, what: str, refuse: type[UserError]) -> Callable[..., Any
     if source.endswith(".py"):
         module = _file(source, spec, what, refuse)
     else:
-        with importing(f"{what} {spec!r}", refuse), _watched(source):
+        with importing(f"{what} {spec!r}", refuse), watching(source):
             module = importlib.import_module(source)
     found = getattr(module, attribute, None)
     if not callable(found):
@@ -104,36 +104,43 @@ def running(what: str, refuse: type[UserError]) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def reading_below(folder: Path, module: str) -> Iterator[None]:
-    """Refuse that a user's function reads a file of theirs that nothing watches.
+def watching(module: str, values: object = (), below: Path | None = None) -> Iterator[None]:
+    """Refuse that a user's function reads or imports a file of theirs that nothing watches.
 
-    Watched are what lies below `folder`, and what the text of `module` names (`data`). Looked at
-    are other files of the project, and those beside the folder. Raises UserError.
+    Watched are `sources` of its module, the files that these name (`data`) and that `values` name,
+    which it is given, and what lies below a folder. Looked at are files of the project, and those
+    beside that folder. Raises UserError.
     """
     _hear_of_opened_files()
+    # Before anything runs: it may change where Python finds modules.
+    known = (*sources(module), *data(module), *given(module, values))
     opened: dict[str, None] = {}
+    before = {*sys.modules}
     _opened.append(opened)
     try:
         yield
     finally:
         _opened.pop()
-    allowed, here = Path(os.path.abspath(folder)), Path.cwd()
-    watched = {path.resolve() for path in (*sources(module), *data(module))}
+    _check_imports(module, before)
+    here, allowed = Path.cwd(), None if below is None else Path(os.path.abspath(below))
+    watched = {path.resolve() for path in known}
     for name in opened:
         path = Path(os.path.abspath(name))
-        theirs = path.is_relative_to(here) or path.parent == allowed.parent
+        beside = allowed is not None and path.parent == allowed.parent
         if (
-            theirs
+            (beside or path.is_relative_to(here))
             and path.is_file()
             and path.suffix not in (".py", ".pyc")
-            and not path.is_relative_to(allowed)
-            and not path.resolve().is_relative_to(allowed.resolve())
+            and "__pycache__" not in path.parts
+            and not (allowed and path.is_relative_to(allowed))
+            and not (allowed and path.resolve().is_relative_to(allowed.resolve()))
             and path.resolve() not in watched
             and _is_own(str(path))
         ):
+            outside = f": it lies outside of {below}; move it there, or" if below else ";"
             raise UserError(
-                f"{module} reads {path}, of which no change would be seen: it lies outside of "
-                f"{folder}; move it there, or write its name as a text in {module}"
+                f"{module} reads {path}, of which no change would be seen{outside} write its path "
+                f"as one text in {module}, from the project's folder or from that of {module}"
             )
 
 
@@ -203,7 +210,7 @@ def _file(source: str, spec: str, what: str, refuse: type[UserError]) -> ModuleT
     sys.modules[name] = module
     with importing(f"{what} {spec!r}: {path}", refuse):
         _check_names(path, folder)
-        with _watched(source):
+        with watching(source):
             declared.loader.exec_module(module)
     return module
 
@@ -238,16 +245,13 @@ def _check_names(path: Path, folder: Path) -> None:
             raise ImportError(f"`import {name}` finds {origin}, not {found[0]}; rename that")
 
 
-@contextmanager
-def _watched(source: str) -> Iterator[None]:
-    """ImportError where the import of a file or module gets a user's file not of its `sources`.
+def _check_imports(source: str, before: Collection[str]) -> None:
+    """UserError where a file or module got a user's file that is not of its `sources`.
 
     Found by a path or a name that was made up, or as the first of two of one name: what depends on
-    it would be stale.
+    it would be stale. `before`: the names of the modules that were there.
     """
-    before, files = {*sys.modules}, sources(source)
-    yield
-    new = {*sys.modules} - before
+    files, new = sources(source), {*sys.modules} - {*before}
     heads = {
         dotted.partition(".")[0]
         for path in files
@@ -260,7 +264,7 @@ def _watched(source: str) -> Iterator[None]:
         if file is not None and Path(file).resolve() not in watched:
             for each in filter(_users_file, new):  # the next who asks is told again
                 sys.modules.pop(each)
-            raise ImportError(
+            raise UserError(
                 f"imports {file} in a way that hides its changes, or as one of two of that name; "
                 f"place it beside, under a name of its own, and write `import {name}`"
             )

@@ -519,3 +519,65 @@ def test_what_is_installed_in_a_folder_is_not_the_users(
     path.write_text("import packed_a\ndef f(s):\n    return s\n")
     assert own.sources(str(path)) == (path,)
     assert losses.build(f"{path}:f", 3)
+
+
+READS = """
+import importlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+HERE = Path("my")
+{top}
+
+def ramp(scores, *, margin: float = 0.9, table: str = "my/given.txt"):
+    {body}
+    return (margin - scores.softmax(-1)).clamp(min=0)
+
+
+def net(num_classes, shape, table="my/given.txt"):
+    {body}
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], num_classes))
+"""
+
+
+@pytest.mark.parametrize("kind", ["loss", "model"])
+@pytest.mark.parametrize(
+    ("top", "body", "said"),
+    [
+        ("", 'open("my/table.txt").read()', None),
+        ("", 'open(HERE / "table.txt").read()', None),  # found from beside the file
+        ("", "open(table).read()", None),
+        ("", 'open(HERE / "deep" / ("t" + ".txt")).read()', r"reads \S+t\.txt, .*; write its path"),
+        ('OF = HERE / "deep"', 'open(OF / "t.txt").read()', r"reads \S+t\.txt, of which no change"),
+        ('open(HERE / "deep" / ("t" + ".txt")).read()', "pass", r"reads \S+t\.txt, of which no"),
+        ("", 'importlib.import_module("late_" + "helper")', "in a way that hides its changes"),
+    ],
+)  # fmt: skip
+def test_what_a_loss_or_network_reads_is_watched(
+    kind: str,
+    top: str,
+    body: str,
+    said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my/deep").mkdir(parents=True)
+    for name in ("table.txt", "given.txt", "deep/t.txt", "late_helper.py"):
+        (tmp_path / "my" / name).write_text("")
+    file = tmp_path / "my/own.py"  # by its whole name, since what it reads is known once for all
+    file.write_text(READS.format(top=top, body=body))
+    sys.modules.pop("late_helper", None)
+
+    def built() -> object:
+        if kind == "loss":
+            return losses.build(f"{file}:ramp", 3)
+        return models.build(f"{file}:net", 3, (1, 4, 4), table="my/given.txt")
+
+    if said is None:
+        built()
+        return
+    with pytest.raises(UserError, match=said):
+        built()

@@ -143,7 +143,8 @@ def build(name: str, num_classes: int, **parameters: Scalar) -> Loss:
     _check(name, entry.function, bound)
     loss = Loss(name, num_classes, bound, partial(entry.function, **bound), entry.batch)
     if ":" in name:
-        _try(loss)
+        with own.watching(name.rpartition(":")[0], bound):
+            _try(loss)
     return loss
 
 

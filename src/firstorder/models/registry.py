@@ -9,7 +9,8 @@ user's own needs no decorator and no change here: its name is `file.py:function`
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -89,7 +90,7 @@ def build(
     with torch.random.fork_rng(devices=[]):  # constructors draw weights
         if init == AS_BUILT or ":" in name:  # of layers that `initialise` does not know, too
             torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
-        with own.running(f"model {name!r}", ConfigError):
+        with own.running(f"model {name!r}", ConfigError), _watching(name, parameters):
             module = builder(num_classes, shape, **parameters)
             if ":" in name:  # on a second one: of the first nothing changes
                 second = builder(num_classes, shape, **parameters)
@@ -103,6 +104,13 @@ def build(
     if init != AS_BUILT:
         initialise(module, init, generator)
     return module
+
+
+def _watching(name: str, parameters: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Refuse that a user's network reads what nothing watches."""
+    if ":" not in name or name.startswith(TORCHVISION):
+        return nullcontext()
+    return own.watching(name.rpartition(":")[0], parameters)
 
 
 def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from firstorder.data.prepared import Split
 from firstorder.errors import DataError
-from firstorder.own import function, reading_below, running
+from firstorder.own import function, running, watching
 
 if TYPE_CHECKING:
     from firstorder.config import Dataset
@@ -102,7 +102,7 @@ def named(name: str) -> Reader:
             raise DataError(f"reader {name}: must take (dataset, folder)") from None
 
         def read(dataset: Dataset, files: Files) -> dict[str, Split]:
-            with running(f"reader {name}", DataError), reading_below(files[OWN], module):
+            with running(f"reader {name}", DataError), watching(module, below=files[OWN]):
                 found = own(dataset, files[OWN])
             return _checked(name, found)
 
