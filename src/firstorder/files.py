@@ -57,9 +57,12 @@ def temporaries(path: Path) -> list[Path]:
 
 
 def in_the_way(folder: str) -> str | None:
-    """What is no folder in the place of `folder` or of one above it; None when it can be made."""
+    """What is no folder in the place of `folder` or of one above it; None when it can be made.
+
+    Also a link to nothing, such as to a disk that is not there.
+    """
     places = (folder, *map(str, Path(folder).parents))
-    return next((p for p in places if os.path.exists(p) and not os.path.isdir(p)), None)
+    return next((p for p in places if os.path.lexists(p) and not os.path.isdir(p)), None)
 
 
 def discard(path: str | Path) -> None:

@@ -639,6 +639,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"variants.v": {**VARIANTS, "slug": "{loss}-q"}},
         ["variants.v.slug: '{loss}-q'", "'gce-q' must be a new name"],
     ),
+    "variants with a blank that takes a part": (
+        STUDY,
+        {"variants.v": {**VARIANTS, "slug": "{loss.name}-q"}},
+        ["variants.v: ", "{loss} and {value}"],
+    ),
     "variants with an unknown blank": (
         STUDY,
         {"variants.v": {**VARIANTS, "slug": "{los}-q"}},
@@ -668,6 +673,23 @@ def test_a_bad_value_is_one_line_with_file_key_value_and_mend(edited: Any, case:
     named = NAMED_ELSEWHERE.get(case, file)
     for fragment in (named, *fragments):
         assert fragment in message
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (b"s,t,d,n,ce,m,90,0.1,3,M\xf6ller", r"published/mine\.csv: not UTF-8"),
+        (b"s,t,d,n,ce,m,90,0.1,3,Li, Wu", r"row 2: 11 fields instead of 10; quote texts"),
+        (b"s,t,d,n,ce,m,91.5 %,0.1,3,Li", r"row 2: mean: '91\.5 %' is no number"),
+        (b's,t,d,n,ce,m,90,0.1,3,"Li', r"mine\.csv: not a table of comma-separated values"),
+    ],
+)
+def test_published_numbers_are_read_when_it_is_planned(edited: Any, row: bytes, said: str) -> None:
+    root: Path = edited(STUDY, {"artefacts.accuracy-symmetric.published": "mine"})
+    heading = b"study,artefact,dataset,noise,loss,metric,mean,std,n,source"
+    (root / "published/mine.csv").write_bytes(b"\n".join([heading, row, b""]))
+    with pytest.raises(ConfigError, match=said):
+        load(root)
 
 
 def test_an_unknown_key_on_the_command_line_names_the_command_line(edited: Any) -> None:
@@ -878,27 +900,30 @@ def allows(kind: TypeAdapter[Any], value: Any) -> bool:
     return True
 
 
+@pytest.mark.parametrize("what", ["a file", "a link to nothing"])
 @pytest.mark.parametrize("folder", ["Taken", "Taken/below/it"])
-def test_a_folder_that_is_a_file_is_named(
-    edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str
+def test_a_folder_that_is_none_is_named(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str, what: str
 ) -> None:
     root: Path = edited("config.yaml", {"results": folder})
     monkeypatch.chdir(root.parent)
-    Path("Taken").touch()
+    Path("Taken").touch() if what == "a file" else Path("Taken").symlink_to("/nowhere/at/all")
     with pytest.raises(
-        ConfigError, match=f"results: '{folder}' is not allowed: Taken is a file; name a folder"
+        ConfigError, match=f"results: '{folder}' is not allowed: Taken is {what}; name a folder"
     ):
         load(root)
 
 
-@pytest.mark.parametrize("folder", ["config", "src/out", ".git", ".", "./", "{here}/config"])
+@pytest.mark.parametrize(
+    "folder", ["config", "src/out", ".git", ".", "./", "{here}/config", "../{name}/src"]
+)
 def test_results_do_not_lie_among_the_projects_own_files(
     edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     root: Path = edited()
     monkeypatch.chdir(root.parent)
     with pytest.raises(ConfigError, match=r"results: .* is not allowed: the project's own files"):
-        load(root, {"results": folder.format(here=root.parent)})
+        load(root, {"results": folder.format(here=root.parent, name=root.parent.name)})
     assert load(root, {"results": "config-results"}).settings.results == "config-results"
 
 

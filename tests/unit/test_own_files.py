@@ -232,6 +232,14 @@ class Detached(Spare):
         return super().forward(x).detach()
 
 
+class Notes(Spare):
+    def get_extra_state(self):
+        return {"seen": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
 ONCE = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
 
 
@@ -262,6 +270,7 @@ def network_file(tmp_path: Path) -> Path:
         ("Heads", r"in evaluation: gives tuple for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
         ("Squeezed", r"in evaluation: gives \(3,\) for images \(1, 1, 4, 4\), not scores \(1, 3\)"),
         ("Detached", "failed: RuntimeError: element 0 of tensors does not require grad"),
+        ("Notes", "_extra_state of its state is dict, not a tensor; keep it as a buffer"),
         ("once", "returns weights that it has returned before; build new layers in every call"),
         ("leaves", r"failed: SystemExit: 0 \(\S*own\.py, line \d+\)"),
     ],

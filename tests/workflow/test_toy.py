@@ -233,6 +233,25 @@ def test_a_mistake_is_one_line_before_anything_is_planned(toy: Project, study: s
     assert len([line for line in said.splitlines() if expected in line]) == 1, said
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('reads=("mean",)', "reads=MEAN", r"toy\.\S+: reads: write a tuple of texts in its place"),
+        ('reads=("mean",)', 'reads=("mean")', r"toy\.\S+: reads: write a tuple of texts"),
+        ("    for name, artefact", "    for name, artefakt", r"toy/\S+, line \d+: NameError"),
+        ("return sorted({(", "return 1 / 0 or sorted({(", r"toy/\S+, line \d+: ZeroDivisionError"),
+    ],
+)
+def test_a_mistake_in_a_study_of_ones_own_is_one_line(
+    toy: Project, before: str, after: str, said: str
+) -> None:
+    (file,) = (f for f in toy.folder.glob("toy/*.py") if before in f.read_text())
+    file.write_text(file.read_text().replace(before, after, 1))
+    done = toy.firstorder("plan", check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert re.search(said, done.stderr)
+
+
 def test_results_that_cannot_be_written_are_one_line(toy: Project) -> None:
     toy.edit("config.yaml", lambda value: value.update(results="/proc/nowhere"))
     done = toy.snakemake(check=False)

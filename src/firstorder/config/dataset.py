@@ -290,6 +290,8 @@ class Noise(Strict):
 def check_noise(noise: Noise, dataset: Dataset, name: str, where: str) -> None:
     """Refuse noise that is impossible on `dataset` (called `name`), naming the key `where`."""
     classes = len(dataset.classes)
+    if classes < 2:
+        raise ConfigError(f"{where}: {name} has no classes; label noise needs two")
     if noise.kind == "symmetric":
         most = noise.highest(classes)
         if noise.rate > most:

@@ -95,8 +95,9 @@ def _folder(name: str) -> str:
     # One spelling of a folder: Snakemake compares paths as text.
     path = os.path.normpath(name)
     if taken := in_the_way(path):
-        raise ValueError(f"{taken} is a file; name a folder")
-    inside = os.path.relpath(path) if os.path.isabs(path) else path
+        what = "a link to nothing" if os.path.islink(taken) else "a file"
+        raise ValueError(f"{taken} is {what}; name a folder")
+    inside = os.path.relpath(path)
     return path if inside.startswith("..") else inside
 
 

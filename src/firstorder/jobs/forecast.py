@@ -145,8 +145,11 @@ def keep(config: Config) -> Path:
 def _table(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: {error}; `firstorder plan --keep` writes it") from None
     for line, row in enumerate(rows, 2):
         try:
             good = tuple(row) == COLUMNS and float(row["seconds"]) >= 0

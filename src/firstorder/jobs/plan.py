@@ -27,6 +27,7 @@ from firstorder.jobs.functions import check_losses_and_recipes
 from firstorder.jobs.job import Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import SHARED, Step, find, steps
+from firstorder.own import blaming
 
 VARIABLE = "FIRSTORDER_PLAN"
 FOLDER = ".snakemake/plans"
@@ -72,10 +73,13 @@ class Plan:
 
     def jobs(self) -> dict[tuple[str, ...], Job]:
         """All jobs that the artefacts and claims of the configuration lead to: (step, *key)."""
-        keys = (
-            (step.name, *key) for step in self.steps().values() for key in step.every(self.config)
-        )
-        return {key: self.job(*key) for key in keys}
+        with blaming(ConfigError):
+            keys = (
+                (step.name, *key)
+                for step in self.steps().values()
+                for key in step.every(self.config)
+            )
+            return {key: self.job(*key) for key in keys}
 
     def makers(self) -> ledger.Makers:
         """Which job makes a file, for all outputs of all jobs."""
@@ -146,9 +150,10 @@ def of_job(overrides: dict[str, Any]) -> Plan:
 
 def _checked(root: str | Path, overrides: dict[str, Any]) -> Config:
     """A configuration whose functions exist and take the options that they are given."""
-    config = load(root, overrides, find, check_losses_and_recipes)
-    for module in SHARED:
-        import_module(module).check(config)
+    with blaming(ConfigError):  # a study of the user's own has functions that are called here
+        config = load(root, overrides, find, check_losses_and_recipes)
+        for module in SHARED:
+            import_module(module).check(config)
     return config
 
 
@@ -182,7 +187,8 @@ def _check_places(outputs: Collection[str]) -> None:
     """
     for folder in dict.fromkeys(map(os.path.dirname, outputs)):
         if taken := files.in_the_way(folder):
-            raise ConfigError(f"{taken}: a file where results have a folder; move it away")
+            what = "a link to nothing" if os.path.islink(taken) else "a file"
+            raise ConfigError(f"{taken}: {what} where results have a folder; move it away")
     for output in outputs:
         if os.path.isdir(output):
             raise ConfigError(f"{output}: a folder where a result is written; move it away")

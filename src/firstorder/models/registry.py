@@ -117,6 +117,12 @@ def _try(name: str, module: object, num_classes: int, shape: Shape) -> None:
     """Refuse what is no network: tried are one step and the evaluation of one image, all black."""
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r}: returns {type(module).__name__}, not a torch.nn.Module")
+    for key, value in module.state_dict().items():
+        if not isinstance(value, Tensor):  # of get_extra_state
+            raise ConfigError(
+                f"model {name!r}: {key} of its state is {type(value).__name__}, not a tensor; keep "
+                "it as a buffer"
+            )
     known = {*dict(module.named_parameters())}
     scores = _scores(name, module.train(), num_classes, torch.zeros(2, *shape))
     made = sorted({*dict(module.named_parameters())} - known)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import csv
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -38,14 +40,21 @@ def source(study: str, kind: str, name: str) -> Source | None:
             places = " and ".join(each.entry for each in found)
             raise ConfigError(f"{kind} {name!r} is registered twice: {places}")
         for each in found:
-            reads, either = (_names(each.keywords.get(key)) for key in ("reads", "either"))
+            given = {key: each.keywords.get(key) for key in ("reads", "either")}
+            reads, either = (_names(value, f"{each.entry}: {key}") for key, value in given.items())
             return Source(each.entry, reads, either)
     return None
 
 
-def _names(written: ast.expr | None) -> tuple[str, ...]:
-    """The names that a decorator lists."""
-    return tuple(ast.literal_eval(written)) if written else ()
+def _names(written: ast.expr | None, where: str) -> tuple[str, ...]:
+    """The names that a decorator lists, which is read and not run."""
+    try:
+        found = ast.literal_eval(written) if written else ()
+    except ValueError:  # it is the name of a constant
+        found = None
+    if not isinstance(found, tuple | list) or not all(isinstance(each, str) for each in found):
+        raise ConfigError(f"{where}: write a tuple of texts in its place, such as ('a.csv',)")
+    return tuple(found)
 
 
 def function(study: str, kind: str, name: str, where: str) -> Source:
@@ -66,10 +75,8 @@ def check(config: Config) -> None:
             where = f"{file}: artefacts.{name}"
             found = function(study.name, artefact.kind, artefact.draw, f"{where}.draw")
             signature.check(found.entry, artefact.options, f"{where}.options")
-            if artefact.published and not published(config, artefact.published).is_file():
-                raise ConfigError(
-                    f"{where}.published: {published(config, artefact.published)} does not exist"
-                )
+            if artefact.published:
+                _check_published(published(config, artefact.published), f"{where}.published")
         for name, claim in declared.claims.items():
             where = f"{file}: claims.{name}"
             found = function(study.name, "claim", claim.predicate, f"{where}.predicate")
@@ -79,6 +86,36 @@ def check(config: Config) -> None:
                 raise ConfigError(
                     f"{where}.options: {claim.predicate} needs either {' or '.join(found.either)}"
                 )
+
+
+def _check_published(path: Path, where: str) -> None:
+    """Refuse published numbers that cannot be read as a table, before anything is trained."""
+    if not path.is_file():
+        raise ConfigError(f"{where}: {path} does not exist")
+    try:
+        heading, *rows = csv.reader(io.StringIO(path.read_text("utf-8"), newline=""), strict=True)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason}); save it so") from None
+    except (csv.Error, ValueError) as error:
+        raise ConfigError(f"{path}: not a table of comma-separated values ({error})") from None
+    for number, row in enumerate(rows, start=2):
+        if row and len(row) != len(heading):
+            raise ConfigError(
+                f"{path}: row {number}: {len(row)} fields instead of {len(heading)}; quote texts "
+                "with commas"
+            )
+        for name, text in zip(heading, row, strict=False):
+            if name in ("mean", "std", "n") and not _is_number(text):
+                raise ConfigError(f"{path}: row {number}: {name}: {text!r} is no number")
+
+
+def _is_number(text: str) -> bool:
+    """Whether a cell holds a number, or nothing."""
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def called(entry: Artefact[Any] | Claim[Any]) -> tuple[str, str]:

@@ -95,7 +95,7 @@ def _check_blanks(variants: Variants, where: str) -> None:
     try:
         variants.slug.format(loss="", value="")
         variants.label.format(label="", value="")
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"{where}: {error}: slug may hold {{loss}} and {{value}}, label {{label}} and {{value}}"
         ) from None

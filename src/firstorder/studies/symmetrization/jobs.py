@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from firstorder import files
-from firstorder.config import TUNED, Config, ConfigError, Loss, lookup
+from firstorder.config import TUNED, Config, ConfigError, Loss, check_noise, lookup
 from firstorder.data.steps import megabytes
 from firstorder.jobs import functions
 from firstorder.jobs.job import Demand, Files, Job
@@ -90,6 +90,7 @@ def _corrupted(config: Config, dataset: str, noise: str) -> Files:
 def _corrupt_job(config: Config, dataset: str, noise: str) -> Job:
     entry = lookup(config.datasets, dataset, "dataset")
     found = grid.noise(config, noise)
+    check_noise(found, entry, dataset, f"noise {noise}")  # no artefact may ask for it
     spec: dict[str, Any] = {
         "seeds": list(grid.label_seeds(config)),
         "noise": grid.apart(found),
