@@ -410,6 +410,11 @@ def test_of_a_users_file_counts_what_a_definition_reaches(
         "Base.__subclasses__()",
         "import importlib\nimportlib.import_module(__name__)",
         "import back",
+        "import own as me",
+        "def f(s):\n    from own import another\n    return another(s)",
+        "f = loss.__globals__",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\nelse:\n    Base = OTHER",
+        "KEPT = []\ndef add(x):\n    KEPT.append(x)\nADDED = add(OTHER)",
     ],
 )
 def test_a_users_file_that_finds_definitions_otherwise_counts_as_a_whole(

@@ -38,7 +38,7 @@ BUILT_BY_NAME = (f"{PACKAGE}.losses", f"{PACKAGE}.models")
 
 BY_OTHER_MEANS = {
     "*", "globals", "locals", "vars", "eval", "exec", "modules", "import_module", "__import__",
-    "__subclasses__", "__init_subclass__", "__getattr__", "metaclass",
+    "__subclasses__", "__init_subclass__", "__getattr__", "__globals__", "f_globals", "metaclass",
 }  # fmt: skip
 """Names that stand in a file where its definitions may be found otherwise than by theirs."""
 
@@ -244,12 +244,13 @@ def _module(name: str) -> Module:
                 for part in parts:
                     if isinstance(part, ast.Name):
                         module.definitions.setdefault(part.id, []).append(statement)
-                if any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts):
-                    module.effects.append(statement)  # perhaps on another module
+                on_another = any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts)
+                if on_another or (name.endswith(".py") and _calls_its_own(statement, body)):
+                    module.effects.append(statement)  # perhaps on another name
             case ast.Import() | ast.ImportFrom():
                 module.imports.update(_imports(statement))
                 module.foreign.update(_foreign_imports(statement))
-            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[]):
                 pass
             case _:
                 module.effects.append(statement)
@@ -263,7 +264,21 @@ def _is_plain(name: str, body: list[ast.stmt]) -> bool:
     parts = {
         part for each in others for _, dotted, _ in own.imported(each) for part in dotted.split(".")
     }
-    return not (decorated or own.names(*body) & BY_OTHER_MEANS or start.stem in parts)
+    itself = {
+        dotted.rpartition(".")[2]
+        for _, dotted, _ in own.imported(start)
+        if dotted.partition(".")[0] != PACKAGE
+    }
+    return not (decorated or own.names(*body) & BY_OTHER_MEANS or start.stem in parts | itself)
+
+
+def _calls_its_own(statement: ast.Assign, body: list[ast.stmt]) -> bool:
+    """Whether an assignment calls what its file defines, which may change other values there."""
+    defined = {each.name for each in body if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+    return any(
+        isinstance(node, ast.Call) and not defined.isdisjoint(own.names(node.func))
+        for node in ast.walk(statement.value)
+    )
 
 
 def _file(module: str) -> Path | None:
