@@ -14,8 +14,6 @@ WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 PLACE = re.compile(r"`((?:config|docs|src|tests|workflow|profiles|envs|paper)/[\w./-]+)`")
 FREE = re.compile(r"/(NAME|STUDY|SCALE)|toy_|my_|pets|profiles/mine|published/\w+\.csv$")
 """Paths of the reader's own, or with a name to fill in."""
-ALLOWED = "src/firstorder/publish/declared.py"
-"""`not published(...)` there is code."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -57,4 +55,4 @@ def test_what_is_unknown_to_us_is_not_said_to_be_unpublished() -> None:
     text = {".py", ".md", ".yaml", ".csv", ".tex", ".html", ".typ", ".smk"}
     said = re.compile(r"(?:not|never) published|unpublished")
     found = [path for path in files if path.suffix in text and said.search(path.read_text())]
-    assert [str(path.relative_to(ROOT)) for path in found] == [ALLOWED]
+    assert found == []
