@@ -239,6 +239,7 @@ def test_a_mistake_is_one_line_before_anything_is_planned(toy: Project, study: s
         ('reads=("mean",)', "reads=MEAN", r"toy\.\S+: reads: write a tuple of texts in its place"),
         ('reads=("mean",)', 'reads=("mean")', r"toy\.\S+: reads: write a tuple of texts"),
         ("    for name, artefact", "    for name, artefakt", r"toy/\S+, line \d+: NameError"),
+        ('"toy.steps:measure", (', '"toy.steps:measures", (', r"step 'measure': run: toy\.steps:m"),
         ("return sorted({(", "return 1 / 0 or sorted({(", r"toy/\S+, line \d+: ZeroDivisionError"),
     ],
 )

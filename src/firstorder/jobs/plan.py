@@ -27,7 +27,7 @@ from firstorder.jobs.functions import check_losses_and_recipes
 from firstorder.jobs.job import Job
 from firstorder.jobs.paths import paths
 from firstorder.jobs.study import SHARED, Step, find, steps
-from firstorder.own import blaming
+from firstorder.own import blaming, names, parse
 
 VARIABLE = "FIRSTORDER_PLAN"
 FOLDER = ".snakemake/plans"
@@ -154,7 +154,19 @@ def _checked(root: str | Path, overrides: dict[str, Any]) -> Config:
         config = load(root, overrides, find, check_losses_and_recipes)
         for module in SHARED:
             import_module(module).check(config)
+        for step in steps(config).values():
+            _check_run(step)
     return config
+
+
+def _check_run(step: Step) -> None:
+    """Refuse a step of a user's study whose function is not in its file."""
+    module, _, name = step.run.rpartition(":")
+    if code.is_ours(module):
+        return
+    path = code.file_of(step.run)
+    if path is None or name not in names(parse(path)):
+        raise ConfigError(f"step {step.name!r}: run: {step.run}: no such function")
 
 
 def freeze(plan: Plan) -> Plan:
