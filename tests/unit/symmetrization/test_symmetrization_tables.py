@@ -206,9 +206,11 @@ def test_fewer_than_three_seeds_have_a_best_and_no_equals(
     assert "the best of its column; fewer than three seeds" in text and "bootstrap" not in text
 
 
-@pytest.mark.parametrize("seeds", [[1], [1, 2, 3]])
+@pytest.mark.parametrize(
+    ("seeds", "said"), [([1], "McNemar"), ([1, 2], "McNemar"), ([1, 2, 3], "paired bootstrap")]
+)
 def test_a_difference_is_tested_on_the_examples_and_by_holm(
-    configured: Config, seeds: list[int]
+    configured: Config, seeds: list[int], said: str
 ) -> None:
     config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"seeds": seeds})
     pairs = {"artefacts.pairs.options": {"pairs": [["gce", "sgce"], ["mae", "unhinged"]]}}
@@ -236,13 +238,19 @@ def test_a_difference_is_tested_on_the_examples_and_by_holm(
             flips = np.random.default_rng(1).choice((-1, 1), (20_000, len(gain)))
             beyond = np.abs(flips @ gain) >= abs(gain.sum())
             raw.append(beyond.mean() if len(gain) else 1.0)
-    order = np.argsort(raw)
-    expected = np.maximum.accumulate(np.array(raw)[order] * (len(raw) - np.arange(len(raw))))
-    assert frame["p"].to_numpy()[order] == pytest.approx(np.minimum(expected, 1), abs=0.03)
+    assert frame["p_examples"].to_numpy() == pytest.approx(raw, abs=0.02)
+    assert (frame["p_seeds"] >= 2.0 ** (1 - len(seeds))).all()
+    if said == "McNemar":
+        order = np.argsort(frame["p_examples"])
+        sorted_ones = frame["p_examples"].to_numpy()[order] * (len(raw) - np.arange(len(raw)))
+        expected = np.minimum(np.maximum.accumulate(sorted_ones), 1)
+        assert frame["p"].to_numpy()[order] == pytest.approx(expected)
     assert list(frame["best"]) == list(frame["p"] <= 0.05)
     equal = (frame["loss"] == "sgce") & (frame["noise"] != "symmetric-0.8")
     assert equal.any() and not frame[equal]["best"].any() and frame[~equal]["best"].any()
-    assert f"over the {len(frame)} differences, 5 %" in page(config, "pairs", "md")
+    text = page(config, "pairs", "md")
+    assert f"over the {len(frame)} differences, 5 %" in text and said in text
+    assert ("One seed: no spread" in text) is (len(seeds) == 1)
 
 
 @pytest.mark.parametrize("artefact", ["accuracy-symmetric", "pairs", "fixed-tuned", "test-sets"])

@@ -33,6 +33,7 @@ from firstorder.publish.statistics.paired import (
     mcnemar,
     ranking,
     sign_flips,
+    two_sided,
 )
 from firstorder.publish.statistics.selection import Choice, choose
 from firstorder.publish.statistics.verdict import (
@@ -84,4 +85,5 @@ __all__ = [
     "ranking",
     "resample",
     "sign_flips",
+    "two_sided",
 ]

@@ -115,13 +115,14 @@ def equals_of_the_best(
     best = max(known, key=lambda name: drawn.means[name][0])
     if 2 * (len(known) - 1) / (len(drawn.means[best]) or 1) > level:
         drawn = drawn.fine  # else Holm's method could tell none apart
-    raw = {name: _two_sided(drawn, best, name) for name in known if name != best}
+    raw = {name: two_sided(drawn, best, name) for name in known if name != best}
     p = {**dict.fromkeys(known, 1.0), **holm(raw)}
     return Equals(best, tuple(name for name in known if p[name] > level), p)
 
 
-def _two_sided(drawn: Resampled, best: Name, other: Name) -> float:
-    found = effect(drawn, difference(best, other), threshold=0.0)
+def two_sided(drawn: Resampled, first: Name, second: Name) -> float:
+    """p-value that two cells have one mean, by the paired bootstrap over seeds and examples."""
+    found = effect(drawn, difference(first, second), threshold=0.0)
     return min(1.0, 2 * min(found.p_holds, found.p_fails))
 
 

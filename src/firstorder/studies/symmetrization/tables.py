@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from firstorder.config import Some, Two
 from firstorder.publish import grid
 from firstorder.publish.numerals import number, significant
 from firstorder.publish.registry import Results, table
-from firstorder.publish.statistics import Cell, holm, mcnemar, sign_flips
+from firstorder.publish.statistics import Cell, holm, mcnemar, resample, sign_flips, two_sided
 from firstorder.publish.table import Table, by_seed, plus_minus, spread
 from firstorder.studies.symmetrization import effects, frames
-from firstorder.studies.symmetrization.equals import mark_equals
+from firstorder.studies.symmetrization.equals import MIN_SEEDS, mark_equals
 from firstorder.studies.symmetrization.settings import FamilyName, Heading, LossName
 from firstorder.studies.symmetrization.tables_accuracy import (
     SPREAD,
@@ -245,8 +246,8 @@ def _sureness(stage: dict[str, Any], reached: float) -> list[tuple[str, float, s
 def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
     """What one change of a loss gains: accuracy of the second minus the first of each pair.
 
-    Columns p and p_seeds of the CSV: of McNemar's test on the test examples, by Holm's method over
-    the rows, and of flipped signs of the seeds' differences, by itself.
+    Columns of the CSV: p of the test that makes a difference bold, after Holm's method; and by
+    themselves p_examples, of McNemar's test, and p_seeds, of flipped signs of the seeds'.
     """
     runs = in_sections(frames.runs(results))
     known = frames.printed(results, "label", "loss")
@@ -280,15 +281,20 @@ def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
     several = runs["seed"].nunique() > 1
     notes = [PAIRED if several else "One seed: no spread. Differences are in points."]
     if adjusted:
-        notes.append(APART.format(level=100 * LEVEL, count=len(adjusted)))
+        test = OF_TRAININGS if runs["seed"].nunique() < MIN_SEEDS else OF_LOSSES
+        notes.append(test.format(level=100 * LEVEL, count=len(adjusted)))
     return Table(frame, (*notes, *diverged_note(runs)))
 
 
 PAIRED = "Differences are paired by seed: mean ± standard deviation."
 LEVEL = 0.05
-APART = (
+OF_LOSSES = (
+    "Bold: not zero (paired bootstrap over seeds and test examples, Holm's method over the {count} "
+    "differences, {level:.0f} %)."
+)
+OF_TRAININGS = (
     "Bold: these trainings of the two are not right on the test examples equally often (McNemar's "
-    "exact test; of several seeds flipped signs, an example being the unit; Holm's method over the "
+    "exact test; of two seeds flipped signs, an example being the unit; Holm's method over the "
     "{count} differences, {level:.0f} %), which says nothing of other trainings."
 )
 
@@ -298,13 +304,20 @@ def _tested(second: Cell | None, first: Cell | None) -> dict[str, float]:
 
     Over the seeds of which both finished; not a number where there is none.
     """
-    found = dict.fromkeys(("wins", "losses", "p", "p_seeds"), np.nan)
+    found = dict.fromkeys(("wins", "losses", "p", "p_examples", "p_seeds"), np.nan)
     if second is None or first is None:
         return found
-    of = [dict(zip(cell.seeds, cell.results, strict=True)) for cell in (second, first)]
-    shared = [seed for seed in of[0] if seed in of[1]]
-    if not shared:
+    seeds = [seed for seed in second.seeds if seed in first.seeds]
+    if not seeds:
         return found
-    more, less = (np.array([each[seed] for seed in shared]) for each in of)
-    test, seeds = mcnemar(more, less), sign_flips(more.mean(1) - less.mean(1))
-    return {"wins": test.wins, "losses": test.losses, "p": test.p, "p_seeds": seeds.p}
+    more, less = (
+        replace(cell, results=cell.results[list(map(cell.seeds.index, seeds))], seeds=tuple(seeds))
+        for cell in (second, first)
+    )
+    examples = mcnemar(more.results, less.results)
+    p = examples.p
+    if len(seeds) >= MIN_SEEDS:
+        p = two_sided(resample({"more": more, "less": less}), "more", "less")
+    flips = sign_flips(more.by_seed - less.by_seed).p
+    numbers = (examples.wins, examples.losses, p, examples.p, flips)
+    return dict(zip(found, numbers, strict=True))
