@@ -12,6 +12,7 @@ import pytest
 
 from firstorder.jobs.context import Context
 from firstorder.publish import claims_page, grid
+from firstorder.publish.manifest import VERSION
 from firstorder.publish.numerals import number
 from firstorder.publish.page import page as step
 
@@ -77,8 +78,9 @@ def _write(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         "claims": _job([runs["ce"]], [f"{ROOT}/claims.csv"], "made.up:claims"),
     }
     hashes = {path: "ab" * 32 for job in jobs.values() for path in job["outputs"]}
-    manifest = {"version": 3, "scale": "smoke", "commit": "f" * 40, "dirty": False,
-                "device": "cpu: any", "files": hashes, "missing": [], "jobs": jobs}  # fmt: skip
+    manifest = {"version": VERSION, "scale": "smoke", "commit": "f" * 40, "dirty": False,
+                "device": "cpu: any", "packages": {}, "files": hashes, "missing": [],
+                "jobs": jobs}  # fmt: skip
     (folder / ROOT / "manifest.json").write_text(json.dumps(manifest))
     selected = {"rows": [{"loss": loss, "label": label} for loss, label in LOSSES.items()]}
     shown = [

@@ -17,6 +17,7 @@ from firstorder.errors import DataError
 from firstorder.jobs import ledger
 from firstorder.jobs.context import Context
 from firstorder.publish import crate
+from firstorder.publish.manifest import VERSION
 
 TABLE = "symmetrization-accuracy-symmetric"
 ROOT = Path("results/smoke")
@@ -56,7 +57,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "seconds": 1.0,
     }
     manifest = {
-        "version": 3,
+        "version": VERSION,
         "scale": "smoke",
         "data": "digits",
         "commit": "0" * 40,
@@ -66,7 +67,14 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "claims": {str(ROOT / "claims.csv"): files.sha256(ROOT / "claims.csv")},
         "files": hashes,
         "device": "cpu",
-        "jobs": {JOB: {"outputs": list(map(str, table)), "entries": ["package.module:accuracy"]}},
+        "jobs": {
+            JOB: {
+                "spec": "0",
+                "code": "0",
+                "outputs": list(map(str, table)),
+                "entries": ["package.module:accuracy"],
+            }
+        },
     }
     entry = {
         "step": "table", "key": JOB.split("/")[1:], "spec": "0", "code": "0", "inputs": {},

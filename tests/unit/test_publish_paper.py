@@ -17,6 +17,7 @@ from firstorder.errors import UserError
 from firstorder.jobs import plan, provenance
 from firstorder.jobs.job import Job
 from firstorder.publish import explain, paper
+from firstorder.publish.manifest import VERSION
 
 TABLE = "results/smoke/tables/toy-pixels.csv"
 MEAN = "results/smoke/toy/digits.json"
@@ -82,10 +83,13 @@ class Chain:
         inputs = ["seed1/summary.json", "seed2/summary.json"]
         self.add("table", "table.csv", inputs, title="Accuracy", where="Table 1")
         self.manifest = "manifest.json"
-        files.write_json(
-            self.manifest,
-            {"files": {path: files.sha256(path) for key in self.jobs for path in key[1:]}},
-        )
+        self.write_manifest()
+
+    def write_manifest(self) -> None:
+        """The hashes of all files as they are now."""
+        hashes = {path: files.sha256(path) for key in self.jobs for path in key[1:]}
+        value = {"version": VERSION, "packages": {}, "jobs": {}, "files": hashes}
+        files.write_json(self.manifest, value)
 
     def add(self, step: str, output: str, inputs: list[str], **aside: object) -> None:
         """A job whose output is written."""
@@ -146,10 +150,7 @@ def test_an_input_that_changed_before_the_manifest_was_made_is_told_by_its_recor
     chain: Chain,
 ) -> None:
     Path("dataset").write_text("another")
-    files.write_json(
-        chain.manifest,
-        {"files": {path: files.sha256(path) for key in chain.jobs for path in key[1:]}},
-    )
+    chain.write_manifest()
     text, intact = chain.explain()
     assert not intact and "CHANGED since seed1/summary.json was made: dataset" in text
     Path(chain.manifest).unlink()
