@@ -210,7 +210,7 @@ def test_fewer_than_three_seeds_have_a_best_and_no_equals(
     ("seeds", "said"), [([1], "McNemar"), ([1, 2], "McNemar"), ([1, 2, 3], "paired bootstrap")]
 )
 def test_a_difference_is_tested_on_the_examples_and_by_holm(
-    configured: Config, seeds: list[int], said: str
+    tiny: Config, seeds: list[int], said: str
 ) -> None:
     config = made_up.edit(f"studies/{NAME}/tiny.yaml", {"seeds": seeds})
     pairs = {"artefacts.pairs.options": {"pairs": [["gce", "sgce"], ["mae", "unhinged"]]}}
