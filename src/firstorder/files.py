@@ -56,13 +56,15 @@ def temporaries(path: Path) -> list[Path]:
     return list(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"))
 
 
-def in_the_way(folder: str) -> str | None:
-    """What is no folder in the place of `folder` or of one above it; None when it can be made.
+def in_the_way(folder: str) -> tuple[str, str] | None:
+    """What is no folder in the place of `folder` or of one above it, and in words what it is.
 
-    Also a link to nothing, such as to a disk that is not there.
+    A file, or a link to nothing, such as to a disk that is not there. None when it can be made.
     """
-    places = (folder, *map(str, Path(folder).parents))
-    return next((p for p in places if os.path.lexists(p) and not os.path.isdir(p)), None)
+    for place in (folder, *map(str, Path(folder).parents)):
+        if os.path.lexists(place) and not os.path.isdir(place):
+            return place, "a file" if os.path.exists(place) else "a link to nothing"
+    return None
 
 
 def discard(path: str | Path) -> None:

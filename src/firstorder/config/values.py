@@ -95,8 +95,8 @@ def _folder(name: str) -> str:
     # One spelling of a folder: Snakemake compares paths as text.
     path = os.path.normpath(name)
     if taken := in_the_way(path):
-        what = "a link to nothing" if os.path.islink(taken) else "a file"
-        raise ValueError(f"{taken} is {what}; name a folder")
+        place, what = taken
+        raise ValueError(f"{place} is {what}; name a folder")
     inside = os.path.relpath(path)
     return path if inside.startswith("..") else inside
 

@@ -199,8 +199,8 @@ def _check_places(outputs: Collection[str]) -> None:
     """
     for folder in dict.fromkeys(map(os.path.dirname, outputs)):
         if taken := files.in_the_way(folder):
-            what = "a link to nothing" if os.path.islink(taken) else "a file"
-            raise ConfigError(f"{taken}: {what} where results have a folder; move it away")
+            place, what = taken
+            raise ConfigError(f"{place}: {what} where results have a folder; move it away")
     for output in outputs:
         if os.path.isdir(output):
             raise ConfigError(f"{output}: a folder where a result is written; move it away")

@@ -20,7 +20,7 @@ Cost: B N integers drawn and B N C multiplications for B resamples, N examples a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, nan
 from typing import Any, Literal
@@ -88,6 +88,11 @@ class Cell:
         """The mean of every seed, (S,)."""
         return self.results.mean(1) if self.size else self.results.astype(float)
 
+    def of(self, seeds: Sequence[Name]) -> Cell:
+        """The same of some of its seeds."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        return replace(self, results=self.results[rows], seeds=tuple(seeds))
+
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
@@ -95,8 +100,8 @@ class Resampled:
 
     means: Mapping[Name, np.ndarray]
     cells: Mapping[Name, Cell]
-    stream: str = "bootstrap"
-    seed: int = 0
+    stream: str
+    seed: int
 
     @cached_property
     def fine(self) -> Resampled:

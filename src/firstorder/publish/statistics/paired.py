@@ -113,7 +113,7 @@ def equals_of_the_best(
     """
     known = list(drawn.means if names is None else names)
     best = max(known, key=lambda name: drawn.means[name][0])
-    if 2 * (len(known) - 1) / (len(drawn.means[best]) or 1) > level:
+    if 2 * (len(known) - 1) / len(drawn.means[best]) > level:
         drawn = drawn.fine  # else Holm's method could tell none apart
     raw = {name: two_sided(drawn, best, name) for name in known if name != best}
     p = {**dict.fromkeys(known, 1.0), **holm(raw)}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -133,13 +132,8 @@ def on_common_seeds(cells: Mapping[Name, Cell], chosen: Sequence[tuple[Name, Nam
     for pair in chosen:
         first, second = (cells[name] for name in pair)
         common = [seed for seed in first.seeds if seed in second.seeds]
-        found |= {name: _of_seeds(cells[name], common) for name in pair}
+        found |= {name: cells[name].of(common) for name in pair}
     return found
-
-
-def _of_seeds(cell: Cell, seeds: Sequence[Any]) -> Cell:
-    rows = [cell.seeds.index(seed) for seed in seeds]
-    return replace(cell, results=cell.results[rows], seeds=tuple(seeds))
 
 
 def within(cells: Cells, low: float, high: float) -> Cells:

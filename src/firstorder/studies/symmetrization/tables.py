@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -278,10 +277,10 @@ def differences(results: Results, *, pairs: Some[Two[LossName]]) -> Table:
         row["p"] = adjusted.get(place, np.nan)
         row["best"] = row["p"] <= LEVEL
     frame = pd.DataFrame(rows)
-    several = runs["seed"].nunique() > 1
-    notes = [PAIRED if several else "One seed: no spread. Differences are in points."]
+    seeds = runs["seed"].nunique()
+    notes = [PAIRED if seeds > 1 else "One seed: no spread. Differences are in points."]
     if adjusted:
-        test = OF_TRAININGS if runs["seed"].nunique() < MIN_SEEDS else OF_LOSSES
+        test = OF_TRAININGS if seeds < MIN_SEEDS else OF_LOSSES
         notes.append(test.format(level=100 * LEVEL, count=len(adjusted)))
     return Table(frame, (*notes, *diverged_note(runs)))
 
@@ -310,10 +309,7 @@ def _tested(second: Cell | None, first: Cell | None) -> dict[str, float]:
     seeds = [seed for seed in second.seeds if seed in first.seeds]
     if not seeds:
         return found
-    more, less = (
-        replace(cell, results=cell.results[list(map(cell.seeds.index, seeds))], seeds=tuple(seeds))
-        for cell in (second, first)
-    )
+    more, less = second.of(seeds), first.of(seeds)
     examples = mcnemar(more.results, less.results)
     p = examples.p
     if len(seeds) >= MIN_SEEDS:
