@@ -254,6 +254,12 @@ GREY: dict[str, tuple[str, Write]] = {
         ),
     ),
     "Kaggle": ("idx", _kaggle),
+    "folders of a file": (
+        "idx",
+        lambda found, folder: write_files(
+            folder, {f"{k}/{k}": v for k, v in idx_files(found).items()}
+        ),
+    ),
     "torchvision root": (
         "idx",
         lambda found, folder: write_files(folder / "madeup/raw", idx_files(found)),

@@ -48,11 +48,14 @@ def _prefixes(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def _spelled(folder: Path, stem: str, dimensions: int) -> list[Path]:
-    """The file under all the names that it may have, the published one first."""
+    """The file under all the names that it may have, the published one first.
+
+    Some that unpack it put it into a folder of its own name.
+    """
     return [
-        folder / f"{stem}{mark}idx{dimensions}-ubyte{packed}"
+        folder / f"{below}{stem}{mark}idx{dimensions}-ubyte{packed}"
         for mark in "-."
-        for packed in (".gz", "")
+        for below, packed in (("", ".gz"), ("", ""), (f"{stem}{mark}idx{dimensions}-ubyte/", ""))
     ]
 
 
