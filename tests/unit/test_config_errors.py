@@ -139,6 +139,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"cells.symmetric.noises": ["../symmetric-0.1"]},
         ["cells.symmetric.noises.0: '../symmetric-0.1'", "lower-case"],
     ),
+    "a number for the name of a class": (
+        "datasets.yaml",
+        {"digits.classes": [0, 1]},
+        ["digits.classes.0: 0 is not allowed: should be a valid string; quote it"],
+    ),
     "channels": (
         "datasets.yaml",
         {"digits.mean": [0.5, 0.5]},

@@ -217,7 +217,10 @@ def explain(model: type[BaseModel], value: Any, error: ValidationError, entry: s
     allowed = " or ".join(messages).replace(" or should be ", " or ")
     given = repr(first["input"])
     shown = given if len(given) <= 60 else f"{given[:57]}..."
-    return f"{start}{shown} is not allowed: {allowed}"
+    # YAML reads `0` as a number, `no` as false and 2020-01-01 as a date.
+    text = all(each["type"] == "string_type" for each in branches)
+    hint = "; quote it" if text and not isinstance(first["input"], dict | list | None) else ""
+    return f"{start}{shown} is not allowed: {allowed}{hint}"
 
 
 def _key(value: Any, location: tuple[int | str, ...], kind: str) -> list[int | str]:

@@ -82,8 +82,8 @@ def _text_rows(path: Path) -> Iterator[tuple[str, list[float]]]:
             yield where, [float(cell) for cell in cells]
         except ValueError:
             raise DataError(
-                f"{where}: {line[:60]!r} are not numbers with commas or spaces between them; "
-                "shares are from 0 to 1, and a heading begins with #"
+                f"{where}: {line[:60]!r} are not numbers with commas or spaces between them "
+                "(none after the last); shares are from 0 to 1, and a heading begins with #"
             ) from None
 
 
