@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from firstorder.data.prepared import Images, read_prepared
 from firstorder.data.steps import dataset_spec
 from firstorder.errors import DataError
 from firstorder.jobs import functions, signature
+from firstorder.jobs import plan as plans
 from firstorder.jobs.functions import check_model
 from firstorder.losses.registry import build
 from firstorder.models.initialisers import INITIALISERS
@@ -122,6 +124,27 @@ def test_a_network_of_ones_own(page: list[tuple[str, str]]) -> None:
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+def test_a_setting_of_ones_own_is_planned_and_tuned_only_where_its_noise_can_be(
+    page: list[tuple[str, str]], edited: Callable[..., Path], tmp_path: Path
+) -> None:
+    pets()
+    write_files(Path("my"), {"labels.txt": b"dog\n" * 30})
+    edited("datasets.yaml", declared(page, "config/datasets.yaml"))
+    edited("recipes.yaml", declared(page, "config/recipes.yaml"))
+    scale = "studies/symmetrization/smoke.yaml"
+    parts = ("settings", "cells", "noises")
+    added = {
+        f"{part}.{key}": each for part in parts for key, each in declared(page, f"{part}:").items()
+    }
+    config = edited(scale, added)
+    folders = {name: str(tmp_path / name) for name in ("results", "resources")}
+    planned = plans.make(config, folders)
+    assert planned.job("train", "pets", "confused", "ce").outputs
+    edited(scale, {"cells.budget": {"settings": ["pets"], "noises": ["symmetric-0.4"]}})
+    with pytest.raises(ConfigError, match=r"tuning\.noise: rate 0\.8 is not allowed: .* of pets"):
+        plans.make(config, folders)
+
+
 def test_an_unknown_option_of_ones_own_network_is_refused_before_planning(
     page: list[tuple[str, str]],
 ) -> None:
@@ -162,7 +185,7 @@ def test_an_annotation_in_quotes_is_checked(tmp_path: Path) -> None:
 
 
 def test_every_example_takes_about_ten_lines(page: list[tuple[str, str]]) -> None:
-    assert len(page) == 7
+    assert len(page) == 9
     assert all(text.count("\n") <= 12 for _, text in page)
 
 

@@ -299,8 +299,11 @@ def _given(name: str | None) -> list[str]:
 
 
 def _check_tuning(config: Config, file: Path) -> None:
-    """Refuse a tuning noise that a setting cannot have."""
+    """Refuse a tuning noise that a setting cannot have of which a loss is tuned."""
     protocol = scale(config).tuning
-    if protocol is not None:
-        for setting in scale(config).settings:
-            _check_noise(config, setting, protocol.noise, f"{file}: tuning.noise")
+    if protocol is None:
+        return
+    where = f"{file}: tuning.noise"
+    _noise_at(config, protocol.noise, where)
+    for setting in dict.fromkeys(setting for setting, _ in grid.tunings(config)):
+        _check_noise(config, setting, protocol.noise, where)

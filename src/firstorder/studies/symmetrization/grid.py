@@ -148,6 +148,21 @@ def cells_read(config: Config) -> dict[str, dict[tuple[str, str, str], None]]:
     return found
 
 
+def trainings(config: Config) -> Iterator[tuple[str, str, str]]:
+    """The cells of which a file of a training is read, or one that is made from it."""
+    read = cells_read(config)
+    yield from {cell: None for name in RUN_FILES for cell in read[name]}
+
+
+def tunings(config: Config) -> Iterator[tuple[str, str]]:
+    """The (setting, loss) that are tuned: `tuned` losses of which a file is read."""
+    read = cells_read(config)
+    cells = [*trainings(config), *read["tuning.json"], *read["cost.json"]]
+    for setting, loss in dict.fromkeys((setting, loss) for setting, _, loss in cells):
+        if losses(config)[loss].on(scale(config).settings[setting].dataset).tuned:
+            yield setting, loss
+
+
 def run_file(config: Config, setting: str, noise: str, loss: str, seed: int, name: str) -> str:
     """A file of one training."""
     return paths(config).study(NAME, "runs", setting, noise, loss, f"seed{seed}", name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from firstorder import files
-from firstorder.config import TUNED, Config, ConfigError, Loss, check_noise, lookup
+from firstorder.config import TUNED, Config, ConfigError, check_noise, lookup
 from firstorder.data.steps import megabytes
 from firstorder.jobs import functions
 from firstorder.jobs.job import Demand, Files, Job
@@ -264,36 +264,17 @@ def _every_evaluation(config: Config) -> Iterator[tuple[str, str, str]]:
     yield from grid.cells_read(config)["tests.json"]
 
 
-def _every_training(config: Config) -> Iterator[tuple[str, str, str]]:
-    """The cells of which a file of a training is read, or one that is made from it."""
-    read = grid.cells_read(config)
-    yield from {cell: None for name in grid.RUN_FILES for cell in read[name]}
-
-
-def _every_tuning(config: Config) -> Iterator[tuple[str, str]]:
-    read = grid.cells_read(config)
-    cells = [*_every_training(config), *read["tuning.json"], *read["cost.json"]]
-    for setting, loss in dict.fromkeys((setting, loss) for setting, _, loss in cells):
-        if _loss(config, setting, loss).tuned:
-            yield setting, loss
-
-
 def _every_cost(config: Config) -> Iterator[tuple[str]]:
     read = grid.cells_read(config)["cost.json"]
     yield from dict.fromkeys((setting,) for setting, _, _ in read)
 
 
-def _loss(config: Config, setting: str, loss: str) -> Loss:
-    dataset = scale(config).settings[setting].dataset
-    return grid.losses(config)[loss].on(dataset)
-
-
 def _every_noise(config: Config) -> Iterator[tuple[str, str]]:
     """The (dataset, noise) of trainings, of tuning, and of what is read itself."""
     settings = scale(config).settings
-    cells = [*_every_training(config), *grid.cells_read(config)["labels.npz"]]
+    cells = [*grid.trainings(config), *grid.cells_read(config)["labels.npz"]]
     pairs = dict.fromkeys((settings[setting].dataset, noise) for setting, noise, _ in cells)
-    for setting, loss in _every_tuning(config):
+    for setting, loss in grid.tunings(config):
         pairs[settings[setting].dataset, grid.tuning(config, loss).noise] = None
     yield from pairs
 
@@ -315,7 +296,7 @@ STEPS = (
         help="Draw a NOISE on the training labels of DATASET, for every seed.",
     ),
     step(
-        f"{MODULE}.training:train", CELL, _trained, _train_job, _every_training, PRELOAD,
+        f"{MODULE}.training:train", CELL, _trained, _train_job, grid.trainings, PRELOAD,
         help="Train a network with a LOSS under a NOISE in a SETTING, for every seed.",
     ),
     step(
@@ -328,7 +309,7 @@ STEPS = (
         help="Time the training step of a SETTING with every loss, by turns.",
     ),
     step(
-        f"{MODULE}.tuning:tune", ("setting", "loss"), _tuned, _tune_job, _every_tuning, PRELOAD,
+        f"{MODULE}.tuning:tune", ("setting", "loss"), _tuned, _tune_job, grid.tunings, PRELOAD,
         help="Choose the hyper-parameters of a LOSS that are tuned in a SETTING.",
     ),
 )  # fmt: skip
