@@ -300,3 +300,39 @@ def _bits(
         right.append(np.packbits(np.isin(np.arange(examples), order[:count])))
     np.savez(path, tasks=np.array(list(accuracies), dtype=np.int64),
              correct=np.array(right, dtype=np.uint8), examples=examples)  # fmt: skip
+
+
+def lose(
+    model: str, tasks: list[int], at: int = 6, family: str = "eigenfunctions", seeds: str = "12"
+) -> None:
+    """Let networks diverge in epoch `at`, as `fit` and `rotate` write it."""
+    lost = ("network", "retrained", "retrained-scaled", "linear0-scaled", "retrained-converged")
+    for path in Path().rglob(f"{model}/**/{family}/*.*"):
+        if not any(f"seed{seed}" in path.parts for seed in seeds):
+            continue
+        if path.suffix == ".npz" and path.stem in lost:
+            with np.load(path) as stored:
+                kept = ~np.isin(stored["tasks"], tasks)
+                left = {name: stored[name][kept] for name in ("tasks", "correct")}
+                np.savez(path, **left, examples=stored["examples"])
+        elif path.suffix == ".csv" and path.stem in lost:
+            frame = pd.read_csv(path)
+            gone = frame["task"].isin(tasks)
+            until = at if path.stem == "network" else 0
+            ends = [{"task": task, "epoch": until} for task in tasks]
+            frame = frame[~gone | (frame["epoch"] < until)]
+            pd.concat([frame, pd.DataFrame(ends)]).to_csv(path, index=False)
+        elif path.suffix == ".json" and path.stem in lost:
+            record = json.loads(path.read_text())
+            for task in {*map(str, tasks)} & record["tasks"].keys():
+                record["tasks"][task] |= {"status": "diverged", "steps_to_0.1": None}
+                record["tasks"][task] |= {"steps_to_0.01": None}
+            path.write_text(json.dumps(record))
+        elif path.suffix == ".csv" and path.stem in ("alignment", "evolution", "energy"):
+            frame = pd.read_csv(path)
+            after = {
+                "alignment": lambda frame: frame["task"] > 0,
+                "evolution": lambda frame: frame["epoch"] >= at,
+                "energy": lambda frame: frame["moment"] != "init",
+            }[path.stem]
+            frame[~(frame["task"].isin(tasks) & after(frame))].to_csv(path, index=False)

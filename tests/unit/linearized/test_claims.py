@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from firstorder.jobs.study import steps
 from firstorder.publish import judge
 from firstorder.studies.linearized.settings import Judged
 
-from .made_up import EIGENFUNCTIONS, REFERENCE, judged, results
+from .made_up import EIGENFUNCTIONS, REFERENCE, judged, lose, results
 from .small import with_study
 
 
@@ -153,17 +155,84 @@ def test_the_recipe_is_printed_beside_what_is_judged_converged(made: Config) -> 
     assert "By the recipe at equal trace: MLP" in verdict.text
 
 
-def test_a_seed_that_diverged_is_left_out_of_a_claim_on_sizes(tiny: Config) -> None:
+def test_a_seed_that_diverged_is_told_in_a_claim_on_sizes(tiny: Config) -> None:
     chosen = {**SIZES, "models": ["mlp", "lenet"]}
     before = judged(tiny, "network-wins", chosen, lowest=1000)
-    found = results(tiny, "claim", "network-wins", {"family": "binary", "models": ["lenet"]})
-    path = found.files["binary/lenet/2/network.npz"]
-    with np.load(path) as stored:
-        kept = {name: stored[name] for name in stored.files}
-    np.savez(path, **{**kept, "tasks": kept["tasks"][:2], "correct": kept["correct"][:2]})
-    after = judged(tiny, "network-wins", chosen, lowest=1000)
     assert {e.name for e in before.effects[:2]} == {"MLP", "LeNet"}
-    assert {e.name for e in after.effects[:1]} == {"MLP"} and "LeNet" not in after.text
+    lose("lenet", [1000], family="binary", seeds="2")
+    after = judged(tiny, "network-wins", chosen, lowest=1000)
+    assert {e.name for e in after.effects[:2]} == {"MLP", "LeNet (1 of 2 seeds finished)"}
+    assert after.status == "not resolved"
+
+
+LOST: dict[str, dict[str, Any]] = {
+    "linear-wins": {"share": 1},
+    "kernel-ranks-tasks": {},
+    "slower-to-fit": {"epochs": (5, 15)},
+    "more-steps": {},
+    "farther": {"lowest": 2, "share": 3},
+    "faster-on-trained": {},
+    "trained-kernel-is-the-network": {},
+    "spike": {},
+    "spike-fades": {"large": 50},
+    "one-axis": {},
+    "order-kept": {},
+    "alignment-grows": {},
+    "energy-concentrates": {"lowest": 10},
+}
+"""Claims about eigenfunction tasks that read networks, or what is made of them."""
+TASKS = [2, 5, 10, 20, 50, 100]
+
+
+@pytest.mark.parametrize("predicate", LOST)
+def test_a_model_whose_networks_diverged_is_named_and_resolves_nothing(
+    predicate: str, tiny: Config
+) -> None:
+    options = LOST[predicate]
+    before = judged(tiny, predicate, EIGENFUNCTIONS, **options)
+    lose("lenet", TASKS)
+    one = judged(tiny, predicate, EIGENFUNCTIONS, **options)
+    assert one.status in ("not resolved", "fails") and "LeNet" in one.text, before
+    assert "no seed finished" in one.text or "too few tasks finished" in one.text
+    mlp = {name: value for name, value in before.numbers.items() if "MLP" in name}
+    assert mlp and mlp.items() <= one.numbers.items()
+    lose("mlp", TASKS)
+    both = judged(tiny, predicate, EIGENFUNCTIONS, **options)
+    assert "MLP no seed finished" in both.text or "not resolved" in both.status
+
+
+@pytest.mark.parametrize("predicate", LOST)
+def test_tasks_whose_networks_diverged_are_counted(predicate: str, tiny: Config) -> None:
+    lose("lenet", [50])
+    said = judged(tiny, predicate, EIGENFUNCTIONS, **LOST[predicate]).text
+    assert re.search(r"LeNet[^,;]* \(\d+ of \d+ (tasks|trainings)\)|LeNet[^;]* too few", said), said
+
+
+@pytest.mark.parametrize("at", [1, 6, 16])
+def test_the_course_of_a_training_that_diverged_has_no_end(at: int, tiny: Config) -> None:
+    before = judged(tiny, "alignment-grows", EIGENFUNCTIONS).numbers
+    lose("lenet", [50], at=at)
+    after = judged(tiny, "alignment-grows", EIGENFUNCTIONS).numbers
+    assert after["LeNet (2 of 4 trainings)"] == pytest.approx(before["LeNet"])
+
+
+def test_what_diverged_is_named_in_claims_about_other_tasks(tiny: Config) -> None:
+    lose("lenet", [60], family="nads")
+    falls = {"correlation": -0.1, "last": 0.5, "lowest": 900, "near": 0.2}
+    nads = judged(tiny, "accuracy-falls-to-chance", {"family": "nads"}, **falls)
+    assert nads.status == "not resolved"
+    assert "LeNet too few tasks finished" in nads.text
+    assert "LeNet, j = 60 no seed finished" in nads.text
+    lose("lenet", [1000], family="binary")
+    sizes = {"family": "binary", "models": ["mlp", "lenet"]}
+    for predicate, options in (("network-wins", {"lowest": 50}), ("gap-by-architecture", {})):
+        lost = judged(tiny, predicate, sizes, **options)
+        assert lost.status in ("not resolved", "not run") and "no seed finished" in lost.text
+    assert "LeNet (2 of 3 tasks)" in judged(tiny, "gap-grows", sizes).text
+    lose("narrow", [5, 20], family="width")
+    assert "MLP (1 of 3 tasks)" in judged(tiny, "closer-with-width", WIDTHS).text
+    lose("narrow", [100], family="width")
+    assert "MLP no seed finished" in judged(tiny, "closer-with-width", WIDTHS).text
 
 
 def test_an_arm_whose_worst_seed_diverged_gains_nothing_on_the_other(tiny: Config) -> None:

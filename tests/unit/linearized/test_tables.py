@@ -9,7 +9,7 @@ import pytest
 
 from firstorder.config import Config
 
-from .made_up import ARTEFACTS
+from .made_up import ARTEFACTS, lose
 from .publishing import draw
 from .small import with_study
 
@@ -58,6 +58,19 @@ def test_a_training_that_diverged_is_marked(tiny: Config, lost: tuple[int, ...],
     cell = made[at].iloc[0]
     assert str(cell["text"]).endswith(text) and cell["n"] == 2 - len(lost)
     assert made["text"].str.contains("diverged").sum() == 2  # and the excess over the larger class
+
+
+def test_the_spikes_of_networks_that_diverged_are_rows_too(tiny: Config) -> None:
+    before = pd.read_csv(draw(tiny, "table", "spikes")["csv"])
+    lose("lenet", [50], seeds="1")
+    lose("mlp", [2, 5, 10, 20, 50, 100])
+    made = pd.read_csv(draw(tiny, "table", "spikes")["csv"])
+    keys = ["section", "row", "column"]
+    assert made[keys].equals(before[keys])
+    assert (made.loc[made["section"].str.startswith("MLP"), "text"] == "diverged").all()
+    half = made[made["text"].str.endswith(", 1 of 2 diverged")]
+    assert set(half["section"]) == {"LeNet, train part", "LeNet, test part"}
+    assert set(half["row"]) == {50} and set(half["n"]) == {1}
 
 
 def test_the_table_of_directions_states_the_signal_of_its_tasks(made: Config) -> None:

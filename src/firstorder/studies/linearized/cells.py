@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ from firstorder.publish.registry import Results
 from firstorder.publish.statistics import Cell
 from firstorder.publish.statistics.bootstrap import Statistic
 from firstorder.studies.linearized import frames
-from firstorder.studies.linearized.grid import ROTATED
 
 
 class Name(NamedTuple):
@@ -26,28 +25,47 @@ class Name(NamedTuple):
     family: str
 
 
-Cells = dict[Name, Cell]
+class Cells(dict[Name, Cell]):
+    """The seeds that finished, by name; `tried` has all seeds of every name, finished or not."""
+
+    def __init__(
+        self, finished: Mapping[Name, Cell], tried: Mapping[Name, tuple[str, ...]]
+    ) -> None:
+        super().__init__(finished)
+        self.tried = dict(tried)
+
+    def where(self, keep: Callable[[Name], bool]) -> Cells:
+        """Those of some names."""
+        return Cells(
+            {name: cell for name, cell in self.items() if keep(name)},
+            {name: seeds for name, seeds in self.tried.items() if keep(name)},
+        )
 
 
 def correct(results: Results, *arms: str) -> Cells:
     """Which test examples every seed has right at the end of training: (seeds, examples).
 
-    Seeds that diverged are left out. Networks that share a model and seed are paired, and so are
-    test examples of one support.
+    Networks that share a model and seed are paired, and so are test examples of one support.
     """
     bits: dict[Name, dict[str, np.ndarray]] = {}
     supports: dict[Name, str] = {}
+    tried: dict[Name, tuple[str, ...]] = {}
     for run in results.spec["runs"]:
+        seed = _seed(run["model"], run["seed"])
         for arm in arms:
-            path = results.path(run["family"], run["model"], run["seed"], f"{arm}.npz")
-            for task, right in _unpacked(path).items():
+            file = f"{arm}.npz"
+            found = _unpacked(results.path(run["family"], run["model"], run["seed"], file))
+            for task in frames.trained_on(results, run["family"], file):
                 name = Name(run["label"], arm, task, run["family"])
-                bits.setdefault(name, {})[_seed(run["model"], run["seed"])] = right
-                supports[name] = run["support"]
-    return {
+                tried[name] = (*tried.get(name, ()), seed)
+                if task in found:
+                    bits.setdefault(name, {})[seed] = found[task]
+                    supports[name] = run["support"]
+    finished = {
         name: Cell(np.stack(list(found.values())), tuple(found), supports[name])
         for name, found in bits.items()
     }
+    return Cells(finished, tried)
 
 
 def _unpacked(path: str) -> dict[int, np.ndarray]:
@@ -65,16 +83,17 @@ def _unpacked(path: str) -> dict[int, np.ndarray]:
 def numbers(frame: pd.DataFrame, value: str) -> Cells:
     """A number of every seed: cells (seeds,) from rows of label, model, seed, task and family.
 
-    `arm` is a column of the frame, or empty. Rows without the number are left out.
+    `arm` is a column of the frame, or empty. A row without the number did not finish.
     """
-    known = frame[frame[value].notna()].assign(arm=frame.get("arm", ""))
-    cells = {}
-    for _, part in known.groupby(["label", "arm", "task", "family"], sort=False):
-        first = part.iloc[0]
+    finished, tried = {}, {}
+    named = frame.assign(arm=frame.get("arm", ""))
+    for _, part in named.groupby(["label", "arm", "task", "family"], sort=False):
+        first, known = part.iloc[0], part[part[value].notna()]
         name = Name(first["label"], first["arm"], int(first["task"]), first["family"])
-        seeds = (_seed(*each) for each in zip(part["model"], part["seed"], strict=True))
-        cells[name] = Cell(part[value].to_numpy(float), tuple(seeds))
-    return cells
+        tried[name] = _seeds(part)
+        if len(known):
+            finished[name] = Cell(known[value].to_numpy(float), _seeds(known))
+    return Cells(finished, tried)
 
 
 def over_majority(cells: Cells, tasks: pd.DataFrame) -> Cells:
@@ -93,16 +112,20 @@ def over_majority(cells: Cells, tasks: pd.DataFrame) -> Cells:
         shares = [larger.get((name.label, name.family, name.task, s)) for s in cell.seeds]
         if None not in shares:
             found[name] = Cell(cell.by_seed - np.array(shares, float), cell.seeds)
-    return found
+    return Cells(found, cells.tried)
+
+
+def _seeds(frame: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(_seed(*each) for each in zip(frame["model"], frame["seed"], strict=True))
 
 
 def _seed(model: str, seed: object) -> str:
     return f"{model} {seed}"
 
 
-def labels(cells: Iterable[Name]) -> list[str]:
+def labels(cells: Cells) -> list[str]:
     """The labels of the models, each once."""
-    return list(dict.fromkeys(name.label for name in cells))
+    return list(dict.fromkeys(name.label for name in cells.tried))
 
 
 def of(cells: Mapping[Name, Cell], label: str, arm: str) -> list[Name]:
@@ -111,10 +134,11 @@ def of(cells: Mapping[Name, Cell], label: str, arm: str) -> list[Name]:
     return sorted(own, key=lambda name: name.task)
 
 
-def tried(cells: Iterable[Name], label: str, arms: Sequence[str]) -> list[Name]:
-    """The cells of a model that stand for the tasks on which all of `arms` were trained."""
-    rotated = any(arm in ROTATED for arm in arms)
-    return [name for name in cells if name.label == label and (name.arm in ROTATED) == rotated]
+def tried(cells: Cells, label: str, *arms: str) -> set[tuple[str, int]]:
+    """Family and index of the tasks of a model on which all of `arms` were trained."""
+    own = [name for name in cells.tried if name.label == label]
+    each = ({(n.family, n.task) for n in own if n.arm == arm} for arm in arms)
+    return set.intersection(*each)
 
 
 def pairs(
@@ -126,9 +150,11 @@ def pairs(
     return [(a, b) for a, b in found if b and set(cells[a].seeds) & set(cells[b].seeds)]
 
 
-def on_common_seeds(cells: Mapping[Name, Cell], chosen: Sequence[tuple[Name, Name]]) -> Cells:
+def on_common_seeds(
+    cells: Mapping[Name, Cell], chosen: Sequence[tuple[Name, Name]]
+) -> dict[Name, Cell]:
     """Both cells of every pair, on the seeds that both have."""
-    found: Cells = {}
+    found: dict[Name, Cell] = {}
     for pair in chosen:
         first, second = (cells[name] for name in pair)
         common = [seed for seed in first.seeds if seed in second.seeds]
@@ -138,25 +164,12 @@ def on_common_seeds(cells: Mapping[Name, Cell], chosen: Sequence[tuple[Name, Nam
 
 def within(cells: Cells, low: float, high: float) -> Cells:
     """The cells of tasks from `low` to `high`."""
-    return {name: cell for name, cell in cells.items() if low <= name.task <= high}
+    return cells.where(lambda name: low <= name.task <= high)
 
 
 def gap(chosen: Sequence[tuple[Name, Name]]) -> Statistic:
     """Statistic: the mean over tasks of the first less the second."""
     return lambda means: np.mean([means[a] - means[b] for a, b in chosen], axis=0)
-
-
-def complete(results: Results, cells: Cells) -> Cells:
-    """The cells that have all seeds of their model and family."""
-    expected: dict[tuple[str, str], int] = {}
-    for run in results.spec["runs"]:
-        key = (run["label"], run["family"])
-        expected[key] = expected.get(key, 0) + 1
-    return {
-        name: cell
-        for name, cell in cells.items()
-        if len(cell.seeds) == expected[name.label, name.family]
-    }
 
 
 def all_examples(results: Results) -> int:

@@ -9,18 +9,21 @@ from firstorder.config import Range
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import average, effect, rank_correlation, resample
-from firstorder.publish.verdict import Effect, Verdict, not_run
+from firstorder.publish.verdict import Effect, Verdict, missing, not_run
 from firstorder.studies.linearized import cells as of_tasks
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.cells import all_examples, correct, labels
 from firstorder.studies.linearized.judging import (
     LINEAR,
+    LOST,
     POINTS,
     TOO_FEW,
     arm_correlations,
     for_each,
     gaps,
     index_correlations,
+    left,
+    or_lost,
     verdict,
 )
 from firstorder.studies.linearized.labels import ARMS, KINDS
@@ -137,10 +140,15 @@ def random_labels(results: Results, *, near: Share = 0.05) -> Verdict:
     drawn = resample(cells)
 
     def from_chance(label: str) -> Effect:
-        own = average(*of_tasks.of(cells, label, "random"))
+        names = of_tasks.of(cells, label, "random")
+        known = of_tasks.tried(cells, label, "random")
+        if not names:
+            return missing(LOST, label)
+        own = average(*names)
         return effect(
             drawn, lambda means: own(means) - 0.5, threshold=POINTS * near, direction="within",
-            scale=POINTS, unit="points", name=label,
+            scale=POINTS, unit="points",
+            name=label + left(len(names), len(known)),
         )  # fmt: skip
 
     return verdict(
@@ -177,13 +185,14 @@ def alignment_ranks(results: Results, *, correlation: Correlation = 0.8) -> Verd
     def ranked(arm: str, threshold: float) -> list[Effect]:
         effects = []
         for each in dict.fromkeys(architecture.values()):
-            names = [n for n in cells if n.arm == arm and architecture[n.label] == each]
-            effects.append(
-                rank_correlation(
-                    drawn, names, numbers=[ratio[n.label, n.family, n.task] for n in names],
-                    threshold=threshold, name=f"{ARMS[arm]} {each}", indices="sampled",
-                )
+            tried = [n for n in cells.tried if n.arm == arm and architecture[n.label] == each]
+            names = [n for n in tried if n in cells]
+            name = f"{ARMS[arm]} {each}"
+            found = rank_correlation(
+                drawn, names, numbers=[ratio[n.label, n.family, n.task] for n in names],
+                threshold=threshold, name=name + left(len(names), len(tried)), indices="sampled",
             )  # fmt: skip
+            effects.append(or_lost(found, name, len(names), len(tried)))
         return effects
 
     within = [
@@ -233,17 +242,18 @@ def reference_shape(
         for arm, value in zip(arms, values, strict=True)
         if tasks[0] <= task <= tasks[1]
     }
-    cells = {n: c for n, c in correct(results, *arms).items() if (n.arm, n.task) in known}
+    cells = correct(results, *arms).where(lambda name: (name.arm, name.task) in known)
     drawn = resample(cells)
     falls = []
     for label in labels(cells):
         for arm in arms:
             names = of_tasks.of(cells, label, arm)
+            tried = of_tasks.tried(cells, label, arm)
             found = rank_correlation(
                 drawn, names, numbers=[known[arm, name.task] for name in names],
-                threshold=correlation, name=ARMS[arm],
-            ) if names else None  # fmt: skip
-            falls += [found] if found else []
+                threshold=correlation, name=ARMS[arm] + left(len(names), len(tried)),
+            )  # fmt: skip
+            falls.append(or_lost(found, ARMS[arm], len(names), len(tried)))
     if not any(each.measured for each in falls):
         return not_run(TOO_FEW)
     above = gaps(drawn, cells, "linear", "network", 0.0)

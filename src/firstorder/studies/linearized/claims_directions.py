@@ -9,11 +9,13 @@ from firstorder.bounds import Correlation, Index, Positive, Share
 from firstorder.publish.measures import spearman
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import effect, resample
-from firstorder.publish.verdict import Effect, Verdict, not_run
+from firstorder.publish.verdict import Effect, Verdict, missing, not_run
 from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.cells import correct
 from firstorder.studies.linearized.directions import frequency
 from firstorder.studies.linearized.judging import (
+    FEW_LEFT,
+    LOST,
     POINTS,
     TOO_FEW,
     index_correlations,
@@ -30,13 +32,16 @@ def _directions(results: Results, arm: str, **options: float | None) -> Verdict:
     share, near = _share(results, int(options["of"] or 1)), POINTS * float(options["near"] or 0)
     first, last = options["first"], options["last"]
     ends: list[Effect] = []
-    for name in cells:
+    for name in cells.tried:
         known = {
             "first": first if name.task == 1 else None,
             "last": last if name.task >= round(share * float(options["lowest"] or 0)) else None,
         }
         for end in known.values():
-            if end is not None:
+            said = f"{name.label}, j = {name.task}"
+            if end is not None and name not in cells:
+                ends.append(missing(LOST, said))
+            elif end is not None:
                 off = effect(
                     drawn,
                     lambda means, name=name, end=end: means[name] - end,  # type: ignore[misc]
@@ -44,11 +49,12 @@ def _directions(results: Results, arm: str, **options: float | None) -> Verdict:
                     direction="within",
                     scale=POINTS,
                     unit="points",
-                    name=f"{name.label}, j = {name.task}, from {POINTS * end:.0f} %",
+                    name=f"{said}, from {POINTS * end:.0f} %",
                 )
                 ends.append(off)
     lacks = [at for at, end in (("first", first), ("last", last)) if end is not None]
-    if not any(each.measured for each in falls) or (lacks and not ends):
+    enough = any(each.measured or each.note in (LOST, FEW_LEFT) for each in falls)
+    if not enough or (lacks and not ends):
         return not_run(TOO_FEW)
     return verdict("Spearman's correlation of index and test accuracy, and ends", [*falls, *ends])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,25 +10,27 @@ import numpy as np
 from firstorder.bounds import Index
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Resampled, effect, resample
-from firstorder.publish.verdict import Effect, Verdict, not_run
-from firstorder.studies.linearized import cells as of_tasks
-from firstorder.studies.linearized.cells import Cells, Name, correct, gap, labels
+from firstorder.publish.verdict import Effect, Verdict, missing, not_run
+from firstorder.studies.linearized.cells import Cells, Name, correct, gap, labels, tried, within
 from firstorder.studies.linearized.cells import pairs as paired
-from firstorder.studies.linearized.judging import LINEAR, POINTS, for_each, gaps, verdict
+from firstorder.studies.linearized.judging import (
+    FEW_LEFT,
+    LINEAR,
+    LOST,
+    POINTS,
+    for_each,
+    gaps,
+    left,
+    on_pairs,
+    verdict,
+)
 
 ENOUGH = "No training set of {:,} examples is run at this scale."
 
 
-def _by_size(results: Results) -> tuple[Cells, Resampled]:
-    """Networks and linearizations on labelled images, and their draws."""
-    cells = of_tasks.complete(results, correct(results, "network", *LINEAR))
-    return cells, resample(cells)
-
-
-def _largest(cells: Cells, label: str, lowest: int = 0) -> int | None:
-    """The largest training set of a model, from `lowest` examples on."""
-    sizes = [name.task for name in of_tasks.of(cells, label, "network") if name.task >= lowest]
-    return max(sizes, default=None)
+def _sizes(cells: Cells, label: str) -> set[int]:
+    """The sizes of the training sets of a model."""
+    return {size for _, size in tried(cells, label, "network")}
 
 
 @claim("network-wins", reads=("network.npz", "linear.npz", "converged.npz", "ridge.npz"))
@@ -36,22 +39,16 @@ def network_wins(results: Results, *, lowest: Index = 10_000) -> Verdict:
 
     Enough: `lowest` training examples. The linearization is the converged one.
     """
-    cells, drawn = _by_size(results)
-
-    def ahead(arm: str, threshold: float) -> list[Effect]:
-        return [
-            each
-            for label in labels(cells)
-            if (size := _largest(cells, label, lowest)) is not None
-            for each in gaps(drawn, {n: c for n, c in cells.items() if n.label == label},
-                              "network", arm, threshold, size)
-        ]  # fmt: skip
+    cells = correct(results, "network", *LINEAR)
+    most = {label: max(_sizes(cells, label)) for label in labels(cells)}
+    cells = cells.where(lambda name: name.task == most[name.label] and name.task >= lowest)
+    ahead = partial(gaps, resample(cells), cells, "network")
 
     return verdict(
         "With the most training examples the network is ahead of the converged linearization by",
         ahead("converged", 0.0),
-        beside=[("Of the recipe's by", ahead("linear", float("nan"))),
-                ("Of ridge regression by", ahead("ridge", float("nan")))],
+        beside=[("Of the recipe's by", ahead("linear")),
+                ("Of ridge regression by", ahead("ridge"))],
         lacking=ENOUGH.format(lowest),
     )  # fmt: skip
 
@@ -62,12 +59,18 @@ def gap_grows(results: Results) -> Verdict:
 
     Slope of the gap against the logarithm (base 10) of the training-set size, by model.
     """
-    cells, drawn = _by_size(results)
+    cells = correct(results, "network", *LINEAR)
+    drawn = resample(cells)
 
     def slopes(arm: str, threshold: float) -> list[Effect]:
         def of_model(label: str) -> Effect | None:
-            pairs = paired(cells, label, "network", arm)
-            return _slope(drawn, label, pairs, threshold) if len(pairs) >= 2 else None
+            known, pairs = tried(cells, label, "network", arm), paired(cells, label, "network", arm)
+            if len(pairs) < 2:
+                lost = FEW_LEFT if pairs else LOST
+                return missing(lost, label) if len(known) >= 2 else None
+            own, said = on_pairs(drawn, cells, pairs)
+            said += left(len(pairs), len(known))
+            return _slope(own, label + said, pairs, threshold)
 
         return for_each(cells, of_model)
 
@@ -80,9 +83,7 @@ def gap_grows(results: Results) -> Verdict:
     )  # fmt: skip
 
 
-def _slope(
-    drawn: Resampled, label: str, pairs: list[tuple[Name, Name]], threshold: float
-) -> Effect:
+def _slope(drawn: Resampled, name: str, pairs: list[tuple[Name, Name]], threshold: float) -> Effect:
     """Least-squares slope of a gap against the logarithm (base 10) of the training-set size."""
     place = np.log10([float(name.task) for name, _ in pairs])
     weights = (place - place.mean()) / np.square(place - place.mean()).sum()
@@ -93,7 +94,7 @@ def _slope(
         threshold=threshold,
         scale=POINTS,
         unit="points",
-        name=label,
+        name=name,
     )  # fmt: skip
 
 
@@ -103,37 +104,44 @@ def gap_by_architecture(results: Results) -> Verdict:
 
     On the largest training set that all of them have; the linearization is the converged one.
     """
-    cells, drawn = _by_size(results)
+    cells = correct(results, "network", *LINEAR)
     order = [row["label"] for row in results.spec["models"]]
     present = [label for label in order if label in labels(cells)]
-    sizes = [{name.task for name in of_tasks.of(cells, label, "network")} for label in present]
+    sizes = [_sizes(cells, label) for label in present]
     common = set.intersection(*sizes) if sizes else set()
     if len(present) < 2 or not common:
         return not_run("Fewer than two architectures are run on the same number of examples.")
     size = max(common)
+    cells = within(cells, size, size)
+    drawn = resample(cells)
 
     def steps(arm: str, threshold: float) -> list[Effect]:
-        at = {label: [pair for pair in paired(cells, label, "network", arm)
-                      if pair[0].task == size] for label in present}  # fmt: skip
-        return [
-            effect(
-                drawn,
-                lambda means, a=a, b=b: gap(at[b])(means) - gap(at[a])(means),  # type: ignore[misc]
-                threshold=threshold,
-                scale=POINTS,
-                unit="points",
-                name=f"from {a} to {b}",
+        at = {label: paired(cells, label, "network", arm) for label in present}
+        effects = []
+        for a, b in pairwise(present):
+            name = f"from {a} to {b}"
+            if not (at[a] and at[b]):
+                effects.append(missing(LOST, name))
+                continue
+            own, said = on_pairs(drawn, cells, [*at[a], *at[b]])
+            effects.append(
+                effect(
+                    own,
+                    lambda means, a=a, b=b: gap(at[b])(means) - gap(at[a])(means),  # type: ignore[misc]
+                    threshold=threshold,
+                    scale=POINTS,
+                    unit="points",
+                    name=name + said,
+                )
             )
-            for a, b in pairwise(present)
-            if at[a] and at[b]
-        ]
+        return effects
 
     return verdict(
         f"With {size:,} training examples the network's lead over the converged linearization "
         "grows",
         steps("converged", 0.0),
         beside=[("Over the recipe's", steps("linear", float("nan"))),
-                ("The lead itself", gaps(drawn, cells, "network", "converged", task=size))],
+                ("The lead itself", gaps(drawn, cells, "network", "converged"))],
     )  # fmt: skip
 
 

@@ -16,9 +16,23 @@ from firstorder.studies.linearized.spikes import spikes
 
 
 def _spikes(results: Results, part: str, tasks: tuple[int, int]) -> pd.DataFrame:
-    """The spikes of a part, seed by seed, for trained indices within `tasks`."""
-    found = spikes(frames.of_file(results, "alignment.csv"))
+    """The spikes of a part, seed by seed, for trained indices within `tasks`.
+
+    Networks that diverged are rows without numbers.
+    """
+    alignment = frames.of_file(results, "alignment.csv")
+    lost = frames.without_alignment(results, alignment)
+    found = pd.concat([spikes(alignment), lost.assign(part=part)], ignore_index=True)
     return found[(found["part"] == part) & found["task"].between(*tasks)]
+
+
+def _extreme(found: pd.DataFrame, value: str, said: str, *, largest: bool = False) -> str:
+    """` (least: 1.3, LeNet, j = 3)`; empty where no training finished."""
+    known = found.dropna(subset=[value]).sort_values(value, ascending=not largest)
+    if known.empty:
+        return ""
+    row = known.to_dict("records")[0]
+    return f" ({said.format(row[value])}, {row['label']}, j = {row['task']:.0f})"
 
 
 @claim("spike", reads=("alignment.csv",))
@@ -36,10 +50,9 @@ def spike(
     found = _spikes(results, part, tasks)
     if found.empty:
         return not_run(NO_TASKS)
-    low = found.sort_values("excess").to_dict("records")[0]
     return verdict(
-        f"On the {part} part the alignment at the trained index grows, over neighbours' (least: "
-        f"{low['excess']:.1f}, {low['label']}, j = {low['task']:.0f})",
+        f"On the {part} part the alignment at the trained index grows, over neighbours'"
+        + _extreme(found, "excess", "least: {:.1f}"),
         model_means(found, "excess", least, logarithmic=True, unit="times"),
         beside=[
             ("Over an affine fit", model_means(found, "affine", logarithmic=True, unit="times"))
@@ -97,10 +110,9 @@ def one_axis(
     found = _spikes(results, part, tasks)
     if found.empty:
         return not_run(NO_TASKS)
-    worst = found.sort_values("rank").to_dict("records")[-1]
     return verdict(
-        "Rank of the trained index among the initial eigenfunctions, in the trained kernel (last: "
-        f"{worst['rank']:.0f}, {worst['label']}, j = {worst['task']:.0f})",
+        "Rank of the trained index among the initial eigenfunctions, in the trained kernel"
+        + _extreme(found, "rank", "last: {:.0f}", largest=True),
         # A rank of exactly the limit is within it.
         model_means(found, "rank", rank + 0.5, "below"),
         beside=[
@@ -128,7 +140,8 @@ def order_kept(
     high = found[found["task"] >= lowest]
     if high.empty:
         return not_run(NO_TASKS)
-    high = high.assign(largest=1.0 * (high["argmax"] == high["task"]))
+    largest = 1.0 * (high["argmax"] == high["task"])
+    high = high.assign(largest=largest.where(high["argmax"].notna()))
     return verdict(
         "Spearman's correlation of the alignments before and after training, the trained index "
         "left out, then the share of trainings in which that grows most",
@@ -153,11 +166,13 @@ def alignment_grows(
     if evolution.empty:
         return not_run(NO_TASKS)
     keys = ["model", "label", "seed", "family", "task"]
-    rows = [
-        {**dict(zip(keys, key, strict=True)), **_course(line.sort_values("epoch"))}
-        for key, line in evolution.groupby(keys, sort=False)
-    ]
-    found = pd.DataFrame(rows)
+    rows = []
+    for key, line in evolution.groupby(keys, sort=False):
+        row = dict(zip(keys, key, strict=True))
+        epochs = frames.family_facts(results, str(row["family"]))["epochs"]
+        diverged = line["epoch"].max() < epochs
+        rows.append(row if diverged else {**row, **_course(line.sort_values("epoch"))})
+    found = pd.DataFrame(rows, columns=[*keys, "end", "half", "peak", "when"])
     return verdict(
         "Growth of alignment over trace on the training part, at the end, then the part of the "
         "epochs that half of it takes",
@@ -208,6 +223,7 @@ def energy_concentrates(
     table = energy.pivot_table(
         index=[*keys, "components"], columns="moment", values="energy", aggfunc="mean"
     )
+    table = table.reindex(columns=["init", "end"])  # no training may have come to the end
     risen = (table["end"] - table["init"]).rename("rise").groupby(level=keys, sort=False).max()
     return verdict(
         f"In at most {components} leading eigenvectors the share of the target's energy rises by",

@@ -8,10 +8,10 @@ import numpy as np
 
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Resampled, effect, resample
-from firstorder.publish.verdict import Effect, Verdict
-from firstorder.studies.linearized.cells import Cells, Name, correct, labels
+from firstorder.publish.verdict import Effect, Verdict, missing
+from firstorder.studies.linearized.cells import Cells, Name, correct, labels, tried
 from firstorder.studies.linearized.cells import pairs as paired
-from firstorder.studies.linearized.judging import POINTS, on_pairs, verdict
+from firstorder.studies.linearized.judging import LOST, POINTS, left, on_pairs, verdict
 
 
 @claim("closer-with-width", reads=("network.npz", "linear.npz", "converged.npz"))
@@ -31,11 +31,16 @@ def closer_with_width(results: Results) -> Verdict:
                 {pair[0].task: pair for pair in paired(cells, label, "network", arm)}
                 for label in (last, first)
             )
+            known = {t for _, t in tried(cells, last, "network", arm)}
+            known &= {t for _, t in tried(cells, first, "network", arm)}
             common = sorted(set(near) & set(far))
-            if common:
-                both = [*(near[t] for t in common), *(far[t] for t in common)]
-                own, said = on_pairs(drawn, cells, both)
-                effects.append(_change(own, near, far, common, threshold, architecture + said))
+            if not common:
+                effects += [missing(LOST, architecture)] * bool(known)
+                continue
+            both = [*(near[t] for t in common), *(far[t] for t in common)]
+            own, said = on_pairs(drawn, cells, both)
+            said += left(len(common), len(known))
+            effects.append(_change(own, near, far, common, threshold, architecture + said))
         return effects
 
     return verdict(

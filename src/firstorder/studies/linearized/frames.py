@@ -15,7 +15,9 @@ from firstorder.arrays import read as read_arrays
 from firstorder.publish.measures import over_seeds
 from firstorder.publish.reading import broken, keyed, read_csv, read_json
 from firstorder.publish.registry import Results
+from firstorder.studies.linearized.grid import TRAINED
 
+KEYS = ["model", "label", "support", "seed", "family"]
 COLUMNS = {
     "alignment.csv": ("task", "k", "part", "initial", "trained"),
     "evolution.csv": ("family", "task", "epoch", "part", "alignment", "trace", "relative"),
@@ -101,6 +103,27 @@ def arrays(
     """Keys and named arrays of an npz file (spectrum.npz, nads.npz) of every selected run."""
     for run in _rows(results):
         yield run, read_arrays(_path(results, run, name), *names)
+
+
+def trained_on(results: Results, family: str, name: str) -> list[int]:
+    """The tasks of a family that a file has, but for those that diverged."""
+    (kind,) = (kind for kind, names in TRAINED.items() if name in names)
+    tasks: list[int] = family_facts(results, family)[kind]
+    return tasks
+
+
+def without_alignment(results: Results, alignment: pd.DataFrame) -> pd.DataFrame:
+    """Keys and task of every training of which `alignment` has no row: its network diverged."""
+    rows = [
+        {**run, "task": task}
+        for run in _rows(results)
+        if family_facts(results, run["family"])["kind"] == "eigenfunctions"
+        for task in trained_on(results, run["family"], "alignment.csv")
+    ]
+    keys = ["model", "seed", "family", "task"]
+    there = set(alignment[keys].itertuples(index=False, name=None)) if len(alignment) else set()
+    lost = [row for row in rows if tuple(row[key] for key in keys) not in there]
+    return pd.DataFrame(lost, columns=[*KEYS, "task"])
 
 
 def family_facts(results: Results, family: str) -> dict[str, Any]:

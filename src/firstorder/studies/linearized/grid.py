@@ -48,6 +48,12 @@ FILES = {
 """The files that each step writes, for every key the same."""
 WATCHED = {"evolution.csv", "energy.csv"}
 """Those of them that say nothing where no task of a family is watched."""
+TRAINED = {
+    "tasks": {*_of_arms("network", "linear", "linear0", "converged", "converged0", "ridge")},
+    "rotated": {*FILES["rotate"]},
+    "watch": {*_of_arms("random"), *WATCHED},
+}
+"""The tasks of a family, and the files that have all of them but for those that diverged."""
 OF_SPECTRUM = {"eigenfunctions": "spectrum.npz", "inductive": "inductive.npz"}
 """The kinds of tasks that are signs of eigenfunctions, and the file of `decompose` with these."""
 OF_A_START = ("compute_kernel", "decompose")
@@ -107,9 +113,9 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """The runs of a selection, with what is known of their families and models.
 
     `Selected.spec` has `runs` and `baselines` (rows of model, label, support, seed, family),
-    `families` (name -> kind, train, test, and the signal of `nads`) and `models` (rows of model,
-    label, architecture, in the order of the study). `Selected.files` names a file of a run
-    `FAMILY/MODEL/SEED/NAME`.
+    `families` (name -> kind, train, test, the tasks that the files read have, the epochs of watched
+    ones, and the signal of `nads`) and `models` (rows of model, label, architecture, in the order
+    of the study). `Selected.files` names a file of a run `FAMILY/MODEL/SEED/NAME`.
     """
     if selection.family is None:
         return Selected()
@@ -129,7 +135,7 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
         spec={
             "runs": [_row(config, run) for run in own],
             "baselines": [_row(config, run) for run in others],
-            "families": {name: _family_facts(config, name) for name in families},
+            "families": {name: _family_facts(config, name, reads) for name in families},
             "models": _model_facts(config, {run.model for run in (*own, *others)}),
         },
         files={
@@ -151,14 +157,18 @@ def _row(config: Config, run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _family_facts(config: Config, name: str) -> dict[str, Any]:
-    """Kind of the tasks of a family, and how many examples it has."""
+def _family_facts(config: Config, name: str, reads: tuple[str, ...]) -> dict[str, Any]:
+    """Kind of the tasks of a family, how many examples it has, and what the files read have."""
     scale = scale_of(config)
     family = scale.families[name]
     source = scale.supports[family.support] if family.support else family.directions
     facts: dict[str, Any] = {"kind": family.kind, "train": source.train, "test": source.test}
     if isinstance(source, Directions):
         facts |= source.model_dump(include={"amplitude", "epsilon", "sigma"})
+    known = {**dict(family), "rotated": family.rotated or family.tasks}
+    facts |= {kind: list(known[kind]) for kind, names in TRAINED.items() if names & set(reads)}
+    if WATCHED & set(reads):
+        facts["epochs"] = config.recipes[family.recipe].epochs
     return facts
 
 

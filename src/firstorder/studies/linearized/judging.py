@@ -36,7 +36,7 @@ LINEAR = ("linear", "converged", "ridge")
 """The linearization: trained by the recipe, converged, and ridge regression."""
 TOO_FEW = "Too few tasks are run at this scale for a rank correlation; six are needed."
 LOST, FEW_LEFT = "no seed finished", "too few tasks finished"
-"""The notes of an effect for which an arm was trained, and is missing on all tasks, or too many."""
+"""The notes of an effect of which all trainings diverged, or too many."""
 NO_TASKS = "No eigenfunction task within the claim's range of indices is run at this scale."
 
 
@@ -58,8 +58,10 @@ def verdict(
     lacking : what to say where none was measured; by default the note of the first effect.
     """
     known = [each for each in effects if each.measured or each.note in (LOST, FEW_LEFT)]
-    if not any(effect.measured for effect in known):
+    if not known:
         return not_run(lacking or _note(effects))
+    if not any(effect.measured for effect in known):
+        return not_run(f"{what}: {listed(known)}.")
     if len(known) == 1:
         found = judge(known[0], ": ".join(part for part in (what, known[0].name) if part))
     else:
@@ -91,21 +93,17 @@ def index_correlations(
     cells: Cells,
     arm: str,
     threshold: float = float("nan"),
-    direction: str = "above",
+    direction: Direction = "above",
 ) -> list[Effect]:
     """Spearman's correlation of an arm's cells with the index of the task, by model."""
     effects = []
     for label in labels(cells):
-        names = of(cells, label, arm)
-        if not names:
-            effects.append(missing(LOST, label))
-            continue
-        lost = _of_tasks(cells, label, [arm], names)
+        names, known = of(cells, label, arm), tried(cells, label, arm)
         found = rank_correlation(
             drawn, names, numbers=[name.task for name in names], threshold=threshold,
-            direction=direction, name=label + lost,  # type: ignore[arg-type]
+            direction=direction, name=label + left(len(names), len(known)),
         )  # fmt: skip
-        effects.append(found if found.measured or not lost else missing(FEW_LEFT, label))
+        effects.append(or_lost(found, label, len(names), len(known)))
     return effects
 
 
@@ -120,19 +118,23 @@ def on_pairs(
     if any(common[name].seeds != cells[name].seeds for name in common):
         drawn = resample(common)
     lost = []
-    for name, _ in chosen:
-        own = [cells[n].seeds for n in cells if (n.label, n.family) == (name.label, name.family)]
-        known, every = len(common[name].seeds), len(set().union(*own))
+    for name in common:
+        known, every = len(common[name].seeds), len(cells.tried[name])
         lost.append((known - every, f" ({known} of {every} seeds finished)"))
     least, said = min(lost)
     return drawn, said if least else ""
 
 
-def _of_tasks(cells: Cells, label: str, arms: Sequence[str], used: Sequence[Name]) -> str:
-    """` (2 of 4 tasks)`, where an arm lost others in all seeds; empty where it lost none."""
-    known = {(name.family, name.task) for name in tried(cells, label, arms)}
-    count = len({(name.family, name.task) for name in used})
-    return f" ({count} of {len(known)} tasks)" if count < len(known) else ""
+def left(finished: int, tried: int, what: str = "tasks") -> str:
+    """` (2 of 4 tasks)`, where the others were lost; empty where none was."""
+    return f" ({finished} of {tried} {what})" if finished < tried else ""
+
+
+def or_lost(found: Effect, name: str, finished: int, tried: int) -> Effect:
+    """An effect, or that of `name` where it could not be measured for what was lost."""
+    if found.measured or finished == tried:
+        return found
+    return missing(FEW_LEFT if finished else LOST, name)
 
 
 def arm_correlations(
@@ -142,16 +144,13 @@ def arm_correlations(
     effects = []
     for label in labels(cells):
         both = pairs(cells, label, first, second)
-        if not both:
-            effects.append(missing(LOST, label))
-            continue
-        own, said = on_pairs(drawn, cells, both)
-        names = [a for a, _ in both]
-        lost = _of_tasks(cells, label, [first, second], names)
+        known = tried(cells, label, first, second)
+        own, said = on_pairs(drawn, cells, both) if both else (drawn, "")
         found = rank_correlation(
-            own, names, cells=[b for _, b in both], threshold=threshold, name=label + said + lost
-        )
-        effects.append(found if found.measured or not lost else missing(FEW_LEFT, label))
+            own, [a for a, _ in both], cells=[b for _, b in both], threshold=threshold,
+            name=label + said + left(len(both), len(known)),
+        )  # fmt: skip
+        effects.append(or_lost(found, label, len(both), len(known)))
     return effects
 
 
@@ -161,29 +160,25 @@ def gaps(
     first: str,
     second: str,
     threshold: float = float("nan"),
-    task: int | None = None,
 ) -> list[Effect]:
-    """Test accuracy of one arm less another's by model, in points: mean over tasks, or on one.
+    """Test accuracy of one arm less another's by model, in points: the mean over tasks.
 
     Over the seeds that both arms have.
     """
     effects = []
     for label in labels(cells):
-        chosen = [
-            pair for pair in pairs(cells, label, first, second) if task in (None, pair[0].task)
-        ]
-        if not chosen:
-            effects += [missing(LOST, label)] * (task is None)
-            continue
-        own, said = on_pairs(drawn, cells, chosen)
-        if task is None:
-            said += _of_tasks(cells, label, [first, second], [name for name, _ in chosen])
-        effects.append(
-            effect(
-                own, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
-                name=label + said,
-            )
-        )  # fmt: skip
+        known, chosen = tried(cells, label, first, second), pairs(cells, label, first, second)
+        if known and not chosen:
+            effects.append(missing(LOST, label))
+        elif chosen:
+            own, said = on_pairs(drawn, cells, chosen)
+            said += left(len(chosen), len(known))
+            effects.append(
+                effect(
+                    own, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
+                    name=label + said,
+                )
+            )  # fmt: skip
     return effects
 
 
@@ -200,18 +195,32 @@ def model_means(
 ) -> list[Effect]:
     """The mean over tasks and seeds by model, its interval over seeds.
 
-    `logarithmic`: the geometric mean, of a factor. `limits`: between which the mean can lie.
+    A row without the value is a training that was lost. `logarithmic`: the geometric mean, of a
+    factor. `limits`: between which the mean can lie.
     """
     if frame.empty:
         return []
-    chosen = frame.assign(number=np.log(frame[value]) if logarithmic else frame[value])
+    known = frame[value].astype(float)  # of what was lost alone, they are objects
+    chosen = frame.assign(number=np.log(known) if logarithmic else known)
     cells = numbers(chosen, "number")
     drawn = resample(cells)
     mean = geometric if logarithmic else average
-    return [
-        effect(
-            drawn, mean(*of(cells, label, "")), threshold=threshold, direction=direction,
-            scale=scale, limits=limits, unit=unit, name=label,
-        )
-        for label in labels(cells)
-    ]  # fmt: skip
+    effects = []
+    for label in labels(cells):
+        names = of(cells, label, "")
+        if not names:
+            effects.append(missing(LOST, label))
+            continue
+        said = of_trainings(chosen.loc[chosen["label"] == label, "number"])
+        effects.append(
+            effect(
+                drawn, mean(*names), threshold=threshold, direction=direction, scale=scale,
+                limits=limits, unit=unit, name=label + said,
+            )
+        )  # fmt: skip
+    return effects
+
+
+def of_trainings(values: pd.Series) -> str:
+    """` (7 of 8 trainings)`, where values are missing; empty where none is."""
+    return left(int(values.count()), len(values), "trainings")

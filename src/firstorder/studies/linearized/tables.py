@@ -127,8 +127,15 @@ def eigenfunctions(results: Results) -> Table:
 def spikes(results: Results) -> Table:
     """How far the trained kernel turned towards its task: spike, rank and order, by part."""
     said = {"excess": "over neighbours", "affine": "over the fit", "order": "Spearman, k ≠ j"}
-    found = measured(frames.of_file(results, "alignment.csv"))
-    found = found[found["part"] != "all"]
+    alignment = frames.of_file(results, "alignment.csv")
+    lost = frames.without_alignment(results, alignment)
+    found = pd.concat(
+        [measured(alignment), *(lost.assign(part=part) for part in ("train", "test"))]
+    )
+    order = frames.model_order(results)
+    found = found[found["part"] != "all"].sort_values(
+        ["model", "task"], key=lambda each: each.replace(order), kind="stable"
+    )
     rows: list[dict[str, Any]] = []
     for (label, part, task), cell in found.groupby(["label", "part", "task"], sort=False):
         base = {
@@ -142,6 +149,7 @@ def spikes(results: Results) -> Table:
             ("excess", 2), ("affine", 2), ("rank", 1), ("order", 3), ("scale", 1),
         ):  # fmt: skip
             mean, std, n = spread(cell[name])
+            text = plus_minus(mean, np.nan if n < 2 else std, digits)
             rows.append(
                 {
                     **base,
@@ -149,7 +157,7 @@ def spikes(results: Results) -> Table:
                     "mean": mean,
                     "std": std,
                     "n": n,
-                    "text": plus_minus(mean, np.nan if n < 2 else std, digits),
+                    "text": _marked(text, cell[name]),
                 }
             )
     note = (
@@ -157,10 +165,6 @@ def spikes(results: Results) -> Table:
         "half to twice it, and over a fit of A_T = s A_0 + c to all others; rank: of the trained "
         "index in the trained kernel; scale: the median growth."
     )
-    if not rows:
-        lost = "every network diverged"
-        rows = [{"section": "", "row": "", "corner": "", "column": "", "text": lost, "best": False,
-                 "mean": np.nan, "std": np.nan, "n": 0}]  # fmt: skip
     return Table(pd.DataFrame(rows), (SPREAD, note))
 
 
