@@ -172,3 +172,19 @@ def test_a_tick_in_percent_is_not_rounded_to_another_number(high: float, labels:
     axes.set_xticks([high * quarter / 4 for quarter in range(5)])
     axes.figure.canvas.draw()
     assert [each.get_text() for each in axes.get_xticklabels()] == labels
+
+
+def test_an_axis_of_indices_names_its_ends_and_powers_of_ten_before_others() -> None:
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    drawn = {}
+    for columns in (1, 2, 4):
+        figure, axes = style.panels(1, columns)
+        axes[0, 0].plot(ticks, ticks)
+        style.log_index(axes[0, 0], ticks)
+        style.lay_out(figure)
+        labels = [each for each in axes[0, 0].get_xticklabels() if each.get_text()]
+        boxes = [each.get_window_extent() for each in labels]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+        drawn[columns] = {int(each.get_text()) for each in labels}
+    assert drawn[1] == set(ticks)
+    assert drawn[2] > drawn[4] == {1, 10, 100, 1000}

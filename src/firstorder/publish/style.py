@@ -281,23 +281,31 @@ def spanning(axes: Axes, values: Iterable[float]) -> bool:
     return True
 
 
+def _power_of_ten(count: int) -> bool:
+    return str(count).rstrip("0") == "1"
+
+
 def log_index(axes: Axes, ticks: Iterable[int]) -> None:
     """A logarithmic axis of indices or sizes, ticks at the values that were run.
 
-    Of two whose labels would touch, the first has one.
+    Of two whose labels would touch one has it: the ends before powers of ten, these before others.
     """
     axes.set_xscale("log")
     values = sorted(set(ticks))
+    ends = (values[0], values[-1])
     inches = axes.get_window_extent().width / axes.figure.dpi
     decade = 0.9 * inches / max(1.0, np.log10(values[-1] / values[0]))
     digit = 0.65 * TICK_POINTS / 72
+
+    def apart(one: int, other: int) -> bool:
+        characters = 1 + (len(str(one)) + len(str(other))) / 2
+        return bool(abs(np.log10(one / other)) * decade >= characters * digit)
+
     kept: list[int] = []
-    for tick in values:
-        if kept:
-            characters = 1 + (len(str(tick)) + len(str(kept[-1]))) / 2
-            if np.log10(tick / kept[-1]) * decade < characters * digit:
-                continue
-        kept.append(tick)
+    for tick in sorted(values, key=lambda tick: (tick not in ends, not _power_of_ten(tick))):
+        if all(apart(tick, other) for other in kept):
+            kept.append(tick)
+    kept.sort()
     axes.set_xticks(kept, [str(tick) for tick in kept])
     axes.xaxis.set_minor_locator(NullLocator())
 
