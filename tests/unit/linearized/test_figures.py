@@ -120,6 +120,23 @@ def test_losses_of_all_models_have_one_kind_of_axis(made: Config) -> None:
     assert len({axes.get_yscale() for axes in drawing.figure.axes[::3]}) == 1
 
 
+def test_the_legend_of_training_metrics_names_every_look_once(made: Config) -> None:
+    entry = ARTEFACTS["training-metrics"]
+    found = results(made, "figure", entry["draw"], entry["select"])
+    with style.house():
+        drawing = figures_accuracy.training_metrics(found, epochs=(2, 5, 10))
+    named: dict[tuple[str, ...], set[str]] = {}
+    for axes in drawing.figure.axes:
+        for line in axes.lines:
+            if line.get_markerfacecolor() != "none":  # open marks: not reached
+                look = (line.get_color(), line.get_marker(), str(line._dash_pattern))
+                named.setdefault(look, set()).add(str(line.get_label()))
+    assert all(len(labels) == 1 for labels in named.values())
+    legend = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert sorted(legend) == sorted(label for labels in named.values() for label in labels)
+    assert {"network", "linearization", "network, 2 epochs"} <= set(legend)
+
+
 def test_alignment_is_correlated_over_tasks_and_not_over_their_seeds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -135,7 +135,7 @@ def training_metrics(results: Results, *, epochs: Some[Index] = (5, 15, 50)) -> 
         style.spanning(row[0], loss["mean"])  # of all rows: one axis for all models
         _steps(row[1], steps[steps["label"] == label])
         for arm, line in distance[distance["label"] == label].groupby("arm", sort=False):
-            row[2].plot(line["task"], line["mean"], **LOOKS[str(arm)].points)
+            row[2].plot(line["task"], line["mean"], label=ARMS[str(arm)], **LOOKS[str(arm)].points)
         row[2].set_ylabel("Squared distance")
         style.log_values(row[2])
         row[0].set_ylabel(f"{label}\nTraining loss")
@@ -153,16 +153,19 @@ def training_metrics(results: Results, *, epochs: Some[Index] = (5, 15, 50)) -> 
     return Drawing(figure, data)
 
 
+EPOCH_MARKERS = style.MARKERS[2:]
+"""Of losses after some epochs: the first two are those of network and linearization as a whole."""
+
+
 def _early_losses(axes: Axes, losses: pd.DataFrame, epochs: list[int]) -> None:
     for (arm, epoch), line in losses.groupby(["arm", "epoch"], sort=False):
-        look = LOOKS[str(arm)]
-        dashes = style.LINES[epochs.index(line["epoch"].iloc[0]) % len(style.LINES)]
+        place = epochs.index(line["epoch"].iloc[0])
         axes.plot(
             line["task"],
             line["mean"],
-            color=look.color,
-            marker=look.marker,
-            linestyle=dashes,
+            color=LOOKS[str(arm)].color,
+            marker=EPOCH_MARKERS[place % len(EPOCH_MARKERS)],
+            linestyle=style.LINES[place % len(style.LINES)],
             label=f"{ARMS[str(arm)]}, {epoch} epochs",
         )
 
@@ -175,7 +178,7 @@ def _steps(axes: Axes, steps: pd.DataFrame) -> None:
     arms = list(steps["arm"].unique())
     for arm, line in steps.groupby("arm", sort=False):
         look, reached = LOOKS[str(arm)], line["mean"].notna()
-        axes.plot(line["task"], line["mean"], **look.points)
+        axes.plot(line["task"], line["mean"], label=ARMS[str(arm)], **look.points)
         never = line["task"][~reached]
         if never.empty:
             continue
