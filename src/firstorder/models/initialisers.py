@@ -1,4 +1,4 @@
-"""How weights are drawn: both papers' initialisers, from an explicit generator.
+"""How weights are drawn: the papers' initialisers, from an explicit generator.
 
 `kaiming`      the code of arXiv:2605.20347's peers: convolutions kaiming-uniform (fan-in, ReLU),
                linear layers xavier-uniform, biases torch's default U(-1/sqrt(fan_in), ...).
