@@ -15,7 +15,8 @@ from firstorder.data.noise import realised_matrix
 from firstorder.jobs.context import Context
 from firstorder.jobs.study import steps
 from firstorder.publish import judge
-from firstorder.studies.robust_kernels import examples, noise, rotation
+from firstorder.publish.registry import Results
+from firstorder.studies.robust_kernels import examples, figures, noise, rotation
 from firstorder.studies.robust_kernels.rotation import Margin
 from firstorder.studies.robust_kernels.settings import NAME
 
@@ -163,6 +164,14 @@ def test_every_artefact_is_drawn(finished: Config, kind: str, artefact: str) -> 
     module, _, name = step.run.rpartition(":")
     getattr(import_module(module), name)(job.spec, job.inputs, job.outputs, Context())
     assert all(Path(path).stat().st_size for path in job.outputs.values())
+
+
+def test_losses_whose_paths_coincide_are_all_seen(finished: Config) -> None:
+    job = steps(finished)["figure"].job(finished, NAME, "paths")
+    results = Results(job.spec["selected"], job.inputs)
+    for panel in figures.paths(results).figure.axes:
+        first = [line.get_markevery()[0] for line in panel.lines]
+        assert len(set(first)) == len(first) == len(results.spec["losses"])
 
 
 def test_every_claim_is_judged(finished: Config) -> None:

@@ -77,9 +77,12 @@ def paths(results: Results) -> Drawing:
     for row, (title, rate) in zip(axes, panels, strict=True):
         own = mean[(mean["title"] == title) & (mean["rate"] == rate) & (mean["step"] > 0)]
         for panel, (metric, said) in zip(row, metrics.items(), strict=True):
-            for slug, label in labels.items():
+            for place, (slug, label) in enumerate(labels.items()):
                 one = own[own["loss"] == slug]
-                panel.plot(one["step"], one[metric], label=label, **looks[label].line)
+                # Marks at steps of its own: lines of several losses coincide.
+                marks = (place, len(labels))
+                panel.plot(one["step"], one[metric], label=label, markevery=marks,
+                           **looks[label].points)  # fmt: skip
             noise = f"{100 * rate:.0f} % noise"
             panel.set_title(noise if one_kernel else f"{title}, {noise}")
             style.log_values(panel, "x")
