@@ -73,6 +73,18 @@ def test_the_rotated_kernel_is_that_of_the_chosen_model_or_the_first(
     assert all((path.vertices[:, 1] > 0).all() for each in bands for path in each.get_paths())
 
 
+def test_every_panel_of_energies_says_what_its_ticks_count(made: Config) -> None:
+    from firstorder.studies.linearized import figures_kernels
+
+    entry = ARTEFACTS["kernel-evolution"]
+    with style.house():
+        drawing = figures_kernels.kernel_evolution(
+            results(made, "figure", entry["draw"], entry["select"])
+        )
+    labels = [axes.get_xlabel() for axes in drawing.figure.axes]
+    assert labels == ["Epoch", "Leading eigenvectors K"] * 2
+
+
 def test_spikes_are_those_of_their_definition() -> None:
     k = np.arange(1, 6)
     frame = pd.DataFrame(

@@ -149,7 +149,6 @@ def kernel_evolution(results: Results) -> Drawing:
         row[1].set_title(f"{label}: energy of the target\n(dotted: start, dashed: half-way)")
     for each in axes[:, 0]:
         style.epochs(each)
-    axes[-1, 1].set_xlabel("Leading eigenvectors K")
     style.legend_below(figure, axes[0], style.seeds(growth["count"], "mean"))
     data = pd.concat([growth.assign(metric="growth"), share.assign(metric="energy")])
     return Drawing(figure, data.reset_index(drop=True))
@@ -162,6 +161,7 @@ def _energies(axes: Axes, share: pd.DataFrame, look: dict[str, style.Look]) -> N
         drawn: dict[str, Any] = {**own.points, "linestyle": moments[str(moment)], "markersize": 3}
         axes.plot(line["components"], line["mean"], **drawn)
     style.log_index(axes, share["components"])
+    axes.set_xlabel("Leading eigenvectors K")
     axes.set_ylabel("Energy in the first K (%)")
     style.percent(axes)
 
