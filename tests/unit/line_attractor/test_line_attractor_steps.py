@@ -184,6 +184,13 @@ def test_a_figure_names_the_seed_that_it_draws(tiny: Config, draw: Any) -> None:
     assert expected in titles
 
 
+def test_the_legend_of_tolerances_counts_the_seeds_of_every_quantity(tiny: Config) -> None:
+    """The first seed has no points, so no share and no mode."""
+    drawing = figures_seeds.tolerances(small.second_seed_alone(tiny))
+    (legend,) = drawing.figure.legends
+    assert legend.get_title().get_text() == "mean and range, n = 1 to 2 seeds"
+
+
 def test_a_figure_of_several_networks_names_the_seed_of_each() -> None:
     assert figures.one_seed(1, 1) == "one seed (1)"
     assert figures.one_seed(1, 3) == "one seed each (1, 3)"

@@ -51,7 +51,9 @@ def tolerances(results: Results) -> Drawing:
         row[0].set_title(title)
     for each in axes[-1]:
         each.set_xlabel("Tolerance of q")
-    style.legend_below(figure, axes[0, :1], style.seeds(shown["found_count"], "mean and range"))
+    counts = shown[[f"{name}_count" for name in QUANTITIES]].to_numpy()
+    drawn = counts[counts > 0]  # of no points there is no share and no mode
+    style.legend_below(figure, axes[0, :1], style.seeds(drawn, "mean and range"))
     return Drawing(figure, shown)
 
 
