@@ -191,6 +191,13 @@ def test_the_legend_of_tolerances_counts_the_seeds_of_every_quantity(tiny: Confi
     assert legend.get_title().get_text() == "mean and range, n = 1 to 2 seeds"
 
 
+@pytest.mark.parametrize("draw", [figures.pair, figures.low_dimensional])
+def test_the_arrow_of_the_readout_is_in_the_legend(tiny: Config, draw: Any) -> None:
+    drawing = draw(small.second_seed_alone(tiny))
+    (legend,) = drawing.figure.legends
+    assert {"readout = 0", "readout vector"} <= {text.get_text() for text in legend.get_texts()}
+
+
 def test_a_figure_of_several_networks_names_the_seed_of_each() -> None:
     assert figures.one_seed(1, 1) == "one seed (1)"
     assert figures.one_seed(1, 3) == "one seed each (1, 3)"

@@ -105,6 +105,7 @@ def boundary(axes: Axes, found: Arrays, extent: tuple[float, ...]) -> None:
         xytext=tuple(foot),
         arrowprops={"arrowstyle": "-|>", "color": "black"},
     )
+    axes.plot([], [], color="black", marker=">", label="readout vector")  # the arrow has no label
 
 
 def fixed_points(axes: Axes, found: Arrays) -> pd.DataFrame:
