@@ -68,7 +68,7 @@ def test_directions_have_files_of_their_own(made: Config) -> None:
     assert found.files["nads/lenet/1/nads.npz"] == (
         "results/tiny/linearized/lenet/gaussian/seed1/nads/nads.npz"
     )
-    assert found.data == "synthetic Gaussian inputs"
+    assert found.data == "synthetic Gaussian inputs (400 training and 400 test examples)"
     with pytest.raises(ConfigError, match=r"family 'nads' of kind nads has no alignment\.csv"):
         select(made, "alignment.csv", family="nads")
 

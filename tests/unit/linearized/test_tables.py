@@ -73,6 +73,21 @@ def test_the_spikes_of_networks_that_diverged_are_rows_too(tiny: Config) -> None
     assert set(half["row"]) == {50} and set(half["n"]) == {1}
 
 
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [(None, "20 epochs."), (500, "500 steps a task (binary), 20 epochs (architectures-binary).")],
+)
+def test_a_caption_says_how_long_the_recipe_trains(
+    made: Config, steps: int | None, said: str
+) -> None:
+    scale = made.studies["linearized"].scale
+    binary = scale.families["binary"].model_copy(update={"steps": steps})
+    families = {**scale.families, "binary": binary}
+    config = with_study(made, scale=scale.model_copy(update={"families": families}))
+    text = Path(draw(config, "table", "binary-table")["md"]).read_text()
+    assert f"Trained by the recipe: {said}" in text
+
+
 def test_the_table_of_directions_states_the_signal_of_its_tasks(made: Config) -> None:
     scale = made.studies["linearized"].scale
     nads = scale.families["nads"]

@@ -17,6 +17,7 @@ from firstorder.studies.linearized.settings import (
     LinearizedScale,
     LinearizedStudy,
     Select,
+    Support,
 )
 
 NAME = "linearized"
@@ -113,9 +114,9 @@ def select(config: Config, selection: Select, reads: tuple[str, ...]) -> Selecte
     """The runs of a selection, with what is known of their families and models.
 
     `Selected.spec` has `runs` and `baselines` (rows of model, label, support, seed, family),
-    `families` (name -> kind, train, test, the tasks that the files read have, the epochs of watched
-    ones, and the signal of `nads`) and `models` (rows of model, label, architecture, in the order
-    of the study). `Selected.files` names a file of a run `FAMILY/MODEL/SEED/NAME`.
+    `families` (name -> kind, train, test, the tasks that the files read have and how long they are
+    trained, and the signal of `nads`) and `models` (rows of model, label, architecture, in the
+    order of the study). `Selected.files` names a file of a run `FAMILY/MODEL/SEED/NAME`.
     """
     if selection.family is None:
         return Selected()
@@ -159,16 +160,14 @@ def _row(config: Config, run: Run) -> dict[str, Any]:
 
 def _family_facts(config: Config, name: str, reads: tuple[str, ...]) -> dict[str, Any]:
     """Kind of the tasks of a family, how many examples it has, and what the files read have."""
-    scale = scale_of(config)
-    family = scale.families[name]
-    source = scale.supports[family.support] if family.support else family.directions
+    family, source = scale_of(config).families[name], _source(config, name)
     facts: dict[str, Any] = {"kind": family.kind, "train": source.train, "test": source.test}
     if isinstance(source, Directions):
         facts |= source.model_dump(include={"amplitude", "epsilon", "sigma"})
     known = {**dict(family), "rotated": family.rotated or family.tasks}
-    facts |= {kind: list(known[kind]) for kind, names in TRAINED.items() if names & set(reads)}
-    if WATCHED & set(reads):
-        facts["epochs"] = config.recipes[family.recipe].epochs
+    read = {kind: list(known[kind]) for kind, names in TRAINED.items() if names & set(reads)}
+    if read:
+        facts |= {**read, "epochs": config.recipes[family.recipe].epochs, "steps": family.steps}
     return facts
 
 
@@ -189,12 +188,15 @@ def _model_facts(config: Config, chosen: set[str]) -> list[dict[str, str]]:
 
 
 def _examples_in_words(config: Config, name: str) -> str:
-    scale = scale_of(config)
-    title, support = _dataset_in_words(config, name), scale.families[name].support
-    if support is None:
-        return title
-    own = scale.supports[support]
+    title, own = _dataset_in_words(config, name), _source(config, name)
     return f"{title} ({own.train:,} training and {own.test:,} test examples)"
+
+
+def _source(config: Config, name: str) -> Support | Directions:
+    """What says how many examples a family has."""
+    scale = scale_of(config)
+    family = scale.families[name]
+    return scale.supports[family.support] if family.support else family.directions
 
 
 def _dataset_in_words(config: Config, name: str) -> str:

@@ -20,6 +20,19 @@ from firstorder.studies.linearized.spikes import spikes as measured
 SPREAD = "Of several seeds: mean ± standard deviation (n − 1)."
 
 
+def trained(results: Results) -> str:
+    """How long the recipes train the families of a selection, for a caption."""
+    lengths = {}
+    for name in frames.families(results):
+        facts = frames.family_facts(results, name)
+        steps, epochs = facts["steps"], facts["epochs"]
+        lengths[name] = f"{steps:,} steps a task" if steps else f"{epochs} epochs"
+    said = list(dict.fromkeys(lengths.values()))
+    if len(said) > 1:
+        said = [f"{length} ({name})" for name, length in lengths.items()]
+    return f"Trained by the recipe: {', '.join(said)}."
+
+
 ROTATED = (
     "network", "linear0", "retrained", "retrained-scaled", "linear0-scaled", "converged0",
     "retrained-converged",
@@ -59,7 +72,7 @@ def rotated_kernel(results: Results) -> Table:
     frame.insert(0, "section", frame["label"] + ", " + kinds.map(what))
     frame.insert(2, "column", kinds.map(sign) + " = " + frame["task"].astype(str))
     frame = frame.assign(corner="Test accuracy (training), %", best=False)
-    return Table(frame, (SPREAD,))
+    return Table(frame, (SPREAD, trained(results)))
 
 
 def _accuracy(values: pd.Series, digits: int = 2) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def eigenfunctions(results: Results) -> Table:
             mean, std, n = spread(about["relative_alignment"])
             said = {"mean": mean, "std": std, "n": n, "text": significant(mean, 2)}
             rows.append({**base, "column": "alignment / trace", **said})
-    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD,))
+    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, trained(results)))
 
 
 @table("spike-table", reads=("alignment.csv",))
@@ -165,7 +178,7 @@ def spikes(results: Results) -> Table:
         "half to twice it, and over a fit of A_T = s A_0 + c to all others; rank: of the trained "
         "index in the trained kernel; scale: the median growth."
     )
-    return Table(pd.DataFrame(rows), (SPREAD, note))
+    return Table(pd.DataFrame(rows), (SPREAD, trained(results), note))
 
 
 AMPLITUDES = {
@@ -212,7 +225,7 @@ def directions(results: Results) -> Table:
         "direction's projection on the first j directions of the mean mixed derivative over "
         "Gaussian inputs, or of the gradients of random networks (2020)."
     )
-    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, note))
+    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, trained(results), note))
 
 
 @table("reference-table", reads=("network.csv", "linear.csv", "retrained.csv"))
@@ -252,4 +265,6 @@ def reference(results: Results, *, reference: Reference) -> Table:
         if rho.notna().any()
         else "No common indices."
     )
-    return Table(pd.DataFrame(rows).assign(best=False), (SPREAD, note.replace("-", "−")))
+    return Table(
+        pd.DataFrame(rows).assign(best=False), (SPREAD, trained(results), note.replace("-", "−"))
+    )
