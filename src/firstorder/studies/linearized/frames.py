@@ -127,7 +127,7 @@ def without_alignment(results: Results, alignment: pd.DataFrame) -> pd.DataFrame
 
 
 def family_facts(results: Results, family: str) -> dict[str, Any]:
-    """Kind, examples (train, test), tasks, epochs or steps of a family, and the signal of `nads`."""
+    """Kind, examples, tasks, epochs or steps of a family, and the signal of `nads`."""
     facts: dict[str, Any] = results.spec["families"][family]
     return facts
 
