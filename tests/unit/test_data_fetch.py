@@ -224,6 +224,31 @@ def test_compressed_files_are_stored_as_sent(publisher: Publisher, tmp_path: Pat
     assert (tmp_path / "raw.bin").read_bytes() == publisher.content
 
 
+@pytest.mark.parametrize("length", [len(CONTENT), None], ids=["bytes declared", "nothing"])
+def test_a_file_without_a_checksum_is_never_put_together_from_two_answers(
+    publisher: Publisher, tmp_path: Path, length: int | None
+) -> None:
+    part_of(tmp_path, b"x" * 1000)
+    publisher.steps = ["cut", "503", "serve"]
+    naps = Naps()
+    file = published(publisher.url, sha256=None, md5=None, bytes=length)
+    fetch("data", file, [], tmp_path / "raw.bin", sleep=naps)
+    assert (tmp_path / "raw.bin").read_bytes() == CONTENT
+    assert publisher.requests == ["", "", ""]
+    assert naps == [1.0, 1.0]
+
+
+def test_a_file_without_a_checksum_is_given_up_after_as_many_tries(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.steps = ["cut"]
+    naps = Naps()
+    file = published(publisher.url, sha256=None, md5=None)
+    with pytest.raises(DataError, match=f"gave up after {ATTEMPTS} tries: "):
+        fetch("data", file, [], tmp_path / "raw.bin", sleep=naps)
+    assert naps == [1.0, 1.0, 2.0, 4.0]
+
+
 def test_a_wrong_checksum_names_file_expected_got_and_leaves_nothing(
     publisher: Publisher, tmp_path: Path
 ) -> None:

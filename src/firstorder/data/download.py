@@ -76,6 +76,8 @@ def download(
         idle, most, again = 0, _size(stream), False
         reason = ""
         while idle < ATTEMPTS:
+            if not _has_checksum(file):
+                stream.truncate(0)  # nothing would tell that the rest is of another file or time
             before = _size(stream)
             try:
                 _receive(url, file, stream, deadline)
@@ -176,6 +178,10 @@ def _length(path: Path) -> int:
 def _size(stream: io.BufferedRandom) -> int:
     stream.flush()
     return os.fstat(stream.fileno()).st_size
+
+
+def _has_checksum(file: File) -> bool:
+    return bool(file.sha256 or file.md5)
 
 
 def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -> None:
