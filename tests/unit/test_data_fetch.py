@@ -100,6 +100,8 @@ class Publisher:
             request.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
         if step == "less" and start:  # than was asked for, which is allowed
             body = body[: len(body) // 2 + 1]
+        if step == "empty":
+            body = b""
         if step == "mislabelled":
             request.send_header("Content-Encoding", "gzip")
         length = step.removeprefix("length ") if step.startswith("length ") else str(len(body))
@@ -247,6 +249,24 @@ def test_a_file_without_a_checksum_is_given_up_after_as_many_tries(
     with pytest.raises(DataError, match=f"gave up after {ATTEMPTS} tries: "):
         fetch("data", file, [], tmp_path / "raw.bin", sleep=naps)
     assert naps == [1.0, 1.0, 2.0, 4.0]
+
+
+def test_a_file_without_a_checksum_is_not_stored_as_the_server_packs_it(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.steps = ["mislabelled"]
+    file = published(publisher.url, sha256=None, md5=None, bytes=None)
+    with pytest.raises(DataError, match=r"packed \(Content-Encoding: gzip\); declare a sha256"):
+        fetch("data", file, [], tmp_path / "raw.bin", sleep=Naps())
+    assert len(publisher.requests) == 1 and not list(tmp_path.iterdir())
+
+
+def test_an_empty_answer_is_no_file(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.steps = ["empty"]
+    file = published(publisher.url, sha256=None, md5=None, bytes=None)
+    with pytest.raises(DataError, match="the server sent an empty file"):
+        fetch("data", file, [], tmp_path / "raw.bin", sleep=Naps())
+    assert len(publisher.requests) == 1 and not list(tmp_path.iterdir())
 
 
 def test_a_wrong_checksum_names_file_expected_got_and_leaves_nothing(

@@ -205,11 +205,19 @@ def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -
                 raise PassingError(f"HTTP {response.status_code}", _retry_after(response))
             if response.status_code not in (200, 206):
                 raise FinalError(f"HTTP {response.status_code}")
+            encoding = response.headers.get("Content-Encoding", "identity")
+            if encoding.lower() != "identity" and not _has_checksum(file):
+                raise FinalError(
+                    f"the server sent it packed (Content-Encoding: {encoding[:40]}); "
+                    "declare a sha256 if the file is stored as it is sent"
+                )
             if response.status_code == 200:
                 stream.truncate(0)
                 have = 0
             _store(response, file, stream, have, deadline)
             have, whole = _size(stream), span.rpartition("/")[2]
+            if not have:
+                raise FinalError("the server sent an empty file")
             if whole.isdecimal() and have < int(whole[:16]):  # it sent less than it was asked for
                 raise PassingError(f"the server sent {have} of {whole} bytes")
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
