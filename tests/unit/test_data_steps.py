@@ -106,6 +106,15 @@ def test_the_root_folder_of_torchvision_is_used_as_torchvision_leaves_it(
     assert found == prepared(plan)
 
 
+def test_the_title_of_bundled_data_is_no_part_of_what_they_are(
+    edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = plans.make("config", {}).job("prepare", "digits").digest
+    edited("datasets.yaml", {"digits.title": "another title"})
+    assert plans.make("config", {}).job("prepare", "digits").digest == before
+
+
 @pytest.mark.parametrize("lists", ["elsewhere/info", "elsewhere", "resources/made"])
 def test_webvision_may_lie_in_a_folder_elsewhere_as_a_whole_or_in_part(
     lists: str, edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

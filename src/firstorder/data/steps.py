@@ -262,7 +262,8 @@ def _prepare_spec(config: Config, dataset: str) -> dict[str, Any]:
 
 def _title_is_read(declared: Dataset) -> bool:
     """Whether the reader may be `idx`, also in the place of another one, or is the user's own."""
-    may_be_idx = declared.shape[0] == 1 and bool(declared.content)
+    # `locate` tries other containers only of files that it can tell by their content.
+    may_be_idx = declared.shape[0] == 1 and bool(declared.content and declared.files)
     return declared.reader == "idx" or ":" in declared.reader or may_be_idx
 
 
