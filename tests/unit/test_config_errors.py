@@ -919,17 +919,24 @@ def test_a_folder_that_is_none_is_named(
         load(root)
 
 
+@pytest.mark.parametrize("key", ["results", "resources"])
 @pytest.mark.parametrize(
     "folder", ["config", "src/out", ".git", ".", "./", "{here}/config", "../{name}/src"]
 )
-def test_results_do_not_lie_among_the_projects_own_files(
-    edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str
+def test_results_and_data_do_not_lie_among_the_projects_own_files(
+    edited: Any, monkeypatch: pytest.MonkeyPatch, folder: str, key: str
 ) -> None:
     root: Path = edited()
     monkeypatch.chdir(root.parent)
-    with pytest.raises(ConfigError, match=r"results: .* is not allowed: the project's own files"):
-        load(root, {"results": folder.format(here=root.parent, name=root.parent.name)})
-    assert load(root, {"results": "config-results"}).settings.results == "config-results"
+    with pytest.raises(ConfigError, match=rf"{key}: .* is not allowed: the project's own files"):
+        load(root, {key: folder.format(here=root.parent, name=root.parent.name)})
+    assert getattr(load(root, {key: f"config-{key}"}).settings, key) == f"config-{key}"
+
+
+@pytest.mark.parametrize("key", ["results", "resources"])
+def test_a_folder_in_the_home_is_asked_for_by_its_whole_path(edited: Any, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: .* write the whole path of the home folder"):
+        load(edited(), {key: "~/data"})
 
 
 def test_a_step_of_a_study_that_is_not_chosen_is_named(toy: Project) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from firstorder.config.dataset import Dataset
 from firstorder.config.loss import Loss
 from firstorder.config.recipe import Recipe
-from firstorder.config.values import Apart, Folder, Slug, Some, Strict
+from firstorder.config.values import Apart, Slug, Some, Strict
 
 
 class Settings(Strict):
@@ -22,7 +22,7 @@ class Settings(Strict):
     """Folders of `config/studies/`, in the order in which they are published."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     results: Apart = "results"
-    resources: Folder = "resources"
+    resources: Apart = "resources"
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A training writes a checkpoint at least this often."""
     agent: str = ""

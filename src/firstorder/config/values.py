@@ -48,7 +48,9 @@ def unwritable(name: str) -> str | None:
         return "write it on one line, without control characters"
     if "{" in name or "}" in name:
         return "write it without braces, which are wildcards to Snakemake"
-    if name.startswith(("-", "~")):
+    if name.startswith("~"):
+        return "write the whole path of the home folder in place of ~"
+    if name.startswith("-"):
         return "begin with a letter, a digit, '.', '_' or '/'"
     return unnameable(name)
 
