@@ -133,6 +133,23 @@ def test_a_defective_jacobian_is_refused_in_one_line() -> None:
         dynamics.decompose(torch.stack([J, 0 * J + torch.diag(torch.ones(2), 1)]))
 
 
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("value", [0.5, 0.9])
+def test_a_jordan_block_is_refused_also_where_rounding_parts_its_vectors(
+    size: int, value: float
+) -> None:
+    block = value * torch.eye(size).double() + torch.diag(torch.ones(size - 1).double(), 1)
+    with pytest.raises(DynamicsError, match="number 0 has no basis of eigenvectors"):
+        dynamics.decompose(block[None])
+
+
+def test_a_jacobian_far_from_normal_has_modes() -> None:
+    J = torch.tensor([[0.5, 1e4], [0.0, 0.4]]).double()
+    modes = dynamics.decompose(J[None])
+    assert modes.left.abs().max() > 1e4
+    assert torch.allclose(modes.right @ torch.diag_embed(modes.values) @ modes.left, J + 0j)
+
+
 def test_modes_and_input_effects_do_not_depend_on_the_basis() -> None:
     parameters = systems.cell("gru")
     step = recurrent.cell("gru").of(parameters)
