@@ -106,6 +106,22 @@ def test_only_what_is_read_is_run(tiny: Config) -> None:
     assert list(evaluate.every(without)) == []
 
 
+@pytest.mark.parametrize(
+    ("artefact", "file", "changes"),
+    [
+        ("accuracy-symmetric", STUDY, {"variants.q.values": [0.1, 0.3, 0.7]}),  # sgce is its 0.7
+        ("fixed-tuned", "losses.yaml", {"gce.label": "Another"}),
+    ],
+    ids=["a member is exchanged", "a label is changed"],
+)
+def test_what_is_not_shown_of_a_family_redraws_nothing(
+    tiny: Config, artefact: str, file: str, changes: dict[str, Any]
+) -> None:
+    config = made_up.edit(STUDY, {"losses.decay": ["ce", "ce-tuned"]})
+    before = made_up.job(config, artefact).digest
+    assert made_up.job(made_up.edit(file, changes), artefact).digest == before
+
+
 def test_a_tuned_loss_without_a_protocol_is_refused(tiny: Config) -> None:
     config = made_up.edit(SCALE, {"tuning": None})
     (tune,) = (step for step in studies.find(NAME).steps if step.name == "tune")

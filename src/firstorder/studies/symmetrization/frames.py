@@ -230,9 +230,9 @@ def named(results: Results, name: str) -> str:
 
 
 def variants(results: Results, family: str) -> list[dict[str, Any]]:
-    """The members of a family of variants: base, base_label, parameter, value, loss.
+    """The members of a family of variants that are selected.
 
-    None where no member is selected.
+    Of each: base, base_label, parameter, value, loss.
     """
     return [each for each in results.spec["variants"] if each["family"] == family]
 

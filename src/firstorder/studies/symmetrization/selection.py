@@ -173,7 +173,7 @@ def _is_spelled_by(name: str, noise: Noise) -> bool:
 
 
 def _losses(config: Config, shown: Iterable[str]) -> dict[str, Any]:
-    """Other names of the losses that are shown, the families that they belong to."""
+    """Other names of the losses that are shown, and what each is in its families."""
     known, study = set(shown), declared(config)
     families = {name: members(config, name) for name in study.variants}
     return {
@@ -188,8 +188,8 @@ def _losses(config: Config, shown: Iterable[str]) -> dict[str, Any]:
                 "loss": name,
             }
             for family, found in families.items()
-            if known & set(found.values())
             for (loss, value), name in found.items()
+            if name in known
         ],
     }
 
