@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import made_up_trainings as made_up
 import pytest
 
 from firstorder.config import Config, load
-from firstorder.errors import ConfigError
+from firstorder.errors import ConfigError, DataError
+from firstorder.jobs import ledger
 from firstorder.jobs import study as studies
 from firstorder.publish import declared
 from firstorder.studies.symmetrization import frames
@@ -120,6 +122,21 @@ def test_what_is_not_shown_of_a_family_redraws_nothing(
     config = made_up.edit(STUDY, {"losses.decay": ["ce", "ce-tuned"]})
     before = made_up.job(config, artefact).digest
     assert made_up.job(made_up.edit(file, changes), artefact).digest == before
+
+
+def test_an_input_that_no_artefact_reads_is_named_with_what_makes_it(tiny: Config) -> None:
+    (train,) = (step for step in studies.find(NAME).steps if step.name == "train")
+    job = train.job(tiny, "images", "symmetric-0.9", "ce")
+    labels = next(path for path in job.inputs.values() if "symmetric-0.9" in path)
+    for path in job.inputs.values():
+        if path != labels:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+    said = re.escape(f"{labels}: no such file; `snakemake {labels}` makes it")
+    with pytest.raises(DataError, match=said):
+        ledger.check("results/tiny", job, {})
+    Path(labels).touch()
+    ledger.check("results/tiny", job, {})
 
 
 def test_a_tuned_loss_without_a_protocol_is_refused(tiny: Config) -> None:
