@@ -18,6 +18,7 @@ from firstorder.config import Recipe
 from firstorder.errors import ConfigError
 from firstorder.linearized import alignment, factored, function_space, nads, spectrum
 from firstorder.linearized.kernel import ntk
+from firstorder.linearized.network import moments
 from firstorder.linearized.tangent import function, linearize, parameters_of
 from firstorder.studies.linearized.directions import frequency
 from firstorder.training.schedule import learning_rate
@@ -330,6 +331,11 @@ def test_steins_identity_gives_the_alignment_of_linear_targets() -> None:
     expected = sigma**4 * found.values**2
     assert torch.equal(measured[:3].argsort(descending=True), torch.arange(3))
     assert relative(measured[:2], expected[:2]) < 0.1
+
+
+def test_an_only_epoch_is_the_end_of_a_training() -> None:
+    assert moments(1) == {0: "init", 1: "end"}
+    assert moments(2) == {0: "init", 1: "mid", 2: "end"}
 
 
 @pytest.mark.parametrize(("amplitude", "margin"), [("half", 0.5), ("full", 1.0)])

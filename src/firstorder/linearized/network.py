@@ -129,8 +129,8 @@ class Watch:
 
 
 def moments(epochs: int) -> dict[int, Moment]:
-    """The epochs at which the spectrum is computed."""
-    return {epochs: "end", (epochs + 1) // 2: "mid", 0: "init"}
+    """The epochs at which the spectrum is computed; an only epoch is the end."""
+    return {(epochs + 1) // 2: "mid", epochs: "end", 0: "init"}
 
 
 def followed(epoch: int, epochs: int) -> bool:
