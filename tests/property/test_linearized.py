@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from tensors import relative
 from torch import Tensor, nn
 from torch.func import grad
@@ -21,6 +22,7 @@ from firstorder.linearized.kernel import ntk
 from firstorder.linearized.network import moments
 from firstorder.linearized.tangent import function, linearize, parameters_of
 from firstorder.studies.linearized.directions import frequency
+from firstorder.studies.linearized.settings import Directions
 from firstorder.training.schedule import learning_rate
 
 torch.set_num_threads(1)
@@ -305,7 +307,7 @@ def test_directions_are_the_right_singular_vectors_of_the_mixed_derivative(at_ze
     if not at_zero:
         x = torch.randn(3, *shape, dtype=F64, generator=generator)
     M = dense_mixed_derivative(module, x)
-    found = nads.directions(module, x, memory_gib=1e-5, chunk=5)
+    found = nads.directions(module, x, memory_gib=1e-5, chunk=5, batch=2)
     _, values, vectors = torch.linalg.svd(M, full_matrices=False)
     assert relative(found.values, values) < 1e-7
     # Compared as a whole: the first layer gives M many equal singular values.
@@ -336,6 +338,17 @@ def test_steins_identity_gives_the_alignment_of_linear_targets() -> None:
 def test_an_only_epoch_is_the_end_of_a_training() -> None:
     assert moments(1) == {0: "init", 1: "end"}
     assert moments(2) == {0: "init", 1: "mid", 2: "end"}
+
+
+def test_so_many_inputs_as_are_usual_tell_the_order_of_the_alignments() -> None:
+    """The alignment |E M(x) v|^2 against the singular values of M(0), for all directions v."""
+    shape = (1, 8, 8)
+    generator = torch.Generator().manual_seed(2)
+    module = models.build("lenet", 1, shape, generator=generator, init="lecun", activation="gelu")
+    zero = nads.directions(module, torch.zeros(1, *shape))
+    mean = nads.directions(module, torch.randn(Directions().samples, *shape, generator=generator))
+    aligned = (mean.values[:, None] * mean.vectors @ zero.vectors.T).square().sum(0)
+    assert spearmanr(aligned, zero.values).statistic > 0.98
 
 
 @pytest.mark.parametrize(("amplitude", "margin"), [("half", 0.5), ("full", 1.0)])

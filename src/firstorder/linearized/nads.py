@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -31,15 +32,18 @@ class Directions:
 
 
 def directions(
-    module: nn.Module, x: Tensor, *, memory_gib: float = 4.0, chunk: int = 32
+    module: nn.Module, x: Tensor, *, memory_gib: float = 4.0, chunk: int = 32, batch: int = 16
 ) -> Directions:
     """Singular values and right singular vectors of M, averaged over the inputs `x` (n, C, H, W).
 
     One zero input gives the derivative at the origin, where a ReLU network has none. M^T M is
     summed over slices of parameters that fit into `memory_gib`, from d Jacobian-vector products
     (of n examples each) a slice, and decomposed in float64.
+
+    A mean over few inputs is biased: the error of |M v|^2 is positive and about the same for all
+    v, so that it hides the order of the small directions.
     """
-    columns = mixed_derivative(module, x, chunk)
+    columns = mixed_derivative(module, x, chunk, batch)
     inputs = x[0].numel()
     total = sum(value.numel() for value in parameters_of(module).values())
     width = max(1, int(memory_gib * 2**30) // (2 * inputs * x.element_size()))
@@ -56,22 +60,23 @@ def directions(
 
 
 def mixed_derivative(
-    module: nn.Module, x: Tensor, chunk: int = 32
+    module: nn.Module, x: Tensor, chunk: int = 32, batch: int = 16
 ) -> Callable[[], Iterable[Tensor]]:
     """A function that yields M^T (d, P), `chunk` input directions at a time.
 
-    Column i of M is the derivative, along pixel i, of grad_theta mean_n f(x_n).
+    Column i of M is the derivative, along pixel i, of grad_theta mean_n f(x_n), summed over
+    `batch` inputs at a time: `chunk` * `batch` of them take memory at once.
     """
     f, parameters = function(module), parameters_of(module)
     shape = x.shape[1:]
 
     def gradient(inputs: Tensor) -> Tensor:
-        value = grad(lambda theta: f(theta, inputs).mean())(parameters)
+        value = grad(lambda theta: f(theta, inputs).sum() / len(x))(parameters)
         return torch.cat([part.flatten() for part in value.values()])
 
-    def column(direction: Tensor) -> Tensor:
-        tangent = direction.reshape(1, *shape).expand_as(x).contiguous()
-        return jvp(gradient, (x,), (tangent,))[1]
+    def column(inputs: Tensor, direction: Tensor) -> Tensor:
+        tangent = direction.reshape(1, *shape).expand_as(inputs).contiguous()
+        return jvp(gradient, (inputs,), (tangent,))[1]
 
     def columns() -> Iterable[Tensor]:
         count = shape.numel()
@@ -79,7 +84,8 @@ def mixed_derivative(
             stop = min(start + chunk, count)
             unit = torch.zeros(stop - start, count, dtype=x.dtype, device=x.device)
             unit[:, start:stop].fill_diagonal_(1)
-            yield vmap(column)(unit)
+            parts = (vmap(column, (None, 0))(inputs, unit) for inputs in x.split(batch))
+            yield reduce(Tensor.add_, parts)
 
     return columns
 

@@ -108,7 +108,7 @@ class Directions(Strict):
     """Standard deviation of the noise."""
     train: Count = 10_000
     test: Count = 10_000
-    samples: Count = 16
+    samples: Count = 256
     """Inputs over which the mixed derivative is averaged for the definition by expectation."""
     networks: Count = 1000
     """Random networks for the definition by gradients."""
