@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from firstorder.publish.registry import Results
+from firstorder.publish.style import Drawing
 from firstorder.publish.verdict import FAILS, HOLDS, NOT_RESOLVED, NOT_RUN
-from firstorder.studies.robust_kernels import claims, tables
+from firstorder.studies.robust_kernels import claims, figures, tables
 
 from .made_up import of_kernel, of_network
 
@@ -132,6 +133,41 @@ def test_a_loss_under_which_a_training_diverged_is_named_and_never_judged_by_its
     assert ranked.status == NOT_RUN and "A training with SGCE has no ρ" in ranked.text
     turned = claims.symmetric_turn_less(records)
     assert turned.status == NOT_RUN and "A training has no ρ" in turned.text
+
+
+def test_a_claim_and_a_figure_count_the_seeds_that_have_a_rho_at_their_end(tmp_path: Path) -> None:
+    gone = (float("nan"), 0.5)
+    some = of_network(tmp_path, {**ALONG, "sgce": [*ALONG["sgce"][:2], gone]})
+    verdict = claims.symmetric_turn_less(some)
+    assert verdict.status == NOT_RESOLVED
+    lost = "SGCE (2 of 3 seeds have it)"
+    assert f"Without ρ at the end: n: {lost}." in verdict.text
+    assert told(figures.rotation(some)).endswith(f"; without ρ at the end: {lost}")
+    none = of_network(tmp_path, {loss: [gone] * 3 for loss in ALONG})
+    assert claims.symmetric_turn_less(none).status == NOT_RUN
+    assert "CE (0 of 3 seeds have it), MAE (0" in told(figures.rotation(none))
+    whole = of_network(tmp_path, ALONG)
+    assert "ithout ρ" not in claims.symmetric_turn_less(whole).text + told(figures.rotation(whole))
+
+
+def told(drawing: Drawing) -> str:
+    """What the title of the legend says."""
+    return drawing.figure.legends[0].get_title().get_text()
+
+
+def test_a_network_of_which_a_training_diverged_is_named_beside_one_that_is_judged(
+    tmp_path: Path,
+) -> None:
+    lost = {**SIX, "ce": [*ALONG["ce"][:2], (float("nan"), 0.5)]}
+    other = tmp_path / "other"
+    other.mkdir()
+    first, second = of_network(tmp_path, SIX), of_network(other, lost)
+    rows = [*first.spec["rows"], *({**row, "network": "m"} for row in second.spec["rows"])]
+    renamed = {name.replace("n/", "m/", 1): path for name, path in second.files.items()}
+    both = Results({**second.spec, "rows": rows}, first.files | renamed)
+    verdict = claims.rotation_predicts_accuracy(both)
+    assert "1 not run" in verdict.text and verdict.status == NOT_RESOLVED
+    assert "Without ρ at the end: m: CE (2 of 3 seeds have it)." in verdict.text
 
 
 def test_the_table_has_every_statement_with_its_error(tmp_path: Path) -> None:

@@ -154,14 +154,14 @@ def rotation_predicts_accuracy(results: Results, *, least: Correlation = 0.7) ->
     accuracy together, and are no further losses.
     """
     end, labels = frames.ends(results), frames.labels(results)
-    effects = []
-    for name, losses in frames.without_end(results, end).items():
+    effects, without = [], frames.without_end(results, end)
+    for name, losses in without.items():
         if losses:
             named = ", ".join(labels[loss] for loss in losses)
             effects.append(missing(f"A training with {named} {NO_END}.", name))
         else:
             effects.append(_correlation(results, end[end["network"] == name], name, least))
-    text = f"Over {end['loss'].nunique()} losses, {len(end)} trainings."
+    text = f"Over {end['loss'].nunique()} losses, {len(end)} trainings.{_lost(without)}"
     return combine(effects, "all", text)
 
 
@@ -193,17 +193,29 @@ def symmetric_turn_less(results: Results, *, reference: LossName = "ce") -> Verd
         if losses.is_symmetric(losses.build(each["function"], 2, **each["parameters"]))
     ]
     effects = []
-    for network, without in frames.without_end(results, end).items():
+    lost = {
+        network: {loss: said for loss, said in without.items() if loss in (reference, *chosen)}
+        for network, without in frames.without_end(results, end).items()
+    }
+    for network, without in lost.items():
         own = end[end["network"] == network]
         for loss in chosen:
             name = f"{labels[loss]}, {network}"
-            if {loss, reference} & set(without):
+            if {loss, reference} & without.keys():
                 effects.append(missing(f"A training {NO_END}.", name))
                 continue
             drawn = resample({key: _by_seed(own[own["loss"] == key]) for key in (loss, reference)})
             effects.append(effect(drawn, difference(loss, reference), threshold=0, name=name))
     ratios = _said(end, [reference, *chosen], labels)
-    return combine(effects, "all", f"ρ at the end, mean over seeds: {ratios}.")
+    return combine(effects, "all", f"ρ at the end, mean over seeds: {ratios}.{_lost(lost)}")
+
+
+def _lost(without: dict[str, dict[str, str]]) -> str:
+    """A sentence on the trainings without ρ at their end, for the rest is judged without them."""
+    said = "; ".join(
+        f"{name}: {', '.join(each.values())}" for name, each in without.items() if each
+    )
+    return f" Without ρ at the end: {said}." if said else ""
 
 
 def _by_seed(own: pd.DataFrame) -> Cell:

@@ -126,11 +126,10 @@ def rotation(results: Results) -> Drawing:
         style.epochs(row[0])
     seeds = frame.groupby(["title", "loss"], sort=False)["seed"].nunique()
     said = f"left: {style.seeds(seeds, 'mean and range')}; right: one mark a seed"
-    without = dict.fromkeys(
-        each for losses in frames.without_end(results, last).values() for each in losses
-    )
+    lost = frames.without_end(results, last).values()
+    without = dict.fromkeys(each for losses in lost for each in losses.values())
     if without:
-        said += f"; without ρ at the end: {', '.join(labels[loss] for loss in without)}"
+        said += f"; without ρ at the end: {', '.join(without)}"
     style.legend_below(drawn, axes.flat, said)
     return Drawing(drawn, frame)
 

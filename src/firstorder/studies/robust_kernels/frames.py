@@ -72,14 +72,16 @@ def ends(results: Results) -> pd.DataFrame:
     return frame[frame["epoch"] == frame["network"].map(last)].reset_index(drop=True)
 
 
-def without_end(results: Results, end: pd.DataFrame) -> dict[str, list[str]]:
+def without_end(results: Results, end: pd.DataFrame) -> dict[str, dict[str, str]]:
     """The losses of every network with which a training is not among the `ends`: it diverged, or
-    its kernel became zero."""
-    reached = end.groupby(["network", "loss"]).size()
-    found: dict[str, list[str]] = {row["network"]: [] for row in results.spec["rows"]}
+    its kernel became zero. With each `SGCE (1 of 3 seeds have it)`."""
+    reached, said = end.groupby(["network", "loss"]).size(), labels(results)
+    found: dict[str, dict[str, str]] = {row["network"]: {} for row in results.spec["rows"]}
     for row in results.spec["rows"]:
-        if reached.get((row["network"], row["loss"]), 0) < len(row["seeds"]):
-            found[row["network"]].append(row["loss"])
+        known, count = reached.get((row["network"], row["loss"]), 0), len(row["seeds"])
+        if known < count:
+            name = f"{said[row['loss']]} ({known} of {count} seeds have it)"
+            found[row["network"]][row["loss"]] = name
     return found
 
 
