@@ -273,3 +273,26 @@ def _write_run(path: Path) -> None:
     write_correct(path.parent / "correct.npz", 0.0 if diverged else top1, diverged=diverged)
     tests = {"last_accuracy": top1, "top5_accuracy": 0.5 + top1 / 2, "other_accuracy": top1 / 2}
     (path.parent / "tests.json").write_text(json.dumps({"accuracies": tests}))
+
+
+def lose(*losses: str, at: int = 1, noise: str = "", seeds: str = "123") -> None:
+    """Let trainings with `losses` diverge in epoch `at`, as `train` writes it."""
+    for path in Path("results").rglob("summary.json"):
+        of, loss, seed = path.parts[-4:-1]
+        if loss not in losses or noise not in of or seed[4:] not in seeds:
+            continue
+        history = pd.read_csv(path.parent / "history.csv")
+        history = history[history["epoch"] < at]
+        history.to_csv(path.parent / "history.csv", index=False)
+        rows = history.astype(object).where(history.notna(), None).to_dict("records")
+        best = max(rows, key=lambda row: row["test_accuracy"], default=None)
+        summary = json.loads(path.read_text())
+        summary |= {
+            "status": "diverged",
+            "epochs_run": len(rows),
+            "last": rows[-1] if rows else None,
+            "best": best and {name: best[name] for name in ("epoch", "test_accuracy")},
+            "final": dict.fromkeys(summary["final"]),
+        }
+        path.write_text(json.dumps(summary))
+        write_correct(path.parent / "correct.npz", 0.0, diverged=True)

@@ -198,6 +198,43 @@ def test_what_a_training_that_diverged_did_not_measure_cannot_hold(made: Config)
     assert "2 not run" in verdict.text and "they are not counted" in verdict.text
 
 
+TIERS = [["ce"], ["gce"], ["nce+rce"], ["sgce"]]
+ONLY_LOST: dict[str, dict[str, Any]] = {
+    "order": {"tiers": TIERS, "rate": 0.8, "growing": True},
+    "close": {"losses": ["sgce", "alpha_mae", "unhinged"], "gap": 0.1},
+    "gain": {"pairs": [["ce", "sgce"]], "rates": [0.8], "gap": 0.05},
+    "competitive": {"losses": ["sgce"], "baselines": ["ce", "alpha_mae"], "gap": 0.1},
+    "underfits": {"gap": -0.2},
+}
+
+
+@pytest.mark.parametrize("at", [1, 6])
+def test_no_claim_is_resolved_where_everything_diverged(tiny: Config, at: int) -> None:
+    made_up.lose(*made_up.COMPARISON, at=at)
+    for predicate, options in ONLY_LOST.items():
+        verdict = made_up.judge(tiny, predicate, RUNS, **options)
+        assert verdict.status == "not run", (predicate, verdict.text)
+        assert re.search(r"(\d+) of \1 trainings diverged", verdict.text), verdict.text
+
+
+def test_a_gap_of_what_a_training_that_diverged_did_not_measure_grows_nowhere(
+    tiny: Config,
+) -> None:
+    options = {"tiers": TIERS[::-1], "rate": 0.8, "growing": True, "value": "wrong_fitted"}
+    made_up.lose("sgce", at=6, noise="0.2", seeds="1")
+    verdict = made_up.judge(tiny, "order", RUNS, **options)
+    assert verdict.status == "not run"
+    assert "A value is missing: growth of the gap, Made-up images." in verdict.text
+
+
+def test_a_setting_in_which_every_training_diverged_has_no_best_parameter(tiny: Config) -> None:
+    select = Select(cells="curves", losses="q")
+    options = {"chosen": 0.8, "rates": [0.2, 0.6], "tolerance": 0.1}
+    assert made_up.judge(tiny, "reuse", select, **options).status == "holds"
+    made_up.lose("sgce", *(f"sgce-q{value}" for value in (0.1, 0.4, 1.0)))
+    assert "Every training diverged." in made_up.judge(tiny, "reuse", select, **options).text
+
+
 def test_a_claim_of_several_parts_does_not_hold_by_those_that_are_run(made: Config) -> None:
     rivals = {"baselines": ["ce", "gce"], "gap": 1.0}
     assert made_up.judge(made, "competitive", RUNS, losses=["sgce"], **rivals).status == "holds"

@@ -200,7 +200,7 @@ def little_to_win(
     }
     if not gains:
         return not_run(ABSENT)
-    best = max(gains, key=lambda key: gains[key].value)
+    best = max(gains, key=lambda key: np.nan_to_num(gains[key].value, nan=-np.inf))
     text = (
         f"At {100 * rate:g} % asymmetric noise the best loss, {label[best[2]]}, ends "
         f"{gains[best].value:.1f} points above {label[reference]}."
@@ -236,7 +236,7 @@ def competitive(
             rivals = [each for each in found.losses(*place) if each in baselines]
             if loss not in found.losses(*place) or not rivals:
                 continue
-            best = max(rivals, key=lambda each: found.drawn.means[(*place, each)][0])
+            best = max(rivals, key=lambda each: found.mean(place, each))
             behind.append(found.above(place, loss, best, threshold=-100 * gap))
         if not behind:
             verdicts.append(not_run(f"{label.get(loss, loss)} is not run beside a baseline."))

@@ -20,6 +20,7 @@ from firstorder.publish.verdict import (
     Verdict,
     combine,
     exact,
+    missing,
     not_run,
 )
 from firstorder.studies.symmetrization import effects, frames
@@ -99,12 +100,15 @@ def reuse(
         for half in (0, 1)
     ]  # fmt: skip
     drawn, label = resample(halves[1]), labels(results)
+    data = frames.printed(results, "heading", "setting")
     gains: list[Effect] = []
     said: list[str] = []
     for setting in dict.fromkeys(runs["setting"]):
         at = {key[2]: cell for key, cell in halves[0].items()
               if key[0] == setting and known[key[1]] == chosen}  # fmt: skip
         if not at:
+            if (runs.loc[runs["setting"] == setting, "status"] == "diverged").all():
+                gains.append(missing("Every training diverged.", data[setting]))
             continue
         best = max(at, key=lambda loss: at[loss].results.mean())
         lower = [key for key in halves[1]
@@ -122,7 +126,7 @@ def reuse(
         return not_run("The parameter is not varied at lower noise rates at this scale.")
     text = (
         f"The value that is best at rate {chosen:g} ({', '.join(said)}) "
-        f"loses at most {max(0.0, float(effects.values(gains).max())):.1f} points against another "
+        f"loses at most {max([0.0, *effects.values(gains)]):.1f} points against another "
         f"value at rates from {rates[0]:g} to {rates[1]:g}."
     )
     return told(combine(gains, "all", text), diverged(runs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from typing import Annotated
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from firstorder.bounds import Classes, Share
 from firstorder.config import Range, Some
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import bootstrap
-from firstorder.publish.verdict import Verdict, combine, judge, not_run, share_needed
+from firstorder.publish.verdict import Verdict, combine, judge, missing, not_run, share_needed
 from firstorder.studies.symmetrization import frames
 from firstorder.studies.symmetrization.claims import ABSENT, ANY, rates_of, under
 from firstorder.studies.symmetrization.effects import LAST, Measured, both, diverged, measure, told
@@ -81,6 +81,11 @@ def _growing(
         noises = {known[noise]: noise for where, noise in found.places if where == setting}
         if not {low, high} <= set(noises):
             continue
+        name = f"growth of the gap, {headings[setting]}"
+        cells = product((setting,), (noises[low], noises[high]), (*tiers[0], *tiers[-1]))
+        if not set(cells) <= set(found.drawn.means):
+            verdicts.append(judge(missing(f"A value is missing: {name}.", name)))
+            continue
         ends = [_gap(setting, noises[rate], tiers) for rate in (low, high)]
         start, end = (100 * float(gap(found.drawn.means)[0]) for gap in ends)
         growth = bootstrap.effect(
@@ -89,7 +94,7 @@ def _growing(
             threshold=0.0,
             scale=100,
             unit="points",
-            name=f"growth of the gap, {headings[setting]}",
+            name=name,
         )
         text = (
             f"The gap between the last tier and the first goes from {start:.1f} points at rate "

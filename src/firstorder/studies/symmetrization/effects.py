@@ -44,6 +44,10 @@ class Measured:
         at = self.runs[(self.runs["setting"] == setting) & (self.runs["noise"] == noise)]
         return list(dict.fromkeys(at["loss"]))
 
+    def mean(self, place: tuple[str, str], loss: str) -> float:
+        """The mean of a cell; 0 where nothing was measured."""
+        return float(self.drawn.means.get((*place, loss), (0.0,))[0])
+
     def above(self, place: tuple[str, str], loss: str, reference: str, **claimed: Any) -> Effect:
         """Points by which a loss ends above a reference; `claimed` as of `bootstrap.effect`.
 
@@ -68,8 +72,8 @@ def named(runs: pd.DataFrame, place: tuple[str, str], *losses: str) -> str:
 
 def measure(results: Results, runs: pd.DataFrame, value: str = LAST) -> Measured:
     """Draws of the mean of `value` in every cell of `runs`, which are rows of `frames.runs`."""
-    known = bits(results, runs) if value == LAST else {}
-    return Measured(runs, resample(known or numbers(runs, value)))
+    # Where everything diverged there are no bits, and the accuracies before that are no stand-in.
+    return Measured(runs, resample(bits(results, runs) if value == LAST else numbers(runs, value)))
 
 
 def bits(results: Results, runs: pd.DataFrame) -> dict[Key, Cell]:
