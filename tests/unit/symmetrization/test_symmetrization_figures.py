@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from firstorder.config import Config
+from firstorder.errors import DataError
 from firstorder.publish import registry, style
 from firstorder.publish.style import Drawing
 
@@ -89,6 +90,19 @@ def test_a_figure_says_how_many_of_its_trainings_diverged(tiny: Config, artefact
         path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged"}))
     said = f"; diverged: {len(failed)}, by the last accuracy they had"
     assert failed and said in told(drawn(tiny, artefact))
+
+
+def test_curves_and_ranks_name_what_diverged(tiny: Config) -> None:
+    made_up.lose("sgce", noise="0.8")
+    made_up.lose("ce", at=6, noise="0.8", seeds="1")
+    drawing = drawn(tiny, "learning-curves")
+    assert told(drawing).endswith("n = 2 to 3 seeds; diverged: 4 (CE, SGCE), drawn up to then")
+    lost = drawing.data[(drawing.data["loss"] == "sgce") & (drawing.data["rate"] == 0.8)]
+    assert lost.empty and drawing.data["test_accuracy_mean"].dtype == float
+    assert "; diverged: 4 (CE, SGCE), counting as 0" in told(drawn(tiny, "ranks"))
+    made_up.lose(*made_up.COMPARISON)
+    with pytest.raises(DataError, match="every training diverged in its first epoch"):
+        drawn(tiny, "learning-curves")
 
 
 def test_two_kinds_of_noise_are_never_joined_in_one_line(tiny: Config) -> None:

@@ -34,10 +34,14 @@ def _noises(results: Results) -> dict[str, str]:
     return frames.printed(results, "noise_label", "noise")
 
 
-@figure("learning-curves", reads=("history.csv",))
+@figure("learning-curves", reads=("history.csv", "summary.json"))
 def learning_curves(results: Results) -> Drawing:
     """Test accuracy and the share of wrong labels fitted against the epoch, by noise and loss."""
-    histories = frames.histories(results)
+    histories, runs = frames.histories(results), frames.runs(results)
+    if histories.empty:
+        raise DataError("learning-curves: every training diverged in its first epoch")
+    failed = runs.loc[runs["status"] == "diverged", "label"]
+    lost = f"; diverged: {len(failed)} ({', '.join(failed.unique())}), drawn up to then"
     keys = ["setting", "dataset", "noise", "kind", "rate", "loss", "label", "epoch"]
     shown = ["test_accuracy", "wrong_fitted"]
     columns = {f"{n}_{what}": (n, what) for n in shown for what in ("mean", "std", "count")}
@@ -59,7 +63,8 @@ def learning_curves(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("Test accuracy (%)")
     axes[1, 0].set_ylabel("Wrong labels fitted (%)")
     counts = data["test_accuracy_count"]
-    style.legend_below(figure, axes[0], style.seeds(counts[counts > 0]))
+    said = style.seeds(counts[counts > 0]) + (lost if len(failed) else "")
+    style.legend_below(figure, axes[0], said)
     return Drawing(figure, data)
 
 

@@ -136,11 +136,16 @@ def _place(keys: Mapping[Any, Any]) -> tuple[Any, ...]:
 
 
 def histories(results: Results) -> pd.DataFrame:
-    """One row per epoch of every training: its keys, then history.csv."""
-    frames = [
+    """One row per epoch of every training: its keys, then history.csv.
+
+    None of a training that diverged in its first epoch.
+    """
+    found = [
         keyed(keys, read_csv(_path(results, keys, "history.csv"), HISTORY))
         for keys in cells(results)
     ]
+    # A frame without rows has no numbers, and would take their kind from the others.
+    frames = [frame for frame in found if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
