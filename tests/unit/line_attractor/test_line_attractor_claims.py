@@ -179,9 +179,25 @@ def test_a_network_without_fixed_points_keeps_a_claim_about_all_from_holding(
 
 def test_the_exact_claim_is_about_the_networks_that_have_points(tmp_path: Path) -> None:
     results = made(tmp_path, {}, {}, {}, lstm=3 * [NO_POINTS])
-    assert claims.mathematics(results).status == HOLDS
+    found = claims.mathematics(results)
+    assert found.status == HOLDS
+    assert "central differences (3 of 6 trainings have points): " in found.text
+    assert " of 3 trainings" not in claims.mathematics(made(tmp_path, {}, {}, {})).text
     alone = claims.mathematics(made(tmp_path, *3 * [NO_POINTS]))
     assert (alone.status, alone.text) == (NOT_RUN, "no seed has fixed points to read")
+
+
+@pytest.mark.parametrize(
+    "judge", [claims.strong_words, claims.negation_weakens, claims.negation_ends]
+)
+def test_a_network_without_a_positive_effect_is_not_said_to_lack_points(
+    judge: Any, tmp_path: Path
+) -> None:
+    lstm = 3 * [TURNED[judge]]
+    found: Verdict = judge(made(tmp_path, {}, {}, {}, lstm=lstm))
+    assert found.status != HOLDS
+    assert "LSTM, toy: no seed has a positive effect to compare with" in found.text
+    assert "no seed has fixed points" not in found.text
 
 
 TURNED = {

@@ -26,11 +26,9 @@ from firstorder.publish.statistics import (
 )
 from firstorder.publish.verdict import Effect, Verdict, combine, exact, missing, not_run
 from firstorder.studies.line_attractor import frames
+from firstorder.studies.line_attractor.frames import FINISHED, NO_POINTS, NOT_TRAINED
 
 NONE = "The networks that the claim is about are not run at this scale."
-NO_POINTS = "no seed has fixed points to read"
-FINISHED = "finished an epoch"
-NOT_TRAINED = f"no seed {FINISHED}"
 NO_NOT = "“not” is no word of these documents."
 POSITIVE = (0.0, np.inf)
 """Where a ratio of sizes can lie."""
@@ -67,8 +65,8 @@ def measured(
     for _, whole in numbers[applies].groupby(["corpus", "cell"], sort=False):
         part = whole[values[whole.index].notna()]
         if part.empty:
-            trained = whole["state_pc1"].notna().any()
-            effects.append(missing(NO_POINTS if trained else NOT_TRAINED, name(whole.iloc[0])))
+            lacking = frames.lacking(whole) or f"no seed {having.replace('have', 'has', 1)}"
+            effects.append(missing(lacking, name(whole.iloc[0])))
             continue
         left = "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds {having})"
         cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
@@ -350,7 +348,7 @@ def mathematics(
     """Jacobians equal central differences, and left vectors are the inverse of right ones."""
     numbers = frames.dynamics(results)
     effects = [
-        exact(float(numbers[column].max()), limit, "below", name=label)
+        exact(float(numbers[column].max()), limit, "below", name=label + _having_points(numbers))
         if numbers[column].notna().any()
         else missing(NO_POINTS, label)
         for column, limit, label in (
@@ -359,3 +357,9 @@ def mathematics(
         )
     ]
     return together(effects, "Largest entries.")
+
+
+def _having_points(numbers: pd.DataFrame) -> str:
+    """` (5 of 6 trainings have points)`; empty where all have."""
+    known, count = int(numbers["overlap"].notna().sum()), len(numbers)
+    return f" ({known} of {count} trainings have points)" if known < count else ""

@@ -21,6 +21,9 @@ from firstorder.publish.statistics import Cell
 
 Keys = dict[str, Any]
 """corpus, title, reader, cell, label, seed."""
+NO_POINTS = "no seed has fixed points to read"
+FINISHED = "finished an epoch"
+NOT_TRAINED = f"no seed {FINISHED}"
 
 
 def networks(results: Results) -> Iterator[Keys]:
@@ -99,6 +102,15 @@ def dynamics(results: Results) -> pd.DataFrame:
 
 
 KEYS = ("corpus", "title", "reader", "cell", "label", "seed")
+
+
+def lacking(numbers: pd.DataFrame) -> str:
+    """What no seed of a network has, whose rows of `dynamics` these are; empty where one has all.
+
+    Of a network that was not trained not even the states are a measurement.
+    """
+    trained, read = numbers[["state_pc1", "overlap"]].notna().any()
+    return "" if read else NO_POINTS if trained else NOT_TRAINED
 
 
 def tolerances(results: Results) -> pd.DataFrame:
