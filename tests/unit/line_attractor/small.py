@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -78,3 +79,11 @@ def second_seed_alone(config: Config) -> Results:
            for kind in ("json", "npz")},
     }  # fmt: skip
     return Results({"rows": [row], "seeds": [1, 2]}, found)
+
+
+def one_network(own: Mapping[str, str]) -> Results:
+    """The network that was run, alone; `own`: outputs of linearize_dynamics."""
+    corpus, cell = NETWORK
+    row = {"corpus": corpus, "title": corpus, "reader": corpus, "cell": cell, "label": "GRU"}
+    found = {f"{corpus}/{cell}/{name}": path for name, path in own.items()}
+    return Results({"rows": [row], "seeds": [1]}, found)

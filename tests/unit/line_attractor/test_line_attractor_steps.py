@@ -18,6 +18,7 @@ from firstorder.errors import DataError
 from firstorder.jobs.job import Job
 from firstorder.models import recurrent
 from firstorder.publish.declared import artefacts
+from firstorder.publish.registry import Results
 from firstorder.studies.line_attractor import analysis, figures, figures_seeds, points, tables
 from firstorder.studies.line_attractor import network as networks
 
@@ -100,6 +101,8 @@ def test_a_network_of_too_few_fixed_points_has_a_record_and_no_drawing(tiny: Con
     assert numbers["state_pc1"] == before["state_pc1"]
     table = pd.read_csv(small.run(config, "table", "line_attractor", "dynamics").outputs["csv"])
     assert "fixed points" in set(table["row"]) and "tau1" not in set(table["quantity"])
+    notes = tables.dynamics(small.one_network(job.outputs)).notes
+    assert "GRU, synthetic: no seed has fixed points to read." in notes
     verdicts = pd.read_csv(small.run(config, "claims").outputs["csv"]).set_index("claim")["status"]
     assert verdicts["L2"] == "not run" and verdicts["L1"] != "not run"
     with pytest.raises(DataError, match=r"GRU on .* has too few fixed points to draw"):
@@ -126,6 +129,14 @@ def test_a_network_that_diverges_in_its_first_epoch_is_no_measurement(tiny: Conf
         small.run(config, "table", "line_attractor", name)
     table = pd.read_csv(small.job(config, "table", "line_attractor", "accuracy").outputs["csv"])
     assert table.set_index("cell")["n"]["gru"] == 0
+    assert table.set_index("cell")["text"]["gru"] == "diverged"
+    grid = pd.read_csv(
+        small.job(config, "table", "line_attractor", "tolerance-grid").outputs["csv"]
+    )
+    assert set(grid["text"]) == {"diverged"}
+    own = small.job(config, "linearize_dynamics", *NETWORK).outputs
+    results = small.one_network(own)
+    assert "GRU, synthetic: no seed finished an epoch." in tables.dynamics(results).notes
     verdicts = pd.read_csv(small.run(config, "claims").outputs["csv"]).set_index("claim")
     for claim in ("L1", "L1-untrained", "L2", "L8", "L8-order"):
         assert verdicts["status"][claim] == "not run"
@@ -173,6 +184,23 @@ def test_numbers_of_some_seeds_say_of_how_many(tiny: Config) -> None:
     assert tables.FEWER not in tables.dynamics(results).notes + tables.tolerance_grid(results).notes
 
 
+def test_a_mean_over_fewer_seeds_is_not_the_best_of_its_column(tmp_path: Path) -> None:
+    found = {"toy/words.json": str(tmp_path / "words.json")}
+    files.write_json(tmp_path / "words.json", {"accuracy": 0.5})
+    row = {"corpus": "toy", "title": "toy", "reader": "synthetic"}
+    rows = [row | {"cell": cell, "label": cell.upper()} for cell in ("gru", "lstm")]
+    for cell, accuracies in (("gru", (0.9, None)), ("lstm", (0.8, 0.85))):
+        for seed, accuracy in enumerate(accuracies, 1):
+            path = tmp_path / f"{cell}{seed}.json"
+            of = {"test_accuracy": accuracy, "validation_accuracy": accuracy, "seconds": 1.0}
+            files.write_json(path, {"status": "finished" if accuracy else "diverged", **of})
+            found[f"toy/{cell}/{seed}/summary.json"] = str(path)
+    made = tables.accuracy(Results({"rows": rows, "seeds": [1, 2]}, found, None))
+    text = made.frame.set_index("cell")
+    assert text["text"]["gru"] == "90.00 (1 of 2)" and tables.FEWER in made.notes
+    assert text["best"].to_dict() == {"bag-of-words": False, "gru": False, "lstm": True}
+
+
 @pytest.mark.parametrize(
     "draw", [figures.activity, figures.networks, figures.pair, figures_seeds.negation]
 )
@@ -196,6 +224,18 @@ def test_the_arrow_of_the_readout_is_in_the_legend(tiny: Config, draw: Any) -> N
     drawing = draw(small.second_seed_alone(tiny))
     (legend,) = drawing.figure.legends
     assert {"readout = 0", "readout vector"} <= {text.get_text() for text in legend.get_texts()}
+
+
+def test_the_figure_of_negation_names_a_network_without_points(tiny: Config) -> None:
+    results = small.second_seed_alone(tiny)
+    (row,) = results.spec["rows"]
+    results.spec["rows"].append({**row, "cell": "lstm", "label": "LSTM"})
+    for seed in (1, 2):
+        results.files[f"synthetic/lstm/{seed}/dynamics.npz"] = "none.npz"
+    (legend,) = figures_seeds.negation(results).figure.legends
+    assert (
+        legend.get_title().get_text() == "one seed; without fixed points to read: LSTM, synthetic"
+    )
 
 
 def test_a_figure_of_several_networks_names_the_seed_of_each() -> None:

@@ -63,9 +63,10 @@ def negation(results: Results) -> Drawing:
 
     Means over seeds, bands of one deviation; dashed: before it.
     """
-    rows = []
+    rows, read = [], dict[str, bool]()
     for keys in frames.networks(results):
-        found = frames.arrays(results, keys, "negation", "negation_before")
+        found = frames.arrays(results, keys, "negation", "negation_before", "points")
+        read[heading(keys)] = read.get(heading(keys), False) or len(found["points"]) > 0
         for column, name in enumerate(panels.OF_CLASS):
             before = found["negation_before"][column]
             for k, value in enumerate(found["negation"][:, column]):
@@ -89,7 +90,9 @@ def negation(results: Results) -> Drawing:
     axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8, label="before “not”")
     known = data[data["effect"].notna()]
     counts = known.groupby(["corpus", "cell"], sort=False)["seed"].nunique()
-    style.legend_below(figure, axes[0, :1], style.seeds(counts))
+    without = ", ".join(name for name, some in read.items() if not some)
+    said = style.seeds(counts) + (f"; without fixed points to read: {without}" if without else "")
+    style.legend_below(figure, axes[0, :1], said)
     return Drawing(figure, data.drop(columns=["title", "reader"]))
 
 

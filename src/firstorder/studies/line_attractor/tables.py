@@ -16,6 +16,7 @@ SPREAD = "Of several seeds: mean ± standard deviation (n − 1); best of a colu
 ONE = "One seed: no spread; best of a column bold."
 COMPARED = "Published numbers stand beside; their recipe is unknown to us, so they are not tests."
 FEWER = "(n of m): over the n of m seeds that have the number."
+LOST = "“diverged”: no seed finished an epoch."
 BAG = "bag-of-words"
 
 
@@ -41,6 +42,7 @@ def accuracy(results: Results) -> Table:
     frame = mark_best(pd.DataFrame(rows))
     notes = [SPREAD if runs["seed"].nunique() > 1 else ONE]
     notes += _fewer(frame)
+    notes += _diverged(frame)
     return Table(frame, (*notes, COMPARED) if frame["published_text"].any() else tuple(notes))
 
 
@@ -63,8 +65,8 @@ def _entry(
         "mean": mean,
         "std": std,
         "n": n,
-        "text": of_seeds(plus_minus(mean, std), n, len(values)),
-        "eligible": True,
+        "text": of_seeds(plus_minus(mean, std), n, len(values)) if n else "diverged",
+        "eligible": n == len(values),  # a mean over the seeds that finished is no rival
         "published": np.nan,
         "published_std": np.nan,
         "published_text": "",
@@ -142,7 +144,20 @@ def dynamics(results: Results) -> Table:
         if numbers["seed"].nunique() > 1
         else "One seed."
     )
-    return Table(frame[~empty], (note, *_fewer(frame)))
+    return Table(frame[~empty], (note, *_fewer(frame), *_lost(numbers)))
+
+
+def _diverged(frame: pd.DataFrame) -> tuple[str, ...]:
+    return (LOST,) if (frame["text"] == "diverged").any() else ()
+
+
+def _lost(numbers: pd.DataFrame) -> tuple[str, ...]:
+    """A sentence on the networks of which nothing, or nothing about fixed points, is known."""
+    said = []
+    for (title, label), part in numbers.groupby(["title", "label"], sort=False):
+        lacking = frames.lacking(part)
+        said += [f"{label}, {title}: {lacking}"] if lacking else []
+    return (f"{'; '.join(said)}.",) if said else ()
 
 
 def _fewer(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -172,11 +187,11 @@ def tolerance_grid(results: Results) -> Table:
                 "mean": values["found"],
                 "std": np.nan,
                 "n": int(counts["found"]),
-                "text": ", ".join(said),
+                "text": ", ".join(said) or "diverged",
                 "best": False,
                 **values,
             }
         )
     note = "Found / distinct, share of the first PC, τ₁ in tokens; means over seeds."
     frame = pd.DataFrame(rows)
-    return Table(frame, (note, *_fewer(frame)))
+    return Table(frame, (note, *_fewer(frame), *_diverged(frame)))
