@@ -171,6 +171,20 @@ def test_diverged_runs_count_as_scores_without_bound(made: Config) -> None:
     assert re.search(r"\b2 of \d+ trainings diverged", verdict.text)
 
 
+def test_scores_of_trainings_that_all_diverged_at_once_are_run_and_without_bound(
+    tiny: Config,
+) -> None:
+    norms = ["none", "l2", "bn"]
+    made_up.lose(*(f"{loss}-{norm}" for loss in ("unhinged", "sgce") for norm in norms))
+    made_up.lose("unhinged", "sgce")
+    options = {"raw": ["unhinged-none"], "normalised": ["unhinged-l2", "unhinged-bn"]}
+    verdict = made_up.judge(
+        tiny, "scores-explode", Select(cells="curves", losses="norms"), **options
+    )
+    assert verdict.status == "fails"
+    assert re.search(r"(\d+) of \1 trainings diverged: without bound", verdict.text)
+
+
 def test_diverged_runs_are_named_in_a_claim_and_count_as_wrong(made: Config) -> None:
     select = Select(cells="curves", losses="norms")
     options = {"pairs": [["unhinged-none", "unhinged-l2"]], "rates": [0.8], "gap": 0.2}

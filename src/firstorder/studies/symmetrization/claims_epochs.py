@@ -75,12 +75,16 @@ def scores_explode(
     `raw`, `normalised`: losses; `factor`: growth of the largest |score| from the first epoch to
     the largest, compared as powers of ten. Diverged runs count as unbounded.
     """
-    histories = frames.histories(results)
-    if histories.empty:
+    runs, histories = frames.runs(results), frames.histories(results)
+    if runs.empty:
         return not_run("The unhinged loss without normalised scores is not run at this scale.")
-    keys = ["setting", "noise", "loss", "seed"]
-    grown = histories.groupby(keys)["score_max"].agg(lambda s: np.log10(s.max() / s.iloc[0]))
-    runs = frames.runs(results).merge(grown.rename("grown").reset_index(), on=keys, how="left")
+    keys, grown = ["setting", "noise", "loss", "seed"], {}
+    if len(histories):  # else all diverged in their first epoch
+        scores = histories.groupby(keys)["score_max"]
+        grown = scores.agg(lambda s: np.log10(s.max() / s.iloc[0])).to_dict()
+    runs["grown"] = [
+        grown.get(key, np.nan) for key in runs[keys].itertuples(index=False, name=None)
+    ]
     runs["grown"] = runs["grown"].mask(runs["status"] == "diverged", BEYOND)
     free, bound = ([frames.named(results, name) for name in group] for group in (raw, normalised))
     limit, growth = float(np.log10(factor)), "growth of the scores"
