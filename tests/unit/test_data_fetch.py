@@ -363,6 +363,19 @@ def test_a_repacked_copy_of_the_same_content_is_accepted(tmp_path: Path) -> None
         fetch("data", file, [local], tmp_path / "raw.bin")
 
 
+def test_a_file_of_which_only_the_content_is_declared_is_checked_by_it(tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    content = hashlib.sha256(CONTENT).hexdigest()
+    file = published(content_sha256=content, sha256=None, md5=None, bytes=None)
+    (local / "raw.bin").write_bytes(gzip.compress(CONTENT[:-1]))
+    with pytest.raises(DataError, match=f"expected content of SHA-256 {content}, got "):
+        fetch("data", file, [local], tmp_path / "raw.bin")
+    (local / "raw.bin").write_bytes(gzip.compress(CONTENT))
+    fetch("data", file, [local], tmp_path / "raw.bin")
+    assert gzip.decompress((tmp_path / "raw.bin").read_bytes()) == CONTENT
+
+
 def test_a_right_file_stays_untouched(publisher: Publisher, tmp_path: Path) -> None:
     destination = tmp_path / "raw.bin"
     destination.write_bytes(CONTENT)
