@@ -16,6 +16,7 @@ from firstorder.publish import declared, registry
 from firstorder.publish.registry import Results
 from firstorder.publish.verdict import Verdict, not_run
 from firstorder.streams import numpy_stream
+from firstorder.studies.linearized.grid import ROTATED
 from firstorder.studies.linearized.settings import Judged, Select
 
 EPOCHS = 20
@@ -254,7 +255,9 @@ def _arm(path: Path, random: np.random.Generator) -> None:
     family, arm = path.parent.name, path.stem
     scale = DOCUMENTS["studies/linearized/tiny.yaml"]
     declared = scale["families"][family]
-    tasks = [] if arm == "random" else declared["tasks"]
+    tasks = declared.get("watch", []) if arm == "random" else declared["tasks"]
+    if arm in ROTATED and declared["kind"] == "binary":
+        tasks = tasks[-1:]
     epochs, rows = np.arange(0, 1 if arm in SOLVED else EPOCHS + 1), []
     if path.suffix == ".npz":
         support = scale["supports"].get(declared.get("support"), {"test": 400})

@@ -322,8 +322,11 @@ def test_steps_that_are_never_reached_count_as_more(made: Config) -> None:
 
 
 def test_a_control_without_watched_tasks_is_not_run(made: Config) -> None:
-    # The made-up files of the control have nothing but a header.
-    verdict = judged(made, "random-labels", EIGENFUNCTIONS)
+    scale = made.studies["linearized"].scale
+    alone = scale.families["eigenfunctions"].model_copy(update={"watch": ()})
+    families = {**scale.families, "eigenfunctions": alone}
+    config = with_study(made, scale=scale.model_copy(update={"families": families}))
+    verdict = judged(config, "random-labels", EIGENFUNCTIONS)
     assert verdict.status == "not run"
 
 

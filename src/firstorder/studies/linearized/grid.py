@@ -164,7 +164,8 @@ def _family_facts(config: Config, name: str, reads: tuple[str, ...]) -> dict[str
     facts: dict[str, Any] = {"kind": family.kind, "train": source.train, "test": source.test}
     if isinstance(source, Directions):
         facts |= source.model_dump(include={"amplitude", "epsilon", "sigma"})
-    known = {**dict(family), "rotated": family.rotated or family.tasks}
+    every = (max(family.tasks),) if family.kind == "binary" else family.tasks
+    known = {**dict(family), "rotated": family.rotated or every}
     read = {kind: list(known[kind]) for kind, names in TRAINED.items() if names & set(reads)}
     if read:
         facts |= {**read, "epochs": config.recipes[family.recipe].epochs, "steps": family.steps}
