@@ -43,3 +43,8 @@ def _typeset(text: str) -> str:
 def counted(count: int, status: str) -> str:
     """`1 holds`, `2 hold`, `3 not resolved`."""
     return f"{count} {status if count == 1 else PLURAL.get(status, status)}"
+
+
+def of_all(known: int, count: int, what: str) -> str:
+    """` (2 of 4 tasks)`, which a name ends with; empty where all are known."""
+    return f" ({known} of {count} {what})" if known < count else ""

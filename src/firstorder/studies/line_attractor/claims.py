@@ -14,6 +14,7 @@ import pandas as pd
 
 from firstorder.bounds import Bound, Points, Positive, Share
 from firstorder.config import Range
+from firstorder.publish.numerals import of_all
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import (
     Cell,
@@ -68,7 +69,7 @@ def measured(
             lacking = frames.lacking(whole) or f"no seed {having.replace('have', 'has', 1)}"
             effects.append(missing(lacking, name(whole.iloc[0])))
             continue
-        left = "" if len(part) == len(whole) else f" ({len(part)} of {len(whole)} seeds {having})"
+        left = of_all(len(part), len(whole), f"seeds {having}")
         cell = Cell(values[part.index].to_numpy(float), tuple(part["seed"]))
         drawn = resample({"value": cell})
         effects.append(
@@ -312,7 +313,7 @@ def _trained(results: Results, cells: Mapping[Any, Cell]) -> Iterator[tuple[dict
     for row in results.spec["rows"]:
         cell = cells.get((row["corpus"], row["cell"]))
         known = len(cell.seeds) if cell else 0
-        left = f" ({known} of {count} seeds {FINISHED})" if 0 < known < count else ""
+        left = of_all(known, count, f"seeds {FINISHED}") if known else ""
         yield row, name(row) + left, known > 0
 
 
@@ -361,5 +362,4 @@ def mathematics(
 
 def _having_points(numbers: pd.DataFrame) -> str:
     """` (5 of 6 trainings have points)`; empty where all have."""
-    known, count = int(numbers["overlap"].notna().sum()), len(numbers)
-    return f" ({known} of {count} trainings have points)" if known < count else ""
+    return of_all(int(numbers["overlap"].count()), len(numbers), "trainings have points")

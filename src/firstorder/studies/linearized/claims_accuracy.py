@@ -7,6 +7,7 @@ import pandas as pd
 from firstorder.bounds import Correlation, Difference, Index, Positive, Share
 from firstorder.config import Range
 from firstorder.publish.measures import spearman
+from firstorder.publish.numerals import of_all
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import average, effect, rank_correlation, resample
 from firstorder.publish.verdict import Effect, Verdict, missing, not_run
@@ -22,7 +23,6 @@ from firstorder.studies.linearized.judging import (
     for_each,
     gaps,
     index_correlations,
-    left,
     or_lost,
     verdict,
 )
@@ -148,7 +148,7 @@ def random_labels(results: Results, *, near: Share = 0.05) -> Verdict:
         return effect(
             drawn, lambda means: own(means) - 0.5, threshold=POINTS * near, direction="within",
             scale=POINTS, unit="points",
-            name=label + left(len(names), len(known)),
+            name=label + of_all(len(names), len(known), "tasks"),
         )  # fmt: skip
 
     return verdict(
@@ -190,7 +190,8 @@ def alignment_ranks(results: Results, *, correlation: Correlation = 0.8) -> Verd
             name = f"{ARMS[arm]} {each}"
             found = rank_correlation(
                 drawn, names, numbers=[ratio[n.label, n.family, n.task] for n in names],
-                threshold=threshold, name=name + left(len(names), len(tried)), indices="sampled",
+                threshold=threshold, name=name + of_all(len(names), len(tried), "tasks"),
+                indices="sampled",
             )  # fmt: skip
             effects.append(or_lost(found, name, len(names), len(tried)))
         return effects
@@ -251,7 +252,7 @@ def reference_shape(
             tried = of_tasks.tried(cells, label, arm)
             found = rank_correlation(
                 drawn, names, numbers=[known[arm, name.task] for name in names],
-                threshold=correlation, name=ARMS[arm] + left(len(names), len(tried)),
+                threshold=correlation, name=ARMS[arm] + of_all(len(names), len(tried), "tasks"),
             )  # fmt: skip
             falls.append(or_lost(found, ARMS[arm], len(names), len(tried)))
     if not any(each.measured for each in falls):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from firstorder.bounds import Index
+from firstorder.publish.numerals import of_all
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Resampled, effect, resample
 from firstorder.publish.verdict import Effect, Verdict, missing, not_run
@@ -20,7 +21,6 @@ from firstorder.studies.linearized.judging import (
     POINTS,
     for_each,
     gaps,
-    left,
     on_pairs,
     verdict,
 )
@@ -69,7 +69,7 @@ def gap_grows(results: Results) -> Verdict:
                 lost = FEW_LEFT if pairs else LOST
                 return missing(lost, label) if len(known) >= 2 else None
             own, said = on_pairs(drawn, cells, pairs)
-            said += left(len(pairs), len(known))
+            said += of_all(len(pairs), len(known), "tasks")
             return _slope(own, label + said, pairs, threshold)
 
         return for_each(cells, of_model)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from firstorder.publish.numerals import of_all
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.statistics import Resampled, effect, resample
 from firstorder.publish.verdict import Effect, Verdict, missing
 from firstorder.studies.linearized.cells import Cells, Name, correct, labels, tried
 from firstorder.studies.linearized.cells import pairs as paired
-from firstorder.studies.linearized.judging import LOST, POINTS, left, on_pairs, verdict
+from firstorder.studies.linearized.judging import LOST, POINTS, on_pairs, verdict
 
 
 @claim("closer-with-width", reads=("network.npz", "linear.npz", "converged.npz"))
@@ -39,7 +40,7 @@ def closer_with_width(results: Results) -> Verdict:
                 continue
             both = [*(near[t] for t in common), *(far[t] for t in common)]
             own, said = on_pairs(drawn, cells, both)
-            said += left(len(common), len(known))
+            said += of_all(len(common), len(known), "tasks")
             effects.append(_change(own, near, far, common, threshold, architecture + said))
         return effects
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from firstorder.publish.numerals import of_all
 from firstorder.publish.statistics import (
     Direction,
     Resampled,
@@ -101,7 +102,7 @@ def index_correlations(
         names, known = of(cells, label, arm), tried(cells, label, arm)
         found = rank_correlation(
             drawn, names, numbers=[name.task for name in names], threshold=threshold,
-            direction=direction, name=label + left(len(names), len(known)),
+            direction=direction, name=label + of_all(len(names), len(known), "tasks"),
         )  # fmt: skip
         effects.append(or_lost(found, label, len(names), len(known)))
     return effects
@@ -120,14 +121,9 @@ def on_pairs(
     lost = []
     for name in common:
         known, every = len(common[name].seeds), len(cells.tried[name])
-        lost.append((known - every, f" ({known} of {every} seeds finished)"))
-    least, said = min(lost)
-    return drawn, said if least else ""
-
-
-def left(finished: int, tried: int, what: str = "tasks") -> str:
-    """` (2 of 4 tasks)`, where the others were lost; empty where none was."""
-    return f" ({finished} of {tried} {what})" if finished < tried else ""
+        lost.append((known - every, of_all(known, every, "seeds finished")))
+    _, said = min(lost)
+    return drawn, said
 
 
 def or_lost(found: Effect, name: str, finished: int, tried: int) -> Effect:
@@ -148,7 +144,7 @@ def arm_correlations(
         own, said = on_pairs(drawn, cells, both) if both else (drawn, "")
         found = rank_correlation(
             own, [a for a, _ in both], cells=[b for _, b in both], threshold=threshold,
-            name=label + said + left(len(both), len(known)),
+            name=label + said + of_all(len(both), len(known), "tasks"),
         )  # fmt: skip
         effects.append(or_lost(found, label, len(both), len(known)))
     return effects
@@ -172,7 +168,7 @@ def gaps(
             effects.append(missing(LOST, label))
         elif chosen:
             own, said = on_pairs(drawn, cells, chosen)
-            said += left(len(chosen), len(known))
+            said += of_all(len(chosen), len(known), "tasks")
             effects.append(
                 effect(
                     own, gap(chosen), threshold=threshold, scale=POINTS, unit="points",
@@ -223,4 +219,4 @@ def model_means(
 
 def of_trainings(values: pd.Series) -> str:
     """` (7 of 8 trainings)`, where values are missing; empty where none is."""
-    return left(int(values.count()), len(values), "trainings")
+    return of_all(int(values.count()), len(values), "trainings")

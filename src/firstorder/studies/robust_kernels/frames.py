@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from firstorder import arrays
-from firstorder.publish.numerals import number
+from firstorder.publish.numerals import number, of_all
 from firstorder.publish.reading import keyed, read_csv, read_json
 from firstorder.publish.registry import Results
 
@@ -78,10 +78,9 @@ def without_end(results: Results, end: pd.DataFrame) -> dict[str, dict[str, str]
     reached, said = end.groupby(["network", "loss"]).size(), labels(results)
     found: dict[str, dict[str, str]] = {row["network"]: {} for row in results.spec["rows"]}
     for row in results.spec["rows"]:
-        known, count = reached.get((row["network"], row["loss"]), 0), len(row["seeds"])
-        if known < count:
-            name = f"{said[row['loss']]} ({known} of {count} seeds have it)"
-            found[row["network"]][row["loss"]] = name
+        known = reached.get((row["network"], row["loss"]), 0)
+        if left := of_all(known, len(row["seeds"]), "seeds have it"):
+            found[row["network"]][row["loss"]] = said[row["loss"]] + left
     return found
 
 
