@@ -10,19 +10,13 @@ from firstorder.bounds import Correlation, Index, Positive, Share
 from firstorder.config import Range
 from firstorder.publish.registry import Results, claim
 from firstorder.publish.verdict import Verdict, not_run
-from firstorder.studies.linearized import frames
+from firstorder.studies.linearized import frames, spikes
 from firstorder.studies.linearized.judging import NO_TASKS, model_means, verdict
-from firstorder.studies.linearized.spikes import spikes
 
 
 def _spikes(results: Results, part: str, tasks: tuple[int, int]) -> pd.DataFrame:
-    """The spikes of a part, seed by seed, for trained indices within `tasks`.
-
-    Networks that diverged are rows without numbers.
-    """
-    alignment = frames.of_file(results, "alignment.csv")
-    lost = frames.without_alignment(results, alignment)
-    found = pd.concat([spikes(alignment), lost.assign(part=part)], ignore_index=True)
+    """The spikes of a part, seed by seed, for trained indices within `tasks`."""
+    found = spikes.of_trainings(results)
     return found[(found["part"] == part) & found["task"].between(*tasks)]
 
 

@@ -7,9 +7,19 @@ import pandas as pd
 
 from firstorder.linearized.spike import affine, excess
 from firstorder.publish.measures import spearman
+from firstorder.publish.registry import Results
+from firstorder.studies.linearized import frames
 
 KEYS = ["model", "label", "seed", "family", "task", "part"]
 NUMBERS = ["excess", "affine", "rank", "order", "argmax", "scale"]
+
+
+def of_trainings(results: Results) -> pd.DataFrame:
+    """The spikes of every training of a selection; of one that diverged, rows without numbers."""
+    alignment = frames.of_file(results, "alignment.csv")
+    lost = frames.without_alignment(results, alignment)
+    rows = [spikes(alignment), *(lost.assign(part=part) for part in ("train", "test", "all"))]
+    return pd.concat(rows, ignore_index=True)
 
 
 def spikes(alignment: pd.DataFrame) -> pd.DataFrame:

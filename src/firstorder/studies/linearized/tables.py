@@ -15,7 +15,7 @@ from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.directions import directions as described
 from firstorder.studies.linearized.labels import ARMS, SHOWN, headings
 from firstorder.studies.linearized.settings import Reference
-from firstorder.studies.linearized.spikes import spikes as measured
+from firstorder.studies.linearized.spikes import of_trainings
 
 SPREAD = "Of several seeds: mean ± standard deviation (n − 1)."
 
@@ -140,11 +140,7 @@ def eigenfunctions(results: Results) -> Table:
 def spikes(results: Results) -> Table:
     """How far the trained kernel turned towards its task: spike, rank and order, by part."""
     said = {"excess": "over neighbours", "affine": "over the fit", "order": "Spearman, k ≠ j"}
-    alignment = frames.of_file(results, "alignment.csv")
-    lost = frames.without_alignment(results, alignment)
-    found = pd.concat(
-        [measured(alignment), *(lost.assign(part=part) for part in ("train", "test"))]
-    )
+    found = of_trainings(results)
     order = frames.model_order(results)
     found = found[found["part"] != "all"].sort_values(
         ["model", "task"], key=lambda each: each.replace(order), kind="stable"
