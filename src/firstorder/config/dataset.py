@@ -54,6 +54,11 @@ class File(Strict):
     urls: tuple[str, ...] = ()
     """Tried in order, after the dataset's local folders."""
 
+    @property
+    def has_checksum(self) -> bool:
+        """Whether its own bytes can be verified, and not only what they unpack to."""
+        return bool(self.sha256 or self.md5)
+
     @field_validator("urls")
     @classmethod
     def _encrypted(cls, urls: tuple[str, ...]) -> tuple[str, ...]:

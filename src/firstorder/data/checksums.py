@@ -21,7 +21,7 @@ def mismatch(path: Path, file: File) -> str | None:
     copy passes when that has the declared `content_sha256`.
     """
     found = _published_mismatch(path, file)
-    if file.content_sha256 is None or (found is None and (file.sha256 or file.md5)):
+    if file.content_sha256 is None or (found is None and file.has_checksum):
         return found
     content = _content_sha256(path)
     if content == file.content_sha256:

@@ -76,7 +76,7 @@ def download(
         idle, most, again = 0, _size(stream), False
         reason = ""
         while idle < ATTEMPTS:
-            if not _has_checksum(file):
+            if not file.has_checksum:
                 stream.truncate(0)  # nothing would tell that the rest is of another file or time
             before = _size(stream)
             try:
@@ -180,10 +180,6 @@ def _size(stream: io.BufferedRandom) -> int:
     return os.fstat(stream.fileno()).st_size
 
 
-def _has_checksum(file: File) -> bool:
-    return bool(file.sha256 or file.md5)
-
-
 def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -> None:
     """Append to the part what it lacks of `url`; on return the server has sent everything."""
     have = _size(stream)
@@ -206,7 +202,7 @@ def _receive(url: str, file: File, stream: io.BufferedRandom, deadline: float) -
             if response.status_code not in (200, 206):
                 raise FinalError(f"HTTP {response.status_code}")
             encoding = response.headers.get("Content-Encoding", "identity")
-            if encoding.lower() != "identity" and not _has_checksum(file):
+            if encoding.lower() != "identity" and not file.has_checksum:
                 raise FinalError(
                     f"the server sent it packed (Content-Encoding: {encoding[:40]}); "
                     "declare a sha256 if the file is stored as it is sent"

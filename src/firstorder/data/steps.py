@@ -195,7 +195,7 @@ def own_digest(file: File, folder: Path, folders: Sequence[str | Path]) -> dict[
 
     It may change, and then is placed, or received, again.
     """
-    if file.urls or file.md5 or file.sha256 or file.content_sha256:
+    if file.urls or file.has_checksum or file.content_sha256:
         return {}
     from firstorder.data import locate
 
