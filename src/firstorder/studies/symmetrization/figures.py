@@ -40,8 +40,6 @@ def learning_curves(results: Results) -> Drawing:
     histories, runs = frames.histories(results), frames.runs(results)
     if histories.empty:
         raise DataError("learning-curves: every training diverged in its first epoch")
-    failed = runs.loc[runs["status"] == "diverged", "label"]
-    lost = f"; diverged: {len(failed)} ({', '.join(failed.unique())}), drawn up to then"
     keys = ["setting", "dataset", "noise", "kind", "rate", "loss", "label", "epoch"]
     shown = ["test_accuracy", "wrong_fitted"]
     columns = {f"{n}_{what}": (n, what) for n in shown for what in ("mean", "std", "count")}
@@ -63,7 +61,7 @@ def learning_curves(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("Test accuracy (%)")
     axes[1, 0].set_ylabel("Wrong labels fitted (%)")
     counts = data["test_accuracy_count"]
-    said = style.seeds(counts[counts > 0]) + (lost if len(failed) else "")
+    said = style.seeds(counts[counts > 0]) + frames.diverged(runs, "drawn up to then")
     style.legend_below(figure, axes[0], said)
     return Drawing(figure, data)
 

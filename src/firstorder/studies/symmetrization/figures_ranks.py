@@ -33,9 +33,7 @@ def ranks(results: Results) -> Drawing:
     needed = cells_needed(len(found.methods))
     if found.cells < needed:
         over += f"; {needed} are needed before this test can tell any two losses apart"
-    failed = runs.loc[runs["status"] == "diverged", "label"]
-    if len(failed):
-        over += f"; diverged: {len(failed)} ({', '.join(failed.unique())}), counting as 0"
+    over += frames.diverged(runs, "counting as 0")
     figure, axes = style.panels(1, 1, height=critical_difference.height(found), width=style.WIDE)
     critical_difference.draw(axes[0, 0], found)
     style.legend_below(figure, [], over)

@@ -229,6 +229,14 @@ def label_matrices(results: Results) -> Iterator[tuple[dict[str, Any], np.ndarra
             yield {**keys, "counts": counts}, drawn["realised"]
 
 
+def diverged(runs: pd.DataFrame, how: str) -> str:
+    """`; diverged: 4 (CE, SGCE), counting as 0`, for a legend; empty where none did."""
+    failed = runs.loc[runs["status"] == "diverged", "label"]
+    if failed.empty:
+        return ""
+    return f"; diverged: {len(failed)} ({', '.join(failed.unique())}), {how}"
+
+
 def named(results: Results, name: str) -> str:
     """The name under which a loss is trained: a variant may equal the loss that it varies."""
     return results.spec["synonyms"].get(name, name)
