@@ -14,10 +14,10 @@ from firstorder.studies.linearized import frames
 from firstorder.studies.linearized.cells import correct
 from firstorder.studies.linearized.directions import frequency
 from firstorder.studies.linearized.judging import (
-    FEW_LEFT,
     LOST,
     POINTS,
     TOO_FEW,
+    counts,
     index_correlations,
     model_means,
     verdict,
@@ -53,8 +53,7 @@ def _directions(results: Results, arm: str, **options: float | None) -> Verdict:
                 )
                 ends.append(off)
     lacks = [at for at, end in (("first", first), ("last", last)) if end is not None]
-    enough = any(each.measured or each.note in (LOST, FEW_LEFT) for each in falls)
-    if not enough or (lacks and not ends):
+    if not any(map(counts, falls)) or (lacks and not ends):
         return not_run(TOO_FEW)
     return verdict("Spearman's correlation of index and test accuracy, and ends", [*falls, *ends])
 

@@ -58,7 +58,7 @@ def verdict(
     beside : groups of effects that are printed and not judged, each with what it is.
     lacking : what to say where none was measured; by default the note of the first effect.
     """
-    known = [each for each in effects if each.measured or each.note in (LOST, FEW_LEFT)]
+    known = [each for each in effects if counts(each)]
     if not known:
         return not_run(lacking or _note(effects))
     if not any(effect.measured for effect in known):
@@ -73,6 +73,11 @@ def verdict(
         replace(each, name=f"{said}, {each.name}") for said, group in others for each in group
     )
     return replace(found, text=" ".join(said), effects=(*found.effects, *more))
+
+
+def counts(effect: Effect) -> bool:
+    """Whether an effect counts: it was measured, or would have been but for what diverged."""
+    return effect.measured or effect.note in (LOST, FEW_LEFT)
 
 
 def _note(effects: Sequence[Effect]) -> str:
