@@ -50,11 +50,12 @@ def decompose(jacobians: Tensor, readout: Tensor | None = None) -> Modes:
     """The modes of `jacobians` (K, N, N), sorted by |lambda|.
 
     The phase of an eigenvector is arbitrary (for a real one, its sign). With `readout` (N,) it is
-    chosen so that r_a . readout is real and positive; l_a turns along. O(N^3) a point.
+    chosen so that r_a . readout is real and positive; l_a turns along. Works in float64, and
+    returns the complex type of `jacobians`. O(N^3) a point.
     """
     if jacobians.ndim != 3 or jacobians.shape[1] != jacobians.shape[2]:
         raise DynamicsError(f"jacobians: expected (K, N, N), got {tuple(jacobians.shape)}")
-    values, right = torch.linalg.eig(jacobians)
+    values, right = torch.linalg.eig(jacobians.double())
     order = values.abs().argsort(dim=1, descending=True, stable=True)  # pairs stay together
     values = values.gather(1, order)
     right = right.gather(2, order[:, None, :].expand_as(right))
@@ -74,7 +75,7 @@ def decompose(jacobians: Tensor, readout: Tensor | None = None) -> Modes:
             f"jacobians: number {first} has no basis of eigenvectors (it is defective); "
             "leave this point out"
         )
-    return Modes(values, right, left)
+    return Modes(*(each.to(jacobians.dtype.to_complex()) for each in (values, right, left)))
 
 
 def time_constants(values: Tensor) -> Tensor:
