@@ -228,6 +228,12 @@ COLOUR: dict[str, tuple[str, Write]] = {
         "cifar",
         lambda found, folder: write_files(folder / "cifar-10-batches-py", python_files(found)),
     ),
+    "python files without class names": (
+        "cifar",
+        lambda found, folder: write_files(
+            folder, {k: v for k, v in python_files(found).items() if k != "batches.meta"}
+        ),
+    ),
     "binary archive": ("cifar_binary", lambda found, folder: _archived(found, folder, "binary")),
     "binary tar": ("cifar_binary", lambda found, folder: _gunzipped(found, folder, "binary")),
     "binary unpacked": (

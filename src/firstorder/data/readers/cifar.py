@@ -52,13 +52,17 @@ CIFAR100 = Variant(
 
 
 def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
-    """The archive, its .gz unpacked or not, or its files (in the root of torchvision's CIFAR10)."""
+    """The archive, its .gz unpacked or not, or its files (in the root of torchvision's CIFAR10);
+    CIFAR-10's class names where they are."""
     if not fits(dataset, "cifar"):
         return
     for variant in (CIFAR100,) if len(dataset.classes) == 100 else (CIFAR10, CIFAR100):
         yield from packed(variant.archive, folder)
         for place in (folder / variant.folder, folder):
-            yield {name: place / name for name in _names(variant, dataset)}
+            files = {name: place / name for name in _batches(variant, dataset)}
+            meta = {variant.meta: place / variant.meta}
+            # `train` and `test` alone are no sign of CIFAR-100: folders of images are called so.
+            yield {**files, **(present(meta) if variant is CIFAR10 else meta)}
 
 
 def fits(dataset: Dataset, reader: str) -> bool:
@@ -82,9 +86,13 @@ def packed(archive: str, folder: Path) -> Iterator[dict[str, Path]]:
         yield {archive: folder / name}
 
 
-def _names(variant: Variant, dataset: Dataset) -> tuple[str, ...]:
-    tests = variant.test if "test" in parts.wanted(dataset) else ()
-    return (*variant.train, *tests, variant.meta)
+def present(files: dict[str, Path]) -> dict[str, Path]:
+    """Those of `files` that exist."""
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+def _batches(variant: Variant, dataset: Dataset) -> tuple[str, ...]:
+    return (*variant.train, *(variant.test if "test" in parts.wanted(dataset) else ()))
 
 
 @reader("cifar", layouts=layouts, channels=(3,))
@@ -95,15 +103,20 @@ def cifar(dataset: Dataset, files: Files) -> dict[str, Split]:
     """
     first, path = next(iter(files.items()))
     variant = CIFAR100 if first in (CIFAR100.archive, *CIFAR100.train) else CIFAR10
-    names = _names(variant, dataset)
+    names = (*_batches(variant, dataset), variant.meta)
     if first == variant.archive:
         packed = tar_members(path, {f"{variant.folder}/{name}" for name in names})
         contents = {name: packed[f"{variant.folder}/{name}"] for name in names}
     else:
-        contents = {name: unpacked(files[name], LARGEST) for name in names}
+        contents = {name: unpacked(files[name], LARGEST) for name in names if name in files}
         path = path.parent
-    loaded = {name: load_plain(contents.pop(name), f"{path}: {name}") for name in names}
-    check_classes(dataset, _entry(loaded, variant.meta, variant.names, path), path)
+    loaded = {
+        name: load_plain(contents.pop(name), f"{path}: {name}")
+        for name in names
+        if name in contents
+    }
+    if variant.meta in loaded:
+        check_classes(dataset, _entry(loaded, variant.meta, variant.names, path), path)
 
     def split(batches: tuple[str, ...]) -> Split:
         images = [_pixels(_entry(loaded, batch, b"data", path), path) for batch in batches]

@@ -17,7 +17,7 @@ from firstorder.data import parts
 from firstorder.data.archives import LARGEST, tar_members, unpacked
 from firstorder.data.prepared import Split
 from firstorder.data.readers import Files, reader
-from firstorder.data.readers.cifar import check_classes, fits, packed
+from firstorder.data.readers.cifar import check_classes, fits, packed, present
 from firstorder.errors import DataError
 
 PIXELS = 3072
@@ -63,12 +63,11 @@ def layouts(dataset: Dataset, folder: Path) -> Iterator[dict[str, Path]]:
         yield from packed(variant.archive, folder)
         for place in (folder / variant.folder, folder):
             files = {name: place / name for name in variant.train}
-            meta = {variant.meta: place / variant.meta} if (place / variant.meta).exists() else {}
             if "test" in parts.wanted(dataset):
                 tests = [place / variant.test, *sorted(place.glob(FIRST))]
                 there = [path for path in tests if path.exists()]
                 files[variant.test] = there[0] if there else tests[0]
-            yield {**files, **meta}
+            yield {**files, **present({variant.meta: place / variant.meta})}
 
 
 @reader("cifar_binary", layouts=layouts, channels=(3,))
