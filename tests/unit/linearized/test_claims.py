@@ -315,6 +315,19 @@ def test_a_reference_on_other_data_is_not_compared(made: Config) -> None:
     assert verdict.status == "not run"
 
 
+def test_a_measurement_of_which_everything_diverged_is_not_one_of_too_few_tasks(
+    tiny: Config,
+) -> None:
+    found = results(tiny, "claim", "reference-shape", LENET)
+    for name, path in found.files.items():
+        if name.endswith(".npz"):
+            with np.load(path) as stored:
+                none = {each: stored[each][:0] for each in ("tasks", "correct")}
+                np.savez(path, **none, examples=stored["examples"])
+    verdict = judged(tiny, "reference-shape", LENET, reference=REFERENCE)
+    assert verdict.status == "not run" and "LeNet no seed finished" in verdict.text
+
+
 def test_steps_that_are_never_reached_count_as_more(made: Config) -> None:
     verdict = judged(made, "more-steps", EIGENFUNCTIONS)
     assert verdict.status == "holds"

@@ -20,6 +20,7 @@ from firstorder.studies.linearized.judging import (
     POINTS,
     TOO_FEW,
     arm_correlations,
+    counts,
     for_each,
     gaps,
     index_correlations,
@@ -255,7 +256,7 @@ def reference_shape(
                 threshold=correlation, name=ARMS[arm] + of_all(len(names), len(tried), "tasks"),
             )  # fmt: skip
             falls.append(or_lost(found, ARMS[arm], len(names), len(tried)))
-    if not any(each.measured for each in falls):
+    if not any(counts(each) for each in falls):
         return not_run(TOO_FEW)
     above = gaps(drawn, cells, "linear", "network", 0.0)
     return verdict(
