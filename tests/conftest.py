@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def no_plan_of_another_test() -> Iterator[None]:
     """A plan that a test froze in this process is not announced to the processes of the next."""
     yield
     os.environ.pop(plan.VARIABLE, None)
+
+
+@pytest.fixture(autouse=True)
+def draws_of_its_own() -> None:
+    """What a test draws without a generator does not depend on the tests before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture
