@@ -159,6 +159,11 @@ def test_modes_of_single_precision_are_those_of_double() -> None:
         assert torch.equal(one, other.to(one.dtype))
 
 
+def test_a_complex_matrix_keeps_its_imaginary_part() -> None:
+    J = torch.diag(torch.tensor([0.5 + 0.5j, 0.25]))
+    assert torch.allclose(dynamics.decompose(J[None]).values, J.diagonal()[None])
+
+
 def test_modes_and_input_effects_do_not_depend_on_the_basis() -> None:
     parameters = systems.cell("gru")
     step = recurrent.cell("gru").of(parameters)

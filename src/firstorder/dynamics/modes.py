@@ -55,7 +55,8 @@ def decompose(jacobians: Tensor, readout: Tensor | None = None) -> Modes:
     """
     if jacobians.ndim != 3 or jacobians.shape[1] != jacobians.shape[2]:
         raise DynamicsError(f"jacobians: expected (K, N, N), got {tuple(jacobians.shape)}")
-    values, right = torch.linalg.eig(jacobians.double())
+    precise = torch.promote_types(jacobians.dtype, torch.float64)  # complex ones stay complex
+    values, right = torch.linalg.eig(jacobians.to(precise))
     order = values.abs().argsort(dim=1, descending=True, stable=True)  # pairs stay together
     values = values.gather(1, order)
     right = right.gather(2, order[:, None, :].expand_as(right))

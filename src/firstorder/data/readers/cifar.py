@@ -110,11 +110,7 @@ def cifar(dataset: Dataset, files: Files) -> dict[str, Split]:
     else:
         contents = {name: unpacked(files[name], LARGEST) for name in names if name in files}
         path = path.parent
-    loaded = {
-        name: load_plain(contents.pop(name), f"{path}: {name}")
-        for name in names
-        if name in contents
-    }
+    loaded = {name: load_plain(contents.pop(name), f"{path}: {name}") for name in list(contents)}
     if variant.meta in loaded:
         check_classes(dataset, _entry(loaded, variant.meta, variant.names, path), path)
 
